@@ -1,0 +1,8 @@
+select
+    purchase_id,
+    customer_id,
+    purchased_at,
+    toDate(purchased_at, '{{ var("time_zone") }}') as purchase_day,
+    quantity,
+    amount_usd
+from {{ source('raw', 'purchases') }}

@@ -1,0 +1,28 @@
+"""Puts an engine back to how it was before Treehouse first used it."""
+
+from __future__ import annotations
+
+from clickhouse_connect.driver.client import Client
+
+from training.engine import identifier
+
+_DATABASES = "name = 'simulation_truth' or name like 'treehouse%'"
+_FUNCTIONS = r"origin = 'SQLUserDefined' and name like 'predict\_%'"
+
+
+def treehouse_databases(client: Client) -> list[str]:
+    """The databases that Treehouse made, in any earlier run too."""
+    rows = client.query(f"select name from system.databases where {_DATABASES}").result_rows
+    return [row[0] for row in rows]
+
+
+def drop_everything(client: Client) -> None:
+    """Drop Treehouse's databases and SQL functions; model files stay, SQL can't remove them."""
+    functions = client.query(f"select name from system.functions where {_FUNCTIONS}").result_rows
+    for (name,) in functions:
+        client.command(f"drop function {identifier(name)}")
+    for name in treehouse_databases(client):
+        client.command(
+            f"drop database {identifier(name)} sync",
+            settings={"check_table_dependencies": 0, "check_referential_table_dependencies": 0},
+        )

@@ -1,0 +1,127 @@
+"""The operator's install: one description, shown, applied and mounted alike."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import pytest
+import yaml
+
+from training.errors import TreehouseError
+from training.install import InstallFile, apply, install_plan, render_print, role_grants
+from training.settings import ROOT
+
+SCORER = Path("var/lib/clickhouse/user_scripts/treehouse-scorer")
+
+
+def installed(root: Path) -> dict[str, tuple[bytes, int]]:
+    return {
+        str(path.relative_to(root)): (path.read_bytes(), path.stat().st_mode & 0o777)
+        for path in root.rglob("*")
+        if path.is_file()
+    }
+
+
+@pytest.fixture(scope="module")
+def compose() -> dict[str, Any]:
+    """The service of docker-compose.yml."""
+    text = (ROOT / "docker-compose.yml").read_text()
+    service: dict[str, Any] = yaml.safe_load(text)["services"]["clickhouse"]
+    return service
+
+
+def test_apply_writes_what_the_plan_says(tmp_path: Path) -> None:
+    plan = install_plan(tmp_path)
+    assert apply(plan) == plan
+    assert installed(tmp_path) == {
+        str(file.destination.relative_to(tmp_path)): (file.source.read_bytes(), file.mode)
+        for file in plan
+    }
+    assert (tmp_path / SCORER).stat().st_mode & 0o111
+
+
+def test_apply_twice_writes_nothing(tmp_path: Path) -> None:
+    apply(install_plan(tmp_path))
+    assert apply(install_plan(tmp_path)) == []
+
+
+def test_apply_mends_only_what_differs(tmp_path: Path) -> None:
+    plan = install_plan(tmp_path)
+    apply(plan)
+    plan[1].destination.write_text("something older")
+    assert apply(plan) == [plan[1]]
+    assert all(file.is_current for file in plan)
+
+
+def test_a_folder_that_cannot_be_written_says_so(tmp_path: Path) -> None:
+    (tmp_path / "var").write_text("a file where a folder should be")
+    with pytest.raises(TreehouseError, match="install --print"):
+        apply(install_plan(tmp_path))
+
+
+def test_the_printed_commands_do_the_same_as_apply(tmp_path: Path) -> None:
+    script, direct = tmp_path / "by script", tmp_path / "direct"
+    text = render_print(install_plan(script))
+    subprocess.run(["sh", "-eu"], input=text, text=True, check=True, timeout=60)
+    apply(install_plan(direct))
+    assert installed(script) == installed(direct)
+
+
+def test_the_plan_is_the_stock_layout() -> None:
+    assert [str(file.destination) for file in install_plan()] == [
+        f"/{SCORER}",
+        "/etc/clickhouse-server/treehouse_function.xml",
+        "/etc/clickhouse-server/users.d/treehouse.xml",
+    ]
+
+
+def test_compose_mounts_what_the_plan_copies(compose: dict[str, Any]) -> None:
+    mounts = {}
+    for volume in compose["volumes"]:
+        source, target, *mode = volume.split(":")
+        if source.startswith("./"):
+            assert mode == ["ro"], volume
+            mounts[Path(target)] = ROOT / source
+    plan = install_plan()
+    assert len(mounts) == len(plan)
+    for file in plan:
+        assert mounted(file, mounts).read_bytes() == file.source.read_bytes()
+
+
+def mounted(file: InstallFile, mounts: dict[Path, Path]) -> Path:
+    """Where a file inside the container comes from: a mounted file, or a mounted folder."""
+    if file.destination in mounts:
+        return mounts[file.destination]
+    return mounts[file.destination.parent] / file.destination.name
+
+
+# That the image takes the mounts is not tested: there is no container engine where this runs.
+def test_compose_is_for_this_machine_only(compose: dict[str, Any]) -> None:
+    assert all(port.startswith("127.0.0.1:") for port in compose["ports"])
+    assert re.fullmatch(
+        r"\$\{CLICKHOUSE_PASSWORD:-\w+\}", compose["environment"]["CLICKHOUSE_PASSWORD"]
+    )
+    assert re.fullmatch(r"clickhouse/clickhouse-server:\d+\.\d+", compose["image"])
+    assert compose["healthcheck"]["test"][0] == "CMD"
+
+
+def test_the_role_grants_no_data_outside_its_own_databases() -> None:
+    grants = role_grants()
+    assert len(grants) > 20
+    own = ("treehouse*.*", "simulation_truth.*")
+    on_data = {"SELECT", "INSERT", "ALTER", "TRUNCATE", "DROP TABLE", "DROP DATABASE", "ALL"}
+    foreign = [(privilege, place) for privilege, place in grants if place not in own]
+    assert all(
+        place.startswith("system.") if privilege == "SELECT" else privilege not in on_data
+        for privilege, place in foreign
+    )
+
+
+def test_every_grant_of_the_role_is_read() -> None:
+    role = ElementTree.parse(ROOT / "udfs" / "treehouse_role.xml")
+    queries = [query.text or "" for query in role.iter("query")]
+    assert sum(query.count(",") + 1 for query in queries) == len(role_grants())

@@ -1,0 +1,215 @@
+"""The scorer's protocol: blocks in, blocks out, and one clear line for all that does not fit."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+
+import lightgbm as lgb
+import numpy as np
+import pytest
+
+from tests.support.scorer_pipe import Scorer, answers, block, number
+from training.bundle import Bundle, Inputs, bundle_id, e
+from training.errors import TreehouseError
+from training.forest import compile_forest
+
+COUNTRIES = ("DE", "US", "Åland", "a category with a long name " * 3)
+
+
+def sums(version: int = 1, factor: float = 1.0, heads: int = 1) -> Bundle:
+    """A bundle without a forest: (x + y) * factor, and the country's code."""
+    total = (e.feature("x") + e.feature("y")) * factor
+    every = {"total": total, "code": e.feature("country"), "again": total}
+    chosen = dict(list(every.items())[:heads])
+    return Bundle("sums", version, "abc", Inputs(("x", "y"), {"country": COUNTRIES}), (), chosen)
+
+
+def test_answers_hold_version_then_heads(scorer: Scorer) -> None:
+    number = scorer.publish(sums(version=7, heads=2))
+    done = scorer.run(block([number] * 2, [(1, 2), (3, 4.5)], [("US",), ("Åland",)]))
+    assert [row.tolist() for row in answers(done.stdout)] == [[7, 3, 1], [7, 7.5, 2]]
+    assert done.stderr == b""
+
+
+@pytest.mark.parametrize("country", ["", "ZZ", "DE ", "de", "x" * 70_000, "\0", "D"])
+def test_unseen_and_empty_categories_are_missing(scorer: Scorer, country: str) -> None:
+    found = scorer.score(sums(heads=2), np.ones((1, 2)), [(country,)])
+    assert np.isnan(found[0, 1])
+
+
+def test_every_category_is_found_in_a_large_table(scorer: Scorer) -> None:
+    names = tuple(f"c{i * 7919}" for i in range(20_000))
+    bundle = Bundle("many", 1, "c", Inputs((), {"c": names}), (), {"code": e.feature("c")})
+    found = scorer.score(bundle, np.zeros((len(names), 0)), [(n,) for n in names])
+    np.testing.assert_array_equal(found[:, 0], np.arange(len(names)))
+
+
+@pytest.mark.parametrize("pattern", ["alternating", "halves", "random"])
+@pytest.mark.parametrize("rows", [1, 2, 511, 512, 513, 40_000])
+def test_a_block_may_mix_bundles_and_none(scorer: Scorer, rows: int, pattern: str) -> None:
+    bundles = {1: sums(1), 2: sums(2, factor=10, heads=3), 3: sums(3, factor=-1, heads=2)}
+    ids = [0, *(scorer.publish(b) for b in bundles.values())]
+    order = np.arange(rows) % 4
+    if pattern == "halves":
+        order = np.sort(order)
+    if pattern == "random":
+        order = np.random.default_rng(0).integers(0, 4, rows)
+    x = np.random.default_rng(1).normal(size=(rows, 2))
+    found = answers(scorer.run(block([ids[i] for i in order], x, [("US",)] * rows)).stdout)
+    assert len(found) == rows
+    factors = (0, 1, 10, -1)
+    for i, row, answer in zip(order, x, found, strict=True):
+        total = (row[0] + row[1]) * factors[i]
+        expected = [[], [1, total], [2, total, 1, total], [3, total, 1]][i]
+        assert answer.tolist() == expected
+
+
+def test_many_blocks_on_one_pipe_and_rows_without_champion(scorer: Scorer) -> None:
+    bundle = scorer.publish(sums())
+    first = block([bundle] * 3, np.ones((3, 2)), [("DE",)] * 3)
+    none = block([0, 0], [(), (1, 2, 3)], [("a", "b"), ()])
+    found = answers(scorer.run(first + none + number(0) + number(0) + first).stdout)
+    assert [len(row) for row in found] == [2, 2, 2, 0, 0, 2, 2, 2]
+
+
+def test_more_bundles_than_stay_open(scorer: Scorer) -> None:
+    numbers = [scorer.publish(sums(version)) for version in range(1, 101)]
+    data = block(numbers, np.ones((100, 2)), [("DE",)] * 100)
+    found = answers(scorer.run(data + data).stdout)
+    assert [row[0] for row in found] == [*range(1, 101)] * 2
+
+
+def broken_blocks() -> dict[str, tuple[bytes, str]]:
+    bundle = bundle_id(sums().to_bytes())
+    good = block([bundle], [(1.0, 2.0)], [("DE",)])
+    header = number(3) + number(1) + number(8)
+    return {
+        "cut off": (good[:-1], "ends early"),
+        "cut in the header": (good[:5], "ends early"),
+        "too few numbers": (block([bundle], [(1.0,)], [("DE",)]), "takes 2 numeric inputs"),
+        "too many categories": (
+            block([bundle], [(1.0, 2.0)], [("DE", "US")]),
+            "takes 1 categorical inputs, row 0 brings 2",
+        ),
+        "2^60 rows": (number(3) + number(2**60), "1152921504606846976 rows"),
+        "2^39 rows": (number(3) + number(2**39) + number(2**42) + bytes(64), "ends early"),
+        "a column of 32-bit numbers": (number(3) + number(1) + number(4), "4 bytes where 8"),
+        "a column that is too long": (
+            good.replace(number(5 + 6), number(5 + 7)).replace(number(8 + 3), number(8 + 4)),
+            "12 bytes where 11",
+        ),
+        "two columns": (number(2) + number(1), "2 columns"),
+        "a length of 70 bits": (good[:-3] + b"\xff" * 10, "more than 64 bits"),
+        "missing file": (block([12345], [(1.0, 2.0)], [("DE",)]), "0000000000003039.bundle"),
+        "offsets that decrease": (
+            header + bytes(8) + number(8) + b"\xff" * 8,
+            "do not increase",
+        ),
+    }
+
+
+@pytest.mark.parametrize("name", broken_blocks())
+def test_a_bad_block_is_refused_in_one_line(scorer: Scorer, name: str) -> None:
+    scorer.publish(sums())
+    data, message = broken_blocks()[name]
+    done = scorer.run(data)
+    assert done.returncode == 1
+    assert done.stdout == b""
+    assert message in done.stderr.decode()
+    assert done.stderr.count(b"\n") == 1
+
+
+def test_a_refusal_names_model_and_version(scorer: Scorer) -> None:
+    number = scorer.publish(sums(version=9))
+    done = scorer.run(block([number], [()], [("DE",)]))
+    assert f"{number:016x}.bundle (sums version 9) takes 2" in done.stderr.decode()
+
+
+def small_forest_bundle() -> bytes:
+    x = np.random.default_rng(0).normal(size=(200, 2))
+    booster = lgb.train({"verbose": -1, "num_leaves": 4}, lgb.Dataset(x, x[:, 0]), 2)
+    forest = compile_forest(booster, ("x", "y"))
+    inputs = Inputs(("x", "y"), {"country": COUNTRIES})
+    return Bundle("flip", 1, "c", inputs, (forest,), {"v": e.out()}).to_bytes()
+
+
+def test_a_flipped_bit_anywhere_is_refused(scorer: Scorer) -> None:
+    data = small_forest_bundle()
+    rng = np.random.default_rng(5)
+    where = [*range(64), *rng.integers(64, len(data), 150).tolist()]
+    path = scorer.folder / "flipped"
+    for position in where:
+        damaged = bytearray(data)
+        damaged[position] ^= 1 << int(rng.integers(8))
+        path.write_bytes(damaged)
+        done = subprocess.run(
+            [scorer.binary, "--check", path], capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 1, position
+        assert "flipped" in done.stderr
+        with pytest.raises(TreehouseError):
+            Bundle.read_header(bytes(damaged))
+
+
+@pytest.mark.parametrize("size", [0, 1, 63, 64, 500, -1])
+def test_a_truncated_file_is_refused(scorer: Scorer, size: int) -> None:
+    path = scorer.folder / "truncated"
+    path.write_bytes(small_forest_bundle()[:size])
+    done = subprocess.run([scorer.binary, "--check", path], capture_output=True, check=False)
+    assert done.returncode == 1
+    assert b"truncated" in done.stderr
+
+
+def test_check_says_what_a_file_is(scorer: Scorer) -> None:
+    number = scorer.publish(small_forest_bundle())
+    path = scorer.folder / f"{number:016x}.bundle"
+    command = [str(scorer.binary), "--check", str(path)]
+    line = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert "(flip version 1): 1 forests, 2 trees" in line
+    as_json = subprocess.run([*command, "--json"], capture_output=True, text=True, check=True)
+    found = json.loads(as_json.stdout)
+    assert found["heads"] == ["v"]
+    assert found["numeric"] == ["x", "y"]
+    assert found["categorical"] == ["country"]
+
+
+def test_header_reads_back_what_was_written() -> None:
+    info = {"golden": [[1.5, np.nan], [-np.inf, 0.1]], "rows": np.int64(3)}
+    inputs = Inputs(("x",), {"country": COUNTRIES})
+    bundle = Bundle("m", 2**32 - 1, "hash", inputs, (), {"v": e.const(1)}, info)
+    data = bundle.to_bytes()
+    header = Bundle.read_header(data)
+    assert header["bundle"] == bundle_id(data)
+    assert (header["model"], header["version"], header["contract"]) == ("m", 2**32 - 1, "hash")
+    assert header["heads"] == ["v"]
+    assert header["inputs"] == {"numeric": ["x"], "categorical": {"country": list(COUNTRIES)}}
+    np.testing.assert_array_equal(header["info"]["golden"], info["golden"])
+    assert data == bundle.to_bytes()
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"version": 0}, "out of range"),
+        ({"version": 2**32}, "out of range"),
+        ({"heads": {}}, "answers nothing"),
+        ({"heads": {"v": e.out(0)}}, "not there"),
+        ({"heads": {"v": e.feature("nope")}}, "does not declare"),
+        ({"inputs": Inputs(("x", "x"))}, "named twice"),
+        ({"inputs": Inputs((), {"c": ("a", "a")})}, "listed twice"),
+        ({"info": {"x": object()}}, "JSON"),
+    ],
+)
+def test_impossible_bundles_are_refused(changes: dict[str, object], message: str) -> None:
+    fields: dict[str, object] = {
+        "model": "m",
+        "version": 1,
+        "contract": "c",
+        "inputs": Inputs(("x",)),
+        "forests": (),
+        "heads": {"v": e.const(1)},
+        "info": {},
+    }
+    with pytest.raises(TreehouseError, match=message):
+        Bundle(**{**fields, **changes}).to_bytes()  # type: ignore[arg-type]

@@ -1,0 +1,1 @@
+"""Treehouse's upper right corner: fit, compile, verify and publish. The rest is SQL."""

@@ -1,0 +1,68 @@
+"""Expressions as postfix programs of 16-byte instructions; run by `udfs/scorer/program.cpp`."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable, Mapping, Sequence
+
+from training.bundle.expressions import Expression, Op
+from training.errors import TreehouseError
+from training.forest.model import Forest
+
+_INSTRUCTION = struct.Struct("<IId")
+_SPAN = struct.Struct("<II")
+
+
+class _Assembler:
+    def __init__(self, forests: Sequence[Forest], input_index: Callable[[str], int]) -> None:
+        self.code: list[bytes] = []
+        self.tables: list[float] = []
+        self._forests = forests
+        self._input_index = input_index
+        self._starts = [sum(f.n_outputs for f in forests[:i]) for i in range(len(forests))]
+
+    def emit(self, expression: Expression) -> None:
+        for arg in expression.args:
+            self.emit(arg)
+        operand = self._operand(expression)
+        self.code.append(_INSTRUCTION.pack(int(expression.op), operand, expression.number))
+
+    def _operand(self, expression: Expression) -> int:
+        op = expression.op
+        if op is Op.INPUT:
+            return self._input_index(expression.name)
+        if op in (Op.STEP, Op.LINEAR):
+            start = len(self.tables)
+            knots, values = expression.table
+            self.tables += [float(len(knots)), *knots, *values]
+            return start
+        if op not in (Op.OUTPUT, Op.MARGIN):
+            return 0
+        forest, output = expression.where
+        n_forests = len(self._forests)
+        if not 0 <= forest < n_forests or not 0 <= output < self._forests[forest].n_outputs:
+            raise TreehouseError(
+                "a head asks for a forest output that is not there",
+                value=f"forest {forest}, output {output}",
+                expected=", ".join(
+                    f"forest {i}: outputs 0 to {f.n_outputs - 1}"
+                    for i, f in enumerate(self._forests)
+                ),
+            )
+        return self._starts[forest] + output
+
+
+def assemble(
+    heads: Mapping[str, Expression],
+    forests: Sequence[Forest],
+    input_index: Callable[[str], int],
+) -> tuple[bytes, bytes]:
+    """The PROGRAMS section (a span for each head, then instructions) and the TABLES section."""
+    assembler = _Assembler(forests, input_index)
+    spans = b""
+    for expression in heads.values():
+        start = len(assembler.code)
+        assembler.emit(expression)
+        spans += _SPAN.pack(start, len(assembler.code) - start)
+    tables = struct.pack(f"<{len(assembler.tables)}d", *assembler.tables)
+    return spans + b"\0" * (-len(spans) % 16) + b"".join(assembler.code), tables

@@ -1,0 +1,90 @@
+"""What people and scripts see: tables and progress for a terminal, one JSON object for `--json`."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+# A pipe has no width of its own; 80 columns would fold every table.
+_WIDTH = None if sys.stdout.isatty() else 160
+out = Console(highlight=False, width=_WIDTH)
+err = Console(stderr=True, highlight=False)
+Report = Callable[[str, int | None, int | None], None]
+
+
+@contextmanager
+def step(title: str, quiet: bool = False) -> Iterator[Report]:
+    """Show a step while it runs, on stderr; yields `report(phase, done, total)`.
+
+    On a terminal it is a bar; elsewhere, one line when the step begins and one when it ends.
+    """
+    started = time.perf_counter()
+    if quiet or not err.is_terminal:
+        if not quiet:
+            err.print(f"{title} ...")
+        yield _no_report
+        if not quiet:
+            err.print(f"{title}: {time.perf_counter() - started:.1f} s")
+        return
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=err, transient=True) as bar:
+        task = bar.add_task(title, total=None)
+
+        def report(phase: str, done: int | None, total: int | None) -> None:
+            bar.update(task, description=f"{title}: {phase}", completed=done or 0, total=total)
+
+        yield report
+    err.print(f"[green]done[/] {title} [dim]{time.perf_counter() - started:.1f} s[/]")
+
+
+def _no_report(phase: str, done: int | None, total: int | None) -> None:
+    """Progress that nobody watches."""
+
+
+def show_json(value: Any) -> None:
+    """One JSON value on stdout; what JSON lacks becomes text."""
+    json.dump(value, sys.stdout, default=str, indent=2)
+    sys.stdout.write("\n")
+
+
+def show_table(
+    columns: Sequence[str], rows: Iterable[Sequence[Any]], title: str | None = None
+) -> None:
+    """Rows under a header; numbers to the right."""
+    rows = [list(row) for row in rows]
+    table = Table(title=title, title_justify="left", header_style="bold", box=None, pad_edge=False)
+    for i, name in enumerate(columns):
+        numeric = bool(rows) and all(
+            isinstance(row[i], int | float) or row[i] is None for row in rows
+        )
+        table.add_column(name, justify="right" if numeric else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*(_cell(value) for value in row))
+    out.print(table)
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return "-"
+    if isinstance(value, float):
+        return f"{value:,.4g}" if abs(value) < 1000 else f"{value:,.0f}"
+    if isinstance(value, int) and not isinstance(value, bool):
+        return f"{value:,}"
+    return str(value).replace("[", r"\[")
+
+
+def bars(values: Sequence[float], labels: Sequence[str], width: int = 40) -> list[str]:
+    """One line a value: label, bar, number."""
+    top = max([*values, 1e-12])
+    return [
+        f"{label}  {'█' * round(width * max(value, 0) / top):<{width}} {value:.2f}"
+        for label, value in zip(labels, values, strict=True)
+    ]

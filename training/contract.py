@@ -1,0 +1,139 @@
+"""The feature contract of a use case, read from its YAML: features, keys, label, heads, hash.
+
+macros/predict.sql reads the same YAML within dbt and must come to the same hash.
+"""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from training.errors import TreehouseError
+from training.settings import ROOT
+
+MODELS = ROOT / "models"
+
+
+@dataclass(frozen=True)
+class Feature:
+    """One argument of `predict_<use_case>`. `type` is its ClickHouse type."""
+
+    name: str
+    type: str
+
+    @property
+    def kind(self) -> str:
+        """ "categorical" for strings, else "numeric"."""
+        return "categorical" if "String" in self.type else "numeric"
+
+
+@dataclass(frozen=True)
+class Contract:
+    """What a model of this use case is given and what it answers.
+
+    Attributes:
+        use_case: Name of the use case; its models are `<use_case>_features` and so on.
+        features: In the order of the SQL function's arguments.
+        heads: What the model answers, in order; the first is `predict_<use_case>`'s answer.
+        keys: Columns that identify a row of the training set.
+        time: Column that says when the row was known.
+        label: Column of the training set that is to be predicted.
+    """
+
+    use_case: str
+    features: tuple[Feature, ...]
+    heads: tuple[str, ...]
+    keys: tuple[str, ...]
+    time: str
+    label: str
+
+    @property
+    def text(self) -> str:
+        """The contract in one line, of which the hash is taken."""
+        arguments = ", ".join(f"{f.name} {f.kind}" for f in self.features)
+        return f"{self.use_case}({arguments}) -> ({', '.join(self.heads)})"
+
+    @property
+    def hash(self) -> str:
+        """MD5 in hexadecimal, as dbt's `local_md5`."""
+        return hashlib.md5(self.text.encode(), usedforsecurity=False).hexdigest()
+
+    def of_kind(self, kind: str) -> tuple[str, ...]:
+        """Names of the features of one kind, in the order of the scorer's array."""
+        return tuple(f.name for f in self.features if f.kind == kind)
+
+
+def load_contract(use_case: str, models: Path = MODELS) -> Contract:
+    """The contract of one use case.
+
+    Raises:
+        TreehouseError: There is no such use case, or its YAML lacks a part.
+    """
+    known = contracts(models)
+    if use_case not in known:
+        close = difflib.get_close_matches(use_case, known, n=1)
+        raise TreehouseError(
+            "There is no such use case.",
+            value=use_case,
+            expected="one of " + ", ".join(sorted(known)),
+            fix=f"did you mean {close[0]}?" if close else None,
+        )
+    return known[use_case]
+
+
+@cache
+def contracts(models: Path = MODELS) -> dict[str, Contract]:
+    """Every use case found below `models/`, by name."""
+    entries: dict[str, dict[str, Any]] = {}
+    for path in sorted(models.glob("*/*.yml")):
+        for entry in yaml.safe_load(path.read_text()).get("models", []):
+            entries[entry["name"]] = entry
+    use_cases = {
+        meta["use_case"]: _contract(meta, entries)
+        for entry in entries.values()
+        if (meta := _meta(entry)).get("use_case")
+    }
+    return dict(sorted(use_cases.items()))
+
+
+def _contract(meta: dict[str, Any], entries: dict[str, dict[str, Any]]) -> Contract:
+    use_case = meta["use_case"]
+    columns = entries[f"{use_case}_features"]["columns"]
+    labels = entries.get(f"{use_case}_training_set", {}).get("columns", [])
+    for name, found in (
+        ("feature", _with_role(columns, "feature")),
+        ("key", _with_role(columns, "key")),
+        ("time", _with_role(columns, "time")),
+        ("label", _with_role(labels, "label")),
+    ):
+        if not found:
+            raise TreehouseError(
+                f"The contract of {use_case} has no {name}.",
+                expected=f"a column with `config: {{meta: {{role: {name}}}}}`",
+                fix=f"see models/ltv/ltv.yml, and add it to models/{use_case}/{use_case}.yml",
+            )
+    return Contract(
+        use_case=use_case,
+        features=tuple(
+            Feature(c["name"], c["data_type"]) for c in columns if _meta(c).get("role") == "feature"
+        ),
+        heads=tuple(meta["heads"]),
+        keys=_with_role(columns, "key"),
+        time=_with_role(columns, "time")[0],
+        label=_with_role(labels, "label")[0],
+    )
+
+
+def _with_role(columns: list[dict[str, Any]], role: str) -> tuple[str, ...]:
+    return tuple(c["name"] for c in columns if _meta(c).get("role") == role)
+
+
+def _meta(entry: dict[str, Any]) -> dict[str, Any]:
+    meta: dict[str, Any] = entry.get("config", {}).get("meta", {})
+    return meta

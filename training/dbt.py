@@ -1,0 +1,93 @@
+"""Runs dbt in this process, so that the embedded engine's data stays in one hand."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from training.console import Report
+from training.engine import export_url
+from training.errors import TreehouseError
+from training.settings import ROOT, Settings
+
+_BAD = ("error", "fail", "partial success")
+
+
+@dataclass(frozen=True)
+class DbtRun:
+    """What a dbt run did: nodes by status, and what failed with dbt's own words."""
+
+    counts: dict[str, int]
+    failures: list[tuple[str, str]]
+
+
+def environment(settings: Settings) -> dict[str, str]:
+    """Environment variables by which dbt finds this project, and `settings`' home and target."""
+    export_url()
+    return {
+        "DBT_PROJECT_DIR": str(ROOT),
+        "DBT_PROFILES_DIR": os.environ.get("DBT_PROFILES_DIR", str(ROOT)),
+        "DBT_TARGET_PATH": str(settings.home / "dbt" / settings.target),
+        "DBT_LOG_PATH": str(settings.home / "dbt" / "logs"),
+        "DBT_SEND_ANONYMOUS_USAGE_STATS": "false",
+        "TREEHOUSE_TARGET": settings.target,
+        "TREEHOUSE_HOME": str(settings.home),
+        "TREEHOUSE_MEMORY": str(settings.memory_bytes),
+    }
+
+
+def invoke(settings: Settings, arguments: Sequence[str], callbacks: Sequence[Any] = ()) -> Any:
+    """dbt with these arguments, as `dbt` itself would print it."""
+    from dbt.cli.main import dbtRunner
+
+    os.environ.update(environment(settings))
+    return dbtRunner(callbacks=list(callbacks)).invoke([*arguments])
+
+
+def build(
+    settings: Settings, arguments: Sequence[str] = (), report: Report | None = None
+) -> DbtRun:
+    """`dbt build`, quietly, with progress.
+
+    Raises:
+        TreehouseError: A model or a test failed; the message holds dbt's own.
+    """
+    done = 0
+
+    def count(event: Any) -> None:
+        nonlocal done
+        if event.info.name in ("LogModelResult", "LogTestResult") and report:
+            done += 1
+            total = getattr(event.data, "total", 0) or getattr(event.data, "num_models", 0)
+            report(event.data.node_info.node_name, event.data.index, total or None)
+
+    result = invoke(settings, ["--log-level", "none", "build", *arguments], [count])
+    if result.exception is not None:
+        raise TreehouseError(
+            "dbt could not run.",
+            value=str(result.exception).strip(),
+            fix="./treehouse dbt debug",
+        ) from result.exception
+    run = _summary(result.result)
+    if run.failures:
+        name, message = run.failures[0]
+        more = f" (and {len(run.failures) - 1} more)" if len(run.failures) > 1 else ""
+        raise TreehouseError(
+            f"dbt build failed in {name}{more}.",
+            value=message,
+            fix=f"./treehouse dbt build --select {name}",
+        )
+    return run
+
+
+def _summary(results: Any) -> DbtRun:
+    counts: dict[str, int] = {}
+    failures = []
+    for result in results:
+        status = str(result.status)
+        counts[status] = counts.get(status, 0) + 1
+        if status in _BAD:
+            failures.append((result.node.name, (result.message or status).strip()))
+    return DbtRun(counts, failures)

@@ -1,0 +1,3 @@
+"""dbt asks every adapter for its version."""
+
+version = "1.0.0"

@@ -1,0 +1,210 @@
+"""The one place that makes clients: the embedded engine, or a server over HTTP(S)."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+import sys
+from collections.abc import Iterable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, TextIO
+from urllib.parse import unquote, urlsplit
+
+import clickhouse_connect
+import yaml
+from clickhouse_connect.driver.client import Client
+from clickhouse_connect.driver.exceptions import ClickHouseError
+from jinja2.sandbox import SandboxedEnvironment
+
+from training.errors import TreehouseError
+from training.settings import ROOT, Settings
+from udfs.build import build
+
+_CONFIG = """\
+<clickhouse>
+  <!-- Rendered by training/engine.py at each start; edits are lost. -->
+  <user_scripts_path>{home}/user_scripts</user_scripts_path>
+  <user_defined_executable_functions_config>{udfs}/*_function.xml\
+</user_defined_executable_functions_config>
+  <max_server_memory_usage>{memory}</max_server_memory_usage>
+  <mark_cache_size>268435456</mark_cache_size>
+</clickhouse>
+"""
+_locks: dict[Path, TextIO] = {}
+
+
+def query_settings(settings: Settings) -> dict[str, Any]:
+    """Settings of every query: bounded memory with spilling, and tables created as asked."""
+    half = settings.memory_bytes // 2
+    return {
+        "max_memory_usage": settings.memory_bytes * 9 // 10,
+        "max_bytes_before_external_group_by": half,
+        "max_bytes_before_external_sort": half,
+        "join_algorithm": "direct,parallel_hash,grace_hash",
+    }
+
+
+def connect(settings: Settings) -> Client:
+    """A client of the settings' target, checked to answer.
+
+    Raises:
+        TreehouseError: The engine is held by another process, or is not there.
+    """
+    if settings.target == "embedded":
+        return connect_embedded(settings)
+    return connect_server(settings)
+
+
+def connect_embedded(settings: Settings, extra: dict[str, Any] | None = None) -> Client:
+    """A handle of the engine inside this process; handles of one process run in parallel.
+
+    Args:
+        settings: Whose `home` holds the data.
+        extra: Further query settings.
+    """
+    _hold(settings.home)
+    config = _prepare_home(settings)
+    return clickhouse_connect.get_client(
+        interface="chdb",
+        path=str(settings.data),
+        chdb_options={"config-file": str(config)},
+        settings=query_settings(settings) | (extra or {}),
+        query_limit=0,
+    )
+
+
+def connect_server(settings: Settings) -> Client:
+    """A client of the server that `server_profile` names."""
+    profile = server_profile()
+    where = f"{profile['host']}:{profile['port']}"
+    try:
+        return clickhouse_connect.get_client(
+            host=profile["host"],
+            port=int(profile["port"]),
+            username=profile["user"],
+            password=profile["password"],
+            secure=str(profile["secure"]).lower() == "true",
+            settings=query_settings(settings),
+            autogenerate_session_id=False,
+            send_receive_timeout=3600,
+            query_limit=0,
+            client_name="treehouse",
+        )
+    except ClickHouseError as error:
+        raise TreehouseError(
+            f"No ClickHouse answers at {where}.",
+            value=str(error).splitlines()[0],
+            expected="a ClickHouse server with its HTTP port open to this user",
+            fix="set CLICKHOUSE_URL=http://user:password@host:8123, or leave --target server away "
+            "to use the embedded engine",
+        ) from error
+
+
+def server_profile() -> dict[str, Any]:
+    """Connection parameters of `--target server`: CLICKHOUSE_URL, else profiles.yml."""
+    export_url()
+    environment = SandboxedEnvironment()
+    environment.globals["env_var"] = lambda name, default="": os.environ.get(name, default)
+    environment.filters["as_number"] = int
+    environment.filters["as_bool"] = lambda value: str(value).lower() == "true"
+    folder = Path(os.environ.get("DBT_PROFILES_DIR", ROOT))
+    output = yaml.safe_load((folder / "profiles.yml").read_text())["treehouse"]["outputs"]["server"]
+    return {
+        name: environment.from_string(value).render() if isinstance(value, str) else value
+        for name, value in output.items()
+    }
+
+
+def export_url() -> None:
+    """Split CLICKHOUSE_URL into the variables that profiles.yml reads."""
+    url = os.environ.get("CLICKHOUSE_URL")
+    if not url:
+        return
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise TreehouseError(
+            "CLICKHOUSE_URL could not be read.",
+            value=url,
+            expected="http://user:password@host:8123 or https://user:password@host:8443",
+        )
+    secure = parts.scheme == "https"
+    os.environ["CLICKHOUSE_HOST"] = parts.hostname
+    os.environ["CLICKHOUSE_PORT"] = str(parts.port or (8443 if secure else 8123))
+    os.environ["CLICKHOUSE_SECURE"] = str(secure)
+    if parts.username:
+        os.environ["CLICKHOUSE_USER"] = unquote(parts.username)
+    if parts.password:
+        os.environ["CLICKHOUSE_PASSWORD"] = unquote(parts.password)
+
+
+def run_script(client: Client, statements: str | Iterable[str]) -> None:
+    """Run statements separated by `;` at a line's end, one after the other."""
+    if isinstance(statements, str):
+        statements = statements.split(";\n")
+    for statement in statements:
+        if statement.strip():
+            client.command(statement.strip().removesuffix(";"))
+
+
+def literal(value: str) -> str:
+    """A string as a SQL literal."""
+    return "'" + value.replace("\\", "\\\\").replace("'", "\\'") + "'"
+
+
+def identifier(name: str) -> str:
+    """A name, quoted for SQL."""
+    return "`" + name.replace("\\", "\\\\").replace("`", "\\`") + "`"
+
+
+def _hold(home: Path) -> None:
+    """Take the home folder for this process: chDB itself only says `Code: 36`."""
+    if home in _locks:
+        return
+    home.mkdir(parents=True, exist_ok=True)
+    lock = (home / "lock").open("a+")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        lock.seek(0)
+        holder = lock.read().strip() or "another process"
+        lock.close()
+        raise TreehouseError(
+            "The embedded engine's data is in use.",
+            value=f"{home} is held by {holder}",
+            expected="one process at a time on the embedded engine",
+            fix="wait for it or stop it; or set TREEHOUSE_HOME to another folder; "
+            "for many users at once use a server: --target server",
+        ) from error
+    lock.seek(0)
+    lock.truncate()
+    lock.write(f"process {os.getpid()} ({' '.join(Path(a).name for a in sys.argv[:3])})\n")
+    lock.flush()
+    _locks[home] = lock
+
+
+def _prepare_home(settings: Settings) -> Path:
+    """Lay out the home folder: scorer, folder of model files, configuration."""
+    scripts = settings.home / "user_scripts"
+    scripts.mkdir(parents=True, exist_ok=True)
+    (settings.home / "user_files" / "treehouse").mkdir(parents=True, exist_ok=True)
+    built = build()
+    scorer = scripts / built.name
+    if not scorer.exists() or scorer.stat().st_mtime_ns != built.stat().st_mtime_ns:
+        fresh = scorer.with_suffix(".new")
+        shutil.copy2(built, fresh)
+        fresh.replace(scorer)
+    config = settings.home / "config.xml"
+    text = _CONFIG.format(home=settings.home, udfs=ROOT / "udfs", memory=settings.memory_bytes)
+    if not config.exists() or config.read_text() != text:
+        config.write_text(text)
+    return config
+
+
+def release(settings: Settings) -> None:
+    """Give the home folder back to other processes; close all clients first."""
+    lock = _locks.pop(settings.home, None)
+    if lock:
+        with suppress(OSError):
+            lock.close()

@@ -1,0 +1,71 @@
+"""LightGBM: every objective and boosting type, native categories, both missing-value rules.
+
+The decision rules are those of LightGBM's `include/LightGBM/tree.h` (NumericalDecision,
+CategoricalDecision) and of `src/c_api.cpp`, which drops inputs of at most 1e-35 before predicting.
+"""
+
+from __future__ import annotations
+
+import re
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import treelite
+
+from training.errors import TreehouseError
+from training.forest.exact import lightgbm_zero
+from training.forest.from_treelite import from_treelite
+from training.forest.importers import check_feature_count
+from training.forest.model import Forest
+
+_MISSING_MASK, _MISSING_ZERO = 0b1100, 0b0100
+
+
+def import_lightgbm(model: Any, features: tuple[str, ...]) -> Forest:
+    """A fitted Booster or LGBMModel, up to its best iteration, as ``predict`` would use it."""
+    import lightgbm
+
+    booster = model if isinstance(model, lightgbm.Booster) else model.booster_
+    check_feature_count(booster.num_feature(), features)
+    text = booster.model_to_string()
+    _refuse_unsupported(text)
+    forest_model = _parse(text)
+    averaged = bool(forest_model.get_header_accessor().get_field("average_tree_output")[0])
+    per_iteration = booster.num_model_per_iteration()
+    rules: dict[str, Any] = {}
+    if averaged:
+        rules["divisor"] = float(max(1, forest_model.num_tree // per_iteration))
+    return from_treelite(
+        forest_model,
+        features,
+        fold=lightgbm_zero,
+        less_or_equal=True,
+        trainer=f"lightgbm {lightgbm.__version__}",
+        truncate_negative=True,
+        **rules,
+    )
+
+
+def _parse(text: str) -> treelite.Model:
+    with tempfile.TemporaryDirectory(prefix="treehouse-") as folder:
+        path = Path(folder) / "model.txt"
+        path.write_text(text)
+        return treelite.frontend.load_lightgbm_model(path)
+
+
+def _refuse_unsupported(text: str) -> None:
+    """Treelite imports `zero_as_missing` wrongly without a word, so look at the nodes."""
+    if re.search(r"^is_linear=1", text, re.MULTILINE):
+        raise TreehouseError(
+            "linear_tree is not supported: leaves must hold constants",
+            fix="train with linear_tree=False",
+        )
+    for line in re.findall(r"^decision_type=(.+)$", text, re.MULTILINE):
+        missing = np.array(line.split(), np.int64) & _MISSING_MASK
+        if bool(np.any(missing == _MISSING_ZERO)):
+            raise TreehouseError(
+                "zero_as_missing is not supported",
+                fix="train with zero_as_missing=False and pass NaN where a value is missing",
+            )

@@ -1,0 +1,89 @@
+"""Prediction intervals with coverage that holds without assumptions on the model.
+
+Split conformal prediction, by groups of the predicted value (Mondrian): Vovk, Gammerman, Shafer,
+Algorithmic Learning in a Random World (2005), sections 4.2 and 4.5. Within each group the ends are
+the finite-sample quantiles of (label - prediction) on rows that no fit has seen.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from training.bundle import Expression, e
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Interval:
+    """Offsets from the prediction, by predicted value.
+
+    Attributes:
+        knots: Bounds between the groups, increasing.
+        below: Offset of the lower end for each group; one more than knots.
+        above: Offset of the upper end for each group.
+        middle: Offset of the median for each group.
+    """
+
+    knots: tuple[float, ...]
+    below: tuple[float, ...]
+    above: tuple[float, ...]
+    middle: tuple[float, ...]
+
+    def typical(self, value: Expression, floor: Expression | None) -> Expression:
+        """The median of the labels in the group, which has the least absolute error."""
+        middle = value + e.step(value, self.knots, self.middle)
+        return middle if floor is None else e.maximum(middle, floor)
+
+    def ends(self, value: Expression, floor: Expression | None) -> tuple[Expression, Expression]:
+        """Both ends as expressions; the lower one not under `floor`, what is known already."""
+        low = value + e.step(value, self.knots, self.below)
+        high = value + e.step(value, self.knots, self.above)
+        return (low, high) if floor is None else (e.maximum(low, floor), e.maximum(high, floor))
+
+
+def calibrate(
+    actual: Floats, predicted: Floats, floor: Floats | None, coverage: float, bins: int
+) -> Interval:
+    """Offsets that hold `coverage` of the labels in each of at most `bins` equal groups.
+
+    Args:
+        actual: float64[rows] of the calibration rows.
+        predicted: float64[rows].
+        floor: float64[rows], the least that each label can be (what is known already), or None.
+        coverage: In (0, 1), split evenly between the two sides.
+        bins: Groups by predicted value; fewer where there are under 50 rows a group.
+    """
+    bins = max(1, min(bins, len(actual) // 50))
+    knots = np.unique(np.quantile(predicted, np.linspace(0, 1, bins + 1)[1:-1]))
+    # Predictions are often equal (users who did nothing): a knot at the minimum would leave the
+    # first group empty.
+    knots = knots[knots > predicted.min()]
+    group = np.searchsorted(knots, predicted, side="right")
+    at_floor = np.zeros(len(actual), dtype=np.bool_) if floor is None else actual <= floor
+    groups = [
+        _ends((actual - predicted)[group == g], at_floor[group == g], 1 - coverage)
+        for g in range(len(knots) + 1)
+    ]
+    below, above, middle = (tuple(column) for column in zip(*groups, strict=True))
+    return Interval(tuple(knots.tolist()), below, above, middle)
+
+
+def _ends(residual: Floats, at_floor: NDArray[np.bool_], miss: float) -> tuple[float, float, float]:
+    """Offsets of the lower end, the upper end and the median of one group.
+
+    The k-th smallest and largest residual with k = floor(miss / 2 * (n + 1)), at least the first.
+    Where so many labels lie at their floor that the lower end would be there, it is the floor
+    itself (minus infinity, raised to the floor later), nothing can fall below it, and the upper
+    end may be missed by all of `miss`.
+    """
+    ordered = np.sort(residual)
+    is_one_sided = float(at_floor.mean()) >= miss / 2
+    tail = miss if is_one_sided else miss / 2
+    k = max(int(np.floor(tail * (len(ordered) + 1))), 1)
+    low = -np.inf if is_one_sided else float(ordered[k - 1])
+    middle = -np.inf if at_floor.mean() >= 0.5 else float(np.median(ordered))
+    return low, float(ordered[-k]), middle

@@ -1,0 +1,223 @@
+"""Loading: rows of a file or a table into a source, each id once, the broken ones to quarantine.
+
+A load has two phases. *Stage*: the engine reads the origin as text, parses it, judges each row, and
+writes all of them to a table of its own. *Merge*: the good rows go on to the source and the bad
+ones to the quarantine, but for those that are there. Staging leaves no trace if it is interrupted;
+merging can be repeated.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
+from uuid import uuid4
+
+from clickhouse_connect.driver.client import Client
+from clickhouse_connect.driver.exceptions import ClickHouseError
+
+from training.classify import classify_sql, staged_ddl
+from training.engine import identifier, literal
+from training.errors import TreehouseError
+from training.merge import merge, quarantine_keeper, raw_keeper
+from training.origin import Layout, Progress, file_layout, files, landed, table_layout
+from training.scratch import Scratch, clear_interrupted
+from training.settings import Settings
+from training.sources import Source, ensure_raw, find_source
+from training.watch import Watch
+
+
+@dataclass(frozen=True)
+class LoadReport:
+    """What became of an origin's rows: `rows` is the sum of the three counts after it.
+
+    Attributes:
+        load_id: As in the quarantine and the load log.
+        source: Where to.
+        origin: Where from.
+        rows: All rows of the origin.
+        loaded: Rows that were inserted.
+        quarantined: Rows that break the contract.
+        duplicate: Rows whose id was there before, in the source or in this load.
+        seconds: Wall-clock time.
+        ignored: Columns of the origin that the contract does not name.
+        interrupted: Loads of this source that had not finished. What they inserted is there once,
+            but a materialized view may have missed the last of it: see training/reconcile.py.
+    """
+
+    load_id: str
+    source: str
+    origin: str
+    rows: int
+    loaded: int
+    quarantined: int
+    duplicate: int
+    seconds: float
+    ignored: tuple[str, ...] = ()
+    interrupted: tuple[str, ...] = ()
+
+
+def load(
+    client: Client,
+    settings: Settings,
+    source: str,
+    origin: str,
+    *,
+    progress: Progress | None = None,
+    fmt: str | None = None,
+    mapping: Mapping[str, str] | None = None,
+) -> LoadReport:
+    """Load an origin into a source.
+
+    Args:
+        client: Of the settings' target.
+        settings: Its memory bound sizes the passes.
+        source: Name of a contract: events, installs, purchases.
+        origin: A file, a folder, a pattern, or `table:database.name`.
+        progress: Told the phase, what is done of it and of how much, where that is known.
+        fmt: Format of the files where their names do not say it.
+        mapping: Names of the contract by the origin's own, where aliases do not suffice.
+
+    Of several rows with one id the earliest is kept, by time and then by content; a row that was
+    loaded before stays. Times without a zone are in UTC.
+
+    Raises:
+        TreehouseError: The origin can't be read, lacks a column, or another load is running.
+    """
+    began, started_at = time.monotonic(), datetime.now(UTC)
+    progress = progress or (lambda *_: None)
+    contract = find_source(settings, source)
+    ensure_raw(client, settings)
+    scratch = Scratch(
+        settings.raw_database, source, f"{started_at:%Y%m%dT%H%M%S}_{uuid4().hex[:8]}"
+    )
+    interrupted = clear_interrupted(client, scratch, progress)
+    client.command(staged_ddl(contract, scratch.table("staged")))
+    watch = Watch(client, settings, scratch.prefix, progress)
+    try:
+        ignored = _stage(watch, contract, origin, scratch, fmt, mapping or {})
+    except BaseException as error:
+        with suppress(ClickHouseError):
+            scratch.drop(client)
+        if not isinstance(error, ClickHouseError):
+            raise
+        raise TreehouseError(
+            "The engine could not read the origin; nothing was loaded.",
+            value=f"{origin}: {error}",
+            fix="mend the origin, or say what its format is with --format",
+        ) from error
+    run = partial(
+        merge,
+        watch,
+        staged=scratch.table("staged"),
+        fresh=scratch.table("fresh"),
+        order=f"{identifier(contract.time)}, _content",
+    )
+    quarantine = f"{identifier(settings.raw_database)}.quarantine"
+    bad, _ = run(quarantine_keeper(contract, quarantine, scratch.load_id))
+    good, loaded = run(raw_keeper(contract))
+    report = LoadReport(
+        load_id=scratch.load_id,
+        source=source,
+        origin=origin,
+        rows=good + bad,
+        loaded=loaded,
+        quarantined=bad,
+        duplicate=good - loaded,
+        seconds=time.monotonic() - began,
+        ignored=ignored,
+        interrupted=interrupted,
+    )
+    _log(client, settings, report, started_at)
+    scratch.drop(client)
+    return report
+
+
+def _stage(
+    watch: Watch,
+    contract: Source,
+    origin: str,
+    scratch: Scratch,
+    fmt: str | None,
+    mapping: Mapping[str, str],
+) -> tuple[str, ...]:
+    """Parse and judge all rows of the origin. Returns the columns that were ignored."""
+    client, progress = watch.client, watch.progress
+    staged = scratch.table("staged")
+    if origin.startswith("table:"):
+        database, _, table = origin.removeprefix("table:").rpartition(".")
+        layout = table_layout(client, database or "default", table)
+        texts, ignored = match_columns(contract, layout, mapping)
+        relation = f"{identifier(database or 'default')}.{identifier(table)}"
+        sql = classify_sql(contract, staged, relation, texts)
+        watch.command(f"read {database}.{table}", sql)
+        return ignored
+    everything: dict[str, None] = {}
+    found = files(origin)
+    landing = None if watch.settings.target == "embedded" else scratch.table("landing")
+    for done, path in enumerate(found):
+        progress("read", done, len(found))
+        layout = file_layout(path, fmt)
+        texts, ignored = match_columns(contract, layout, mapping)
+        everything |= dict.fromkeys(ignored)
+        with landed(client, path, layout, landing, progress) as relation:
+            sql = classify_sql(contract, staged, relation, texts, layout.where)
+            watch.command(f"read {path.name}", sql, layout.settings, layout.rows)
+    progress("read", len(found), len(found))
+    return tuple(everything)
+
+
+def match_columns(
+    contract: Source, layout: Layout, mapping: Mapping[str, str]
+) -> tuple[dict[str, str], tuple[str, ...]]:
+    """SQL of each of the contract's columns that the origin has, and the origin's other columns.
+
+    A column is found by the mapping, else by its name, else by its aliases, in any case.
+
+    Raises:
+        TreehouseError: A required column is not there, or the mapping names one that is not.
+    """
+    ours = {column.name for column in contract.columns}
+    for theirs, name in mapping.items():
+        if theirs not in layout.texts or name not in ours:
+            raise TreehouseError(
+                "A mapping names a column that is not there.",
+                value=f"{theirs}={name}",
+                expected=f"one of {', '.join(layout.texts)} = one of {', '.join(sorted(ours))}",
+            )
+    mapped = {name: theirs for theirs, name in mapping.items()}
+    folded = {theirs.lower(): theirs for theirs in layout.texts if theirs not in mapping}
+    chosen = {}
+    for column in contract.columns:
+        names = (column.name, *column.aliases)
+        found = mapped.get(column.name) or next((folded[n] for n in names if n in folded), None)
+        if found:
+            chosen[column.name] = found
+    missing = [c for c in contract.columns if c.required and c.name not in chosen]
+    if missing:
+        raise TreehouseError(
+            f"The origin lacks columns of {contract.name}: {', '.join(c.name for c in missing)}.",
+            value=", ".join(layout.texts),
+            expected="; ".join(" or ".join((c.name, *c.aliases)) for c in missing),
+            fix=f"name what stands for it: --map <their column>={missing[0].name}",
+        )
+    ignored = tuple(name for name in layout.texts if name not in chosen.values())
+    return {name: layout.texts[theirs] for name, theirs in chosen.items()}, ignored
+
+
+def _log(client: Client, settings: Settings, report: LoadReport, started_at: datetime) -> None:
+    values = ", ".join(
+        [
+            *map(literal, (report.load_id, report.source, report.origin)),
+            f"fromUnixTimestamp64Milli({int(started_at.timestamp() * 1000)}, 'UTC')",
+            *map(str, (report.rows, report.loaded, report.quarantined, report.duplicate)),
+            "[" + ", ".join(map(literal, report.ignored)) + "]",
+        ]
+    )
+    client.command(
+        f"insert into {identifier(settings.raw_database)}.load_log (load_id, source, origin, "
+        f"started_at, rows, loaded, quarantined, duplicate, ignored) select {values}"
+    )

@@ -1,0 +1,73 @@
+"""Where things are: home folder, target, memory bound. Environment variables move them."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from training.errors import TreehouseError
+
+ROOT = Path(__file__).resolve().parent.parent
+TARGETS = ("embedded", "server")
+_UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
+
+
+def parse_bytes(text: str) -> int:
+    """Bytes from "4GiB", "512M" or "1073741824"."""
+    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([KMGT]?)(?:i?B)?\s*", text, re.IGNORECASE)
+    if not match:
+        raise TreehouseError(
+            "A size in bytes could not be read.", value=text, expected="for example 4GiB or 512M"
+        )
+    return int(float(match[1]) * _UNITS[match[2].upper()])
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a run needs to know of its surroundings.
+
+    Attributes:
+        home: Folder of the embedded engine: data, model files, scorer, configuration.
+        target: "embedded" (the engine in this process) or "server" (any ClickHouse over HTTP).
+        memory_bytes: What the embedded engine may use in all, and a query on either target.
+            Aggregations, sorts and joins spill to disk at half of it: less is slower.
+        raw_database: Database of the sources, as dbt's var of the same name.
+        registry_database: Database of the registry, as dbt's var of the same name.
+        database: Database of the dbt models, as in profiles.yml.
+    """
+
+    home: Path = ROOT / ".treehouse"
+    target: str = "embedded"
+    memory_bytes: int = 4 * 2**30
+    raw_database: str = "treehouse_raw"
+    registry_database: str = "treehouse_registry"
+    database: str = "treehouse"
+
+    @classmethod
+    def from_environment(cls, target: str | None = None) -> Settings:
+        """Settings from TREEHOUSE_HOME, TREEHOUSE_TARGET and TREEHOUSE_MEMORY."""
+        target = target or os.environ.get("TREEHOUSE_TARGET", "embedded")
+        if target not in TARGETS:
+            raise TreehouseError(
+                "There is no such target.", value=target, expected=" or ".join(TARGETS)
+            )
+        home = Path(os.environ.get("TREEHOUSE_HOME", ROOT / ".treehouse")).expanduser().resolve()
+        return cls(home, target, parse_bytes(os.environ.get("TREEHOUSE_MEMORY", "4GiB")))
+
+    @property
+    def data(self) -> Path:
+        """Data of the embedded engine; one process at a time may hold it."""
+        return self.home / "data"
+
+    @property
+    def model_files(self) -> str:
+        """Where SQL's `file()` puts model files, as the engine of this target sees it."""
+        return f"{self.home}/user_files/treehouse" if self.target == "embedded" else "treehouse"
+
+
+def python_version_supported() -> bool:
+    """Whether this interpreter is one that Treehouse is tested with."""
+    return sys.version_info >= (3, 11)

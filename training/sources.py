@@ -1,0 +1,177 @@
+"""The contracts of the sources, read from models/staging/sources.yml, and their tables."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import yaml
+from clickhouse_connect.driver.client import Client
+from jinja2 import Environment
+
+from training.engine import identifier, run_script
+from training.errors import TreehouseError
+from training.settings import ROOT, Settings
+
+CONTRACTS = ROOT / "models" / "staging" / "sources.yml"
+STATE = ROOT / "macros" / "state.sql"
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column of a source.
+
+    Attributes:
+        name: Its name.
+        type: ClickHouse type.
+        comment: What it holds, with its unit.
+        aliases: Other names that a file's header may use, the first preferred.
+        optional: Whether a row without it gets the type's default instead of quarantine.
+        derived: Whether a row without it gets a value made of its content.
+        check: SQL over the parsed columns that must hold.
+    """
+
+    name: str
+    type: str
+    comment: str = ""
+    aliases: tuple[str, ...] = ()
+    optional: bool = False
+    derived: bool = False
+    check: str | None = None
+
+    @property
+    def required(self) -> bool:
+        """Whether a row without it is quarantined."""
+        return not (self.optional or self.derived)
+
+
+@dataclass(frozen=True)
+class Source:
+    """One source: where it is, its columns, what identifies a row.
+
+    Attributes:
+        name: Its name in the contracts.
+        database: Database of the table.
+        table: Name of the table.
+        columns: In the table's order.
+        id: Column whose value is unique.
+        time: Column that says when.
+        order_by: Sorting key of the table.
+    """
+
+    name: str
+    database: str
+    table: str
+    columns: tuple[Column, ...]
+    id: str
+    time: str
+    order_by: tuple[str, ...]
+
+    @property
+    def qualified(self) -> str:
+        """The table's name as SQL."""
+        return f"{identifier(self.database)}.{identifier(self.table)}"
+
+    def column(self, name: str) -> Column:
+        """The column of that name."""
+        return next(column for column in self.columns if column.name == name)
+
+    def ddl(self) -> dict[str, Any]:
+        """What `source_ddl` in macros/state.sql takes."""
+        columns = [{"name": c.name, "type": c.type, "comment": c.comment} for c in self.columns]
+        return {
+            "name": self.table,
+            "columns": columns,
+            "order_by": list(self.order_by),
+            "time": self.time,
+        }
+
+
+def read_sources(settings: Settings, path: Path = CONTRACTS) -> dict[str, Source]:
+    """All sources by name; names of tables come from the vars of dbt_project.yml.
+
+    Raises:
+        TreehouseError: A contract names a column that it does not have.
+    """
+    variables = _project_vars() | {"raw_database": settings.raw_database}
+    environment = Environment(autoescape=False)  # noqa: S701 - names, not HTML
+    environment.globals["var"] = lambda name, default="": variables.get(name, default)
+    render = environment.from_string
+    found = {}
+    for group in yaml.safe_load(path.read_text())["sources"]:
+        database = render(group["schema"]).render()
+        for table in group["tables"]:
+            name = render(table.get("identifier", table["name"])).render()
+            found[table["name"]] = _source(table, database, name)
+    return found
+
+
+def find_source(settings: Settings, name: str) -> Source:
+    """The source of that name.
+
+    Raises:
+        TreehouseError: There is none.
+    """
+    sources = read_sources(settings)
+    if name not in sources:
+        raise TreehouseError(
+            "There is no such source.", value=name, expected="one of " + ", ".join(sources)
+        )
+    return sources[name]
+
+
+def ensure_raw(client: Client, settings: Settings) -> None:
+    """Create the tables of the sources, of quarantine and of the load log, where missing."""
+    environment = Environment(autoescape=False)  # noqa: S701 - SQL, not HTML
+    state: Any = environment.from_string(STATE.read_text()).module
+    by_database: dict[str, list[dict[str, Any]]] = {settings.raw_database: []}
+    for source in read_sources(settings).values():
+        by_database.setdefault(source.database, []).append(source.ddl())
+    for database, sources in by_database.items():
+        run_script(client, state.source_ddl(identifier(database), sources))
+    run_script(client, state.load_state_ddl(identifier(settings.raw_database)))
+
+
+@cache
+def _project_vars() -> dict[str, str]:
+    """The vars of dbt_project.yml."""
+    variables: dict[str, str] = yaml.safe_load((ROOT / "dbt_project.yml").read_text())["vars"]
+    return variables
+
+
+def _source(table: dict[str, Any], database: str, name: str) -> Source:
+    meta = table["config"]["meta"]
+    columns = tuple(_column(column) for column in table["columns"])
+    known = {column.name for column in columns}
+    missing = {meta["id"], meta["time"], *meta["order_by"]} - known
+    if missing:
+        raise TreehouseError(
+            f"The contract of {table['name']} names columns that it does not have.",
+            value=", ".join(sorted(missing)),
+            expected="one of " + ", ".join(sorted(known)),
+            fix=f"mend its meta (id, time, order_by) in {CONTRACTS.relative_to(ROOT)}",
+        )
+    return Source(
+        name=table["name"],
+        database=database,
+        table=name,
+        columns=columns,
+        id=meta["id"],
+        time=meta["time"],
+        order_by=tuple(meta["order_by"]),
+    )
+
+
+def _column(column: dict[str, Any]) -> Column:
+    meta = column.get("config", {}).get("meta", {})
+    return Column(
+        name=column["name"],
+        type=column["data_type"],
+        comment=" ".join(column.get("description", "").split()),
+        aliases=tuple(meta.get("aliases", ())),
+        optional=meta.get("optional", False),
+        derived=meta.get("derived", False),
+        check=meta.get("check"),
+    )

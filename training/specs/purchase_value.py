@@ -1,0 +1,28 @@
+"""What a customer will spend in the coming months, from a plain purchase log."""
+
+from __future__ import annotations
+
+from training.buy_till_you_die import bg_nbd_gamma_gamma
+from training.demo_data import real_purchases
+from training.spec import Boosting, Spec
+
+SPEC = Spec(
+    use_case="purchase_value",
+    about="What a customer will spend in the coming months, from a plain purchase log.",
+    demo=real_purchases,
+    pace="spend_pace",
+    label_floor=0.0,
+    boosting=Boosting(learning_rate=0.02, depth=5, leaves=15, rows_per_leaf=300),
+    baselines={
+        "cohort mean": (
+            "avgIf(future_amount, split = 'train')"
+            " over (partition by least(visits_6m, 5), intDiv(days_since_last, 61))"
+        ),
+        "recent spend x multiplier": (
+            "amount_3m * sumIf(future_amount, split = 'train') over ()"
+            " / sumIf(amount_3m, split = 'train') over ()"
+        ),
+    },
+    fitted_baselines={"BG/NBD + Gamma-Gamma": bg_nbd_gamma_gamma},
+    cohort=("toStartOfWeek(as_of - days_since_first)", "least(visits_6m, 5)"),
+)

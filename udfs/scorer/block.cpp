@@ -1,0 +1,157 @@
+#include "block.hpp"
+
+#include <algorithm>
+#include <cstring>
+#include <limits>
+
+#include "refusal.hpp"
+
+namespace treehouse {
+
+namespace {
+
+constexpr std::size_t kPiece = 8192;                     // elements read at a time
+constexpr std::size_t kKept = std::size_t{16} << 20;     // bytes a buffer may keep between blocks
+constexpr std::uint64_t kMaxElements = std::uint64_t{1} << 40;
+constexpr std::size_t kAnswerRows = 16384;               // rows of an answering block
+
+// Column sizes are checked against what their rows need: a mismatch means another declaration.
+void expect_size(std::uint64_t size, std::uint64_t wanted, const char* column) {
+    if (size == wanted) return;
+    refuse("the column %s has %llu bytes where %llu were expected: the function's declaration and "
+           "this scorer are of different versions, or the format is not Buffers",
+           column, static_cast<unsigned long long>(size), static_cast<unsigned long long>(wanted));
+}
+
+}  // namespace
+
+void Offsets::add(std::uint64_t end) {
+    const std::uint64_t before = total();
+    if (end < before || end > kMaxElements) refuse("the block's array offsets do not increase");
+    if (rows_ == 0) stride_ = end;
+    if (!uneven_ && end - before != stride_) {
+        ends_.clear();
+        for (std::size_t r = 0; r < rows_; ++r) ends_.push((r + 1) * stride_);
+        uneven_ = true;
+    }
+    if (uneven_) ends_.push(end);
+    ++rows_;
+}
+
+bool Block::read(Reader& reader, Store& store) {
+    numeric_.trim(kKept);
+    codes_.trim(kKept);
+    numeric_offsets_.trim(kKept);
+    code_offsets_.trim(kKept);
+    rows_ = 0;
+    runs_.clear();
+    if (reader.at_end()) return false;
+    const std::uint64_t columns = reader.number();
+    const std::uint64_t rows = reader.number();
+    if (columns == 0 && rows == 0) return true;
+    if (columns != 3) refuse("the block has %llu columns, not bundle, numeric and categorical",
+                             static_cast<unsigned long long>(columns));
+    if (rows > kMaxElements) refuse("the block promises %llu rows",
+                                    static_cast<unsigned long long>(rows));
+    rows_ = static_cast<std::size_t>(rows);
+    expect_size(reader.number(), rows * sizeof(std::uint64_t), "bundle");
+    read_bundles(reader, store);
+    const std::uint64_t numeric_size = reader.number();
+    read_offsets(reader, numeric_offsets_, "numeric");
+    expect_size(numeric_size, 8 * (rows + numeric_offsets_.total()), "numeric");
+    read_numeric(reader);
+    const std::uint64_t categorical_size = reader.number();
+    read_offsets(reader, code_offsets_, "categorical");
+    expect_size(categorical_size, 8 * rows + read_categories(reader), "categorical");
+    return true;
+}
+
+void Block::read_bundles(Reader& reader, Store& store) {
+    std::uint64_t ids[kPiece];
+    std::uint64_t last = 0;
+    for (std::size_t at = 0; at < rows_;) {
+        const std::size_t count = std::min(kPiece, rows_ - at);
+        reader.exact(ids, count * sizeof *ids);
+        for (std::size_t i = 0; i < count; ++i, ++at) {
+            if (at == 0 || ids[i] != last) {
+                if (at != 0) runs_.back().end = at;
+                runs_.push_back({at, rows_, ids[i] == 0 ? nullptr : &store.get(ids[i])});
+                last = ids[i];
+            }
+        }
+    }
+}
+
+void Block::read_offsets(Reader& reader, Offsets& offsets, const char* column) {
+    const bool numeric = &offsets == &numeric_offsets_;
+    offsets.reset();
+    std::uint64_t ends[kPiece];
+    for (const Run& run : runs_) {
+        const FileHead* head = run.bundle != nullptr ? &run.bundle->head() : nullptr;
+        for (std::size_t at = run.first; at < run.end;) {
+            const std::size_t count = std::min(kPiece, run.end - at);
+            reader.exact(ends, count * sizeof *ends);
+            for (std::size_t i = 0; i < count; ++i, ++at) {
+                const std::uint64_t before = offsets.total();
+                offsets.add(ends[i]);
+                if (head == nullptr) continue;
+                const std::uint64_t wanted = numeric ? head->n_numeric : head->n_categorical;
+                if (ends[i] - before != wanted)
+                    refuse("%s takes %llu %s inputs, row %zu brings %llu",
+                           run.bundle->label().c_str(), static_cast<unsigned long long>(wanted),
+                           column, at, static_cast<unsigned long long>(ends[i] - before));
+            }
+        }
+    }
+}
+
+void Block::read_numeric(Reader& reader) {
+    numeric_.clear();
+    for (std::uint64_t left = numeric_offsets_.total(); left != 0;) {
+        const auto count = static_cast<std::size_t>(std::min<std::uint64_t>(left, 16 * kPiece));
+        reader.exact(numeric_.extend(count), count * sizeof(double));
+        left -= count;
+    }
+}
+
+std::uint64_t Block::read_categories(Reader& reader) {
+    codes_.clear();
+    std::uint64_t bytes = 0;
+    for (const Run& run : runs_)
+        for (std::size_t row = run.first; row < run.end; ++row) {
+            const std::uint64_t n = code_offsets_.end(row) - code_offsets_.begin(row);
+            for (std::uint64_t j = 0; j < n; ++j) {
+                const std::uint64_t size = reader.varint();
+                bytes += size + varint_size(size);
+                std::int32_t code = Categories::kMissing;
+                if (run.bundle == nullptr || size > Reader::kWindow) {
+                    reader.skip(size);  // longer than any category that is listed
+                } else {
+                    const auto length = static_cast<std::size_t>(size);
+                    code = run.bundle->categories[j].find(reader.view(length), length);
+                }
+                codes_.push(code);
+            }
+        }
+    return bytes;
+}
+
+void AnswerWriter::add(const double* answer, std::size_t width) {
+    if (width != 0) std::memcpy(values_.extend(width), answer, width * sizeof(double));
+    ends_.push(values_.size());
+    if (ends_.size() == kAnswerRows) flush();
+}
+
+void AnswerWriter::flush() {
+    if (ends_.size() == 0) return;
+    writer_.number(1);
+    writer_.number(ends_.size());
+    writer_.number((ends_.size() + values_.size()) * sizeof(double));
+    writer_.bytes(ends_.data(), ends_.size() * sizeof(std::uint64_t));
+    writer_.bytes(values_.data(), values_.size() * sizeof(double));
+    writer_.flush();
+    ends_.clear();
+    values_.clear();
+}
+
+}  // namespace treehouse

@@ -1,0 +1,258 @@
+#include "bundle.hpp"
+
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <cstring>
+
+#include "refusal.hpp"
+
+namespace treehouse {
+
+namespace {
+
+using CrcTables = std::array<std::array<std::uint32_t, 256>, 8>;
+
+CrcTables make_tables() {
+    CrcTables tables{};
+    for (std::uint32_t i = 0; i < 256; ++i) {
+        std::uint32_t c = i;
+        for (int bit = 0; bit < 8; ++bit) c = (c >> 1) ^ ((c & 1) != 0 ? 0xEDB88320u : 0u);
+        tables[0][i] = c;
+    }
+    for (std::uint32_t i = 0; i < 256; ++i)
+        for (std::size_t k = 1; k < 8; ++k)
+            tables[k][i] = (tables[k - 1][i] >> 8) ^ tables[0][tables[k - 1][i] & 255];
+    return tables;
+}
+
+}  // namespace
+
+// The CRC-32 of zlib, eight bytes at a time (Kounavis and Berry, "slicing-by-8", 2005).
+std::uint32_t crc32(const std::uint8_t* data, std::size_t size) {
+    static const CrcTables t = make_tables();
+    std::uint32_t crc = ~0u;
+    for (; size >= 8; data += 8, size -= 8) {
+        std::uint32_t low, high;
+        std::memcpy(&low, data, 4);
+        std::memcpy(&high, data + 4, 4);
+        low ^= crc;
+        crc = t[7][low & 255] ^ t[6][(low >> 8) & 255] ^ t[5][(low >> 16) & 255] ^
+              t[4][low >> 24] ^ t[3][high & 255] ^ t[2][(high >> 8) & 255] ^
+              t[1][(high >> 16) & 255] ^ t[0][high >> 24];
+    }
+    for (; size != 0; ++data, --size) crc = (crc >> 8) ^ t[0][(crc ^ *data) & 255];
+    return ~crc;
+}
+
+bool Categories::open(const std::uint8_t* section, std::uint64_t length) {
+    CategoryHead head;
+    if (length < sizeof head) return false;
+    std::memcpy(&head, section, sizeof head);
+    if (head.bits > 31) return false;
+    const std::uint64_t slots = std::uint64_t{1} << head.bits;
+    const std::uint64_t ends = std::uint64_t{head.count} + 1;
+    if (length != sizeof head + 4 * slots + 4 * ends + head.blob) return false;
+    slots_ = reinterpret_cast<const std::uint32_t*>(section + sizeof head);
+    ends_ = slots_ + slots;
+    blob_ = reinterpret_cast<const char*>(ends_ + ends);
+    mask_ = static_cast<std::uint32_t>(slots - 1);
+    longest_ = head.longest;
+    count_ = head.count;
+    for (std::uint64_t i = 0; i < slots; ++i)
+        if (slots_[i] > head.count) return false;
+    if (ends_[0] != 0 || ends_[head.count] != head.blob) return false;
+    for (std::uint32_t i = 0; i < head.count; ++i)
+        if (ends_[i] > ends_[i + 1]) return false;
+    return head.count < 0x7fffffff;
+}
+
+std::unique_ptr<Bundle> Bundle::open(const std::string& path) {
+    const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+    if (fd < 0) refuse("cannot open model file %s: %s", path.c_str(), std::strerror(errno));
+    struct stat status;
+    const bool known = ::fstat(fd, &status) == 0 && S_ISREG(status.st_mode) && status.st_size > 0;
+    const auto size = known ? static_cast<std::size_t>(status.st_size) : 0;
+    void* memory = known ? ::mmap(nullptr, size, PROT_READ, MAP_SHARED, fd, 0) : MAP_FAILED;
+    ::close(fd);
+    if (memory == MAP_FAILED) refuse("cannot map model file %s: not a file or empty", path.c_str());
+    std::unique_ptr<Bundle> bundle(new Bundle);
+    bundle->path_ = path;
+    bundle->data_ = static_cast<const std::uint8_t*>(memory);
+    bundle->size_ = size;
+    bundle->mapped_ = true;
+    bundle->load(true);
+    return bundle;
+}
+
+std::unique_ptr<Bundle> Bundle::parse(const std::string& name, const std::uint8_t* data,
+                                      std::size_t size, bool check_crc) {
+    std::unique_ptr<Bundle> bundle(new Bundle);
+    bundle->path_ = name;
+    bundle->data_ = data;
+    bundle->size_ = size;
+    bundle->load(check_crc);
+    return bundle;
+}
+
+Bundle::~Bundle() {
+    if (mapped_) ::munmap(const_cast<std::uint8_t*>(data_), size_);
+}
+
+std::string Bundle::label() const {
+    if (names_.empty()) return path_;
+    return path_ + " (" + model() + " version " + std::to_string(head_->version) + ")";
+}
+
+void Bundle::damaged(const char* what) const {
+    refuse("model file %s is damaged: %s", label().c_str(), what);
+}
+
+Bundle::Section Bundle::find(Kind kind, std::uint32_t index) const {
+    const auto* entries = reinterpret_cast<const SectionEntry*>(data_ + sizeof(FileHead));
+    for (std::uint32_t i = 0; i < head_->n_sections; ++i)
+        if (entries[i].kind == static_cast<std::uint32_t>(kind) && entries[i].index == index)
+            return {data_ + entries[i].offset, entries[i].length};
+    return {};
+}
+
+template <typename T>
+const T* Bundle::array(Kind kind, std::uint32_t index, std::uint64_t count,
+                       const char* what) const {
+    const Section section = find(kind, index);
+    if (count > size_ || section.length != count * sizeof(T)) damaged(what);
+    return reinterpret_cast<const T*>(section.data);
+}
+
+void Bundle::load(bool check_crc) {
+    if (size_ < sizeof(FileHead) || std::memcmp(data_, kMagic, 8) != 0)
+        refuse("%s is not a Treehouse model file", path_.c_str());
+    head_ = reinterpret_cast<const FileHead*>(data_);
+    if (head_->format != kFormatVersion)
+        refuse("model file %s has format version %u, this scorer reads %u: publish it again",
+               path_.c_str(), head_->format, kFormatVersion);
+    if (head_->length != size_) damaged("its length is not the one it was written with");
+    if (check_crc && crc32(data_ + kCheckedFrom, size_ - kCheckedFrom) != head_->crc)
+        damaged("its checksum does not match");
+    const std::uint64_t table = std::uint64_t{head_->n_sections} * sizeof(SectionEntry);
+    if (sizeof(FileHead) + table > size_) damaged("its section table is cut off");
+    const auto* entries = reinterpret_cast<const SectionEntry*>(data_ + sizeof(FileHead));
+    for (std::uint32_t i = 0; i < head_->n_sections; ++i)
+        if (entries[i].offset % kAlign != 0 || entries[i].offset > size_ ||
+            entries[i].length > size_ - entries[i].offset)
+            damaged("a section lies outside of the file");
+    load_names();
+    if (head_->n_forests > head_->n_sections) damaged("forests without sections");
+    for (std::uint32_t i = 0; i < head_->n_forests; ++i) load_forest(i);
+    load_programs();
+}
+
+void Bundle::load_names() {
+    if (head_->n_categorical > head_->n_sections) damaged("categories without sections");
+    const Section section = find(Kind::names, 0);
+    const std::uint64_t wanted =
+        2 + std::uint64_t{head_->n_heads} + head_->n_numeric + head_->n_categorical;
+    std::vector<std::string> names;
+    for (std::uint64_t at = 0; at < section.length;) {
+        std::uint32_t length;
+        if (section.length - at < sizeof length) damaged("a name is cut off");
+        std::memcpy(&length, section.data + at, sizeof length);
+        at += sizeof length;
+        if (section.length - at < length) damaged("a name is cut off");
+        names.emplace_back(reinterpret_cast<const char*>(section.data + at), length);
+        at += length;
+    }
+    if (names.size() != wanted) damaged("names are missing");
+    names_ = std::move(names);
+    categories.resize(head_->n_categorical);
+    for (std::uint32_t j = 0; j < head_->n_categorical; ++j) {
+        const Section table = find(Kind::categories, j);
+        if (table.data == nullptr || !categories[j].open(table.data, table.length))
+            damaged("a category table does not hold what it promises");
+    }
+}
+
+void Bundle::load_forest(std::uint32_t index) {
+    Forest forest;
+    forest.head = array<ForestHead>(Kind::forest, index, 1, "a forest without head");
+    const ForestHead& head = *forest.head;
+    const std::uint64_t outputs = head.n_outputs;
+    forest.binding = array<std::uint32_t>(Kind::binding, index, head.n_features, "bindings");
+    forest.base = array<double>(Kind::base, index, outputs, "base scores");
+    forest.roots =
+        array<std::int32_t>(Kind::trees, index, 2 * std::uint64_t{head.n_trees} + 1, "trees");
+    forest.tree_output = forest.roots + head.n_trees + 1;
+    forest.nodes = array<Node>(Kind::nodes, index, head.n_nodes, "nodes");
+    forest.words = array<std::uint32_t>(Kind::words, index, head.n_words, "category sets");
+    if (head.n_vectors > size_ || outputs > size_) damaged("leaf vectors");
+    forest.vectors = array<double>(Kind::vectors, index, head.n_vectors * outputs, "leaf vectors");
+    forest.cover = array<double>(Kind::cover, index, head.n_nodes, "covers");
+    const std::uint32_t n_inputs = head_->n_numeric + head_->n_categorical;
+    if (const char* wrong = forest.validate(n_inputs)) damaged(wrong);
+    load_layout(index, forest);
+    n_outputs += head.n_outputs;
+    forests.push_back(forest);
+}
+
+void Bundle::load_layout(std::uint32_t index, Forest& forest) {
+    const Section ranks = find(Kind::ranks, index);
+    const Section lanes = find(Kind::lanes, index);
+    if (ranks.data == nullptr) return;
+    ranks_.push_back(std::make_unique<Ranks>());
+    forest.ranks = ranks_.back().get();
+    if (const char* wrong = ranks_.back()->open(ranks.data, ranks.length, forest)) damaged(wrong);
+    if (ranks_.back()->head->width == 2) {
+        forest.walk = array<WalkNode>(Kind::walk, index, forest.head->n_nodes, "walk nodes");
+        if (const char* wrong = validate_walk(forest)) damaged(wrong);
+        return;
+    }
+    lanes_.push_back(std::make_unique<Lanes>());
+    if (const char* wrong = lanes_.back()->open(lanes.data, lanes.length, forest)) damaged(wrong);
+    forest.lanes = lanes_.back().get();
+}
+
+void Bundle::load_programs() {
+    const Section code = find(Kind::programs, 0);
+    const Section tables = find(Kind::tables, 0);
+    const std::uint64_t spans = std::uint64_t{head_->n_heads} * sizeof(Span);
+    const std::uint64_t start = (spans + 15) / 16 * 16;
+    if (code.length < start || (code.length - start) % sizeof(Instruction) != 0)
+        damaged("head programs");
+    const std::uint64_t count = (code.length - start) / sizeof(Instruction);
+    const auto* span = reinterpret_cast<const Span*>(code.data);
+    if (n_outputs > size_) damaged("too many outputs");
+    for (std::uint32_t h = 0; h < head_->n_heads; ++h) {
+        if (std::uint64_t{span[h].start} + span[h].count > count) damaged("a head program");
+        Program program;
+        program.code = reinterpret_cast<const Instruction*>(code.data + start) + span[h].start;
+        program.count = span[h].count;
+        program.tables = reinterpret_cast<const double*>(tables.data);
+        program.n_tables = tables.length / sizeof(double);
+        const char* wrong = program.validate(static_cast<std::uint32_t>(n_outputs),
+                                             head_->n_numeric + head_->n_categorical);
+        if (wrong != nullptr) damaged(wrong);
+        programs.push_back(program);
+    }
+}
+
+void Bundle::score(const Rows& rows, Scratch& scratch, double* answers) const {
+    scratch.margins.resize(n_outputs * rows.count);
+    scratch.outputs.resize(n_outputs * rows.count);
+    std::size_t at = 0;
+    for (const Forest& forest : forests) {
+        evaluate(forest, rows, scratch, scratch.margins.data() + at, scratch.outputs.data() + at);
+        at += forest.head->n_outputs * rows.count;
+    }
+    const ProgramInput input{&rows, scratch.outputs.data(), scratch.margins.data()};
+    for (std::size_t r = 0; r < rows.count; ++r) answers[r * width()] = head_->version;
+    for (std::size_t h = 0; h < programs.size(); ++h) {
+        const double* head = run(programs[h], input, scratch.stack);
+        for (std::size_t r = 0; r < rows.count; ++r) answers[r * width() + 1 + h] = head[r];
+    }
+}
+
+}  // namespace treehouse

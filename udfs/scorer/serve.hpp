@@ -1,0 +1,18 @@
+// The serving loop: blocks in, answers out, until the engine closes the pipe.
+#pragma once
+
+#include "block.hpp"
+
+namespace treehouse {
+
+// Answers every row of a block, in order.
+void answer_block(const Block& block, Scratch& scratch, Buffer<double>& answers,
+                  AnswerWriter& writer);
+
+// Scores the block on stdin again and again, `batch` rows at a time, and prints seconds per round
+// as JSON: the kernel's own time, ranking included, without parsing and pipes.
+void measure(int in, Store& store, std::size_t rounds, std::size_t batch);
+
+void serve(int in, int out, Store& store);
+
+}  // namespace treehouse
