@@ -61,7 +61,7 @@ def demo(
         bool, typer.Option("--fresh", help="Drop all that Treehouse holds, then start over.")
     ] = False,
     only: Annotated[list[str] | None, typer.Option(help="Only this use case; repeatable.")] = None,
-    users: Annotated[int, typer.Option(help="Users of the simulated platform.")] = 20_000,
+    users: Annotated[int, typer.Option(help="Users of the simulated platform.")] = 100_000,
     yes: Annotated[bool, typer.Option("--yes", help="Don't ask before --fresh.")] = False,
     json: JsonFlag = False,
 ) -> None:

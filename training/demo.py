@@ -29,7 +29,7 @@ def run_demo(
     *,
     fresh: bool = False,
     only: tuple[str, ...] = (),
-    users: int = 20_000,
+    users: int = 100_000,
     quiet: bool = False,
 ) -> dict[str, Any]:
     """Carry every use case (or `only` some) from raw data to decisions.
@@ -146,9 +146,9 @@ def show_demo(result: dict[str, Any]) -> None:
     for name, model in result["models"].items():
         console.out.print()
         show_metrics(name, model)
-        lost = [baseline for baseline, won in model["beats"].items() if not won]
-        if lost:
-            console.out.print(f"[yellow]Not better in MAE than: {', '.join(lost)}[/]")
+        for baseline, won in model["beats"].items():
+            if lost := [metric.upper() for metric, better in won.items() if not better]:
+                console.out.print(f"[yellow]Not better than {baseline} in {', '.join(lost)}[/]")
         top = result["top"][name]
         console.show_table(list(top[0]), [list(row.values()) for row in top], title="Ten best")
     answering = [f"version {m['version']} of {n}" for n, m in result["models"].items()]

@@ -17,6 +17,10 @@ from training.bundle import Expression, e
 Floats = NDArray[np.float64]
 
 
+_FEWEST = 50
+"""Fewest calibration rows of a group."""
+
+
 @dataclass(frozen=True)
 class Interval:
     """Offsets from the prediction, by predicted value.
@@ -25,17 +29,19 @@ class Interval:
         knots: Bounds between the groups, increasing.
         below: Offset of the lower end for each group; one more than knots.
         above: Offset of the upper end for each group.
-        middle: Offset of the median for each group.
+        middle_knots: Bounds of the finer groups of which the median is taken.
+        middle: Offset of the median for each of those.
     """
 
     knots: tuple[float, ...]
     below: tuple[float, ...]
     above: tuple[float, ...]
+    middle_knots: tuple[float, ...]
     middle: tuple[float, ...]
 
     def typical(self, value: Expression, floor: Expression | None) -> Expression:
         """The median of the labels in the group, which has the least absolute error."""
-        middle = value + e.step(value, self.knots, self.middle)
+        middle = value + e.step(value, self.middle_knots, self.middle)
         return middle if floor is None else e.maximum(middle, floor)
 
     def ends(self, value: Expression, floor: Expression | None) -> tuple[Expression, Expression]:
@@ -57,23 +63,36 @@ def calibrate(
         coverage: In (0, 1), split evenly between the two sides.
         bins: Groups by predicted value; fewer where there are under 50 rows a group.
     """
-    bins = max(1, min(bins, len(actual) // 50))
-    knots = np.unique(np.quantile(predicted, np.linspace(0, 1, bins + 1)[1:-1]))
-    # Predictions are often equal (users who did nothing): a knot at the minimum would leave the
-    # first group empty.
+    residual = actual - predicted
+    at_floor = np.zeros(len(actual), dtype=np.bool_) if floor is None else actual <= floor
+    knots, groups = _groups(predicted, bins)
+    ends = [_ends(residual[rows], at_floor[rows], 1 - coverage) for rows in groups]
+    middle_knots, groups = _groups(predicted, len(actual))
+    return Interval(
+        knots,
+        tuple(low for low, _ in ends),
+        tuple(high for _, high in ends),
+        middle_knots,
+        tuple(
+            -np.inf if at_floor[rows].mean() >= 0.5 else float(np.median(residual[rows]))
+            for rows in groups
+        ),
+    )
+
+
+def _groups(predicted: Floats, bins: int) -> tuple[tuple[float, ...], list[NDArray[np.bool_]]]:
+    """Bounds of groups of about equal size, and bool[rows] for each."""
+    bins = max(1, min(bins, len(predicted) // _FEWEST))
+    # Predictions are often equal (users who did nothing). A knot that is one of them, and not the
+    # least, leaves no group empty.
+    knots = np.unique(np.quantile(predicted, np.linspace(0, 1, bins + 1)[1:-1], method="nearest"))
     knots = knots[knots > predicted.min()]
     group = np.searchsorted(knots, predicted, side="right")
-    at_floor = np.zeros(len(actual), dtype=np.bool_) if floor is None else actual <= floor
-    groups = [
-        _ends((actual - predicted)[group == g], at_floor[group == g], 1 - coverage)
-        for g in range(len(knots) + 1)
-    ]
-    below, above, middle = (tuple(column) for column in zip(*groups, strict=True))
-    return Interval(tuple(knots.tolist()), below, above, middle)
+    return tuple(knots.tolist()), [group == g for g in range(len(knots) + 1)]
 
 
-def _ends(residual: Floats, at_floor: NDArray[np.bool_], miss: float) -> tuple[float, float, float]:
-    """Offsets of the lower end, the upper end and the median of one group.
+def _ends(residual: Floats, at_floor: NDArray[np.bool_], miss: float) -> tuple[float, float]:
+    """Offsets of the lower and the upper end of one group.
 
     The k-th smallest and largest residual with k = floor(miss / 2 * (n + 1)), at least the first.
     Where so many labels lie at their floor that the lower end would be there, it is the floor
@@ -84,6 +103,4 @@ def _ends(residual: Floats, at_floor: NDArray[np.bool_], miss: float) -> tuple[f
     is_one_sided = float(at_floor.mean()) >= miss / 2
     tail = miss if is_one_sided else miss / 2
     k = max(int(np.floor(tail * (len(ordered) + 1))), 1)
-    low = -np.inf if is_one_sided else float(ordered[k - 1])
-    middle = -np.inf if at_floor.mean() >= 0.5 else float(np.median(ordered))
-    return low, float(ordered[-k]), middle
+    return -np.inf if is_one_sided else float(ordered[k - 1]), float(ordered[-k])

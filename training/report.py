@@ -49,8 +49,13 @@ def show_metrics(model: str, metrics: Mapping[str, Any]) -> None:
         console.out.print("  " + line)
 
 
-def beaten(metrics: Mapping[str, Any], metric: str = "mae") -> dict[str, bool]:
-    """Baseline to whether the model's metric is better (lower; for gini, higher)."""
-    sign = -1 if metric == "gini" else 1
-    ours = sign * metrics["model"][metric]
-    return {name: ours < sign * row[metric] for name, row in metrics["baselines"].items()}
+def beaten(metrics: Mapping[str, Any]) -> dict[str, dict[str, bool]]:
+    """Baseline to whether the model is better in MAE (its typical value), RMSE and Gini."""
+    return {
+        name: {
+            "mae": metrics["typical"]["mae"] < row["mae"],
+            "rmse": metrics["model"]["rmse"] < row["rmse"],
+            "gini": metrics["model"]["gini"] > row["gini"],
+        }
+        for name, row in metrics["baselines"].items()
+    }

@@ -117,25 +117,36 @@ def build(force: bool = False, variant: str = "release") -> Path:
     return target
 
 
-def _compile(target: Path, flags: tuple[str, ...], fresh: str) -> None:
-    """Objects side by side on both cores, then one link, then an atomic rename."""
+def compile_commands(
+    units: list[Path], flags: tuple[str, ...], folder: Path
+) -> tuple[list[list[str]], list[Path]]:
+    """A command for each source, and the object that it makes in the folder."""
     compiler = find_compiler()
-    define = f'-DTREEHOUSE_SOURCE_HASH="{fresh}"'
+    objects = [folder / (unit.stem + ".o") for unit in units]
+    commands = [
+        [*compiler, *_COMMON, *flags, "-c", str(unit), "-o", str(target)]
+        for unit, target in zip(units, objects, strict=True)
+    ]
+    return commands, objects
+
+
+def _compile(target: Path, flags: tuple[str, ...], fresh: str) -> None:
+    """Objects side by side, then one link, then an atomic rename."""
     units = [p for p in source_files() if p.suffix == ".cpp"]
+    flags = (*flags, f'-DTREEHOUSE_SOURCE_HASH="{fresh}"')
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=".build-") as folder:
-        objects = [Path(folder) / (p.stem + ".o") for p in units]
-        waiting = [
-            [*compiler, *_COMMON, *flags, define, "-c", str(unit), "-o", str(obj)]
-            for unit, obj in zip(units, objects, strict=True)
-        ]
-        _run_all(waiting, jobs=max(1, min(4, os.cpu_count() or 1)))
+        commands, objects = compile_commands(units, flags, Path(folder))
+        run_commands(commands)
         linked = Path(folder) / target.name
-        _run_all([[*compiler, *_COMMON, *flags, *map(str, objects), "-o", str(linked)]], jobs=1)
+        command = [*find_compiler(), *_COMMON, *flags, *map(str, objects)]
+        run_commands([[*command, "-o", str(linked)]])
         linked.chmod(0o755)
         linked.replace(target)
 
 
-def _run_all(commands: list[list[str]], jobs: int) -> None:
+def run_commands(commands: list[list[str]]) -> None:
+    """Run compilers side by side, one for each core up to four; the first failure is raised."""
+    jobs = max(1, min(4, os.cpu_count() or 1))
     running: list[tuple[list[str], subprocess.Popen[str]]] = []
     queue = list(commands)
     while queue or running:
@@ -149,7 +160,7 @@ def _run_all(commands: list[list[str]], jobs: int) -> None:
         text, _ = process.communicate()
         if process.returncode != 0:
             for _, other in running:
-                other.wait()
+                other.communicate()
             fix = f"the command was: {' '.join(command)}"
             raise _error("the scorer could not be compiled", fix, text.strip()[-4000:])
 

@@ -1,4 +1,4 @@
-"""The scorer through a pipe: rows in as blocks of ClickHouse's Buffers format, answers out. Test helper."""
+"""The scorer through a pipe: blocks of ClickHouse's Buffers format in and out. Test helper."""
 
 from __future__ import annotations
 

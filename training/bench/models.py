@@ -113,9 +113,7 @@ def make(name: str) -> Shape:
         "random_forest": lambda: _scikit(
             "random_forest", RandomForestRegressor(300, n_jobs=2, random_state=0)
         ),
-        "multiclass": lambda: _lightgbm(
-            "multiclass", 200, 31, objective="multiclass", num_class=3
-        ),
+        "multiclass": lambda: _lightgbm("multiclass", 200, 31, objective="multiclass", num_class=3),
         "isolation_forest": lambda: _scikit(
             "isolation_forest", IsolationForest(n_estimators=200, random_state=0)
         ),

@@ -83,13 +83,11 @@ def contenders(shape: models.Shape, forest: Forest) -> dict[str, Callable[[Float
     return found
 
 
-def _fitting_rows(predict: Callable[[Floats], Any], rows: Floats) -> Floats:
+def _fitting_rows(predict: Callable[[Floats], Any], rows: Floats, alone: bool) -> Floats:
     """As many rows as fit into a round; also warms up."""
-    sample = rows[: min(200, len(rows))]
+    sample = rows[: 5 if alone else 200]
     predict(sample)
-    start = time.perf_counter()
-    predict(sample)
-    took = (time.perf_counter() - start) / len(sample)
+    took = (_time_alone if alone else _time)(predict, sample)
     return rows[: max(1, min(len(rows), int(_SECONDS_PER_ROUND / took)))]
 
 
@@ -105,7 +103,7 @@ def measure(name: str, rounds: int = 5) -> list[Record]:
         for count in (BATCH, 1):
             times: dict[str, list[float]] = {"treehouse": []}
             runs = {
-                contender: (predict, _fitting_rows(predict, rows) if count > 1 else rows[:1])
+                contender: (predict, _fitting_rows(predict, rows, alone=count == 1))
                 for contender, predict in contenders(shape, forest).items()
             }
             for _ in range(rounds):
@@ -113,17 +111,24 @@ def measure(name: str, rounds: int = 5) -> list[Record]:
                 batch = BATCH if count > 1 else 1
                 times["treehouse"] += ours.seconds_per_row(sample, 3, batch)[1:]
                 for contender, (predict, own) in runs.items():
-                    times.setdefault(contender, []).append(_time(predict, own))
+                    clock = _time if count > 1 else _time_alone
+                    times.setdefault(contender, []).append(clock(predict, own))
             records += _records(name, count, times)
     return records
 
 
 def _time(predict: Callable[[Floats], Any], rows: Floats) -> float:
-    repeats = 1 if len(rows) > 1 else 20
     start = time.perf_counter()
-    for _ in range(repeats):
-        predict(rows)
-    return (time.perf_counter() - start) / repeats / len(rows)
+    predict(rows)
+    return (time.perf_counter() - start) / len(rows)
+
+
+def _time_alone(predict: Callable[[Floats], Any], rows: Floats) -> float:
+    """Row by row, each another one: a row that was just scored would be scored from the caches."""
+    start = time.perf_counter()
+    for i in range(len(rows)):
+        predict(rows[i : i + 1])
+    return (time.perf_counter() - start) / len(rows)
 
 
 def _records(shape: str, rows: int, times: dict[str, list[float]]) -> list[Record]:

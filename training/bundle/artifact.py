@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import struct
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,6 +14,7 @@ from training.errors import TreehouseError
 from training.forest.model import Forest
 
 _MAX_VERSION = 2**32 - 1
+_TERM = struct.Struct("<IId")
 
 
 @dataclass(frozen=True)
@@ -54,6 +56,8 @@ class Bundle:
         forests: each binds its features to inputs by name.
         heads: name to expression, in the order of the answer.
         info: anything that JSON holds (NaN and infinities too); the scorer skips it.
+        explained: what explanations explain: a weighted sum of margins, {(forest, output):
+            weight}; by default the first forest's first margin.
     """
 
     model: str
@@ -63,6 +67,7 @@ class Bundle:
     forests: tuple[Forest, ...]
     heads: Mapping[str, Expression]
     info: Mapping[str, Any] = field(default_factory=dict)
+    explained: Mapping[tuple[int, int], float] | None = None
 
     def to_bytes(self) -> bytes:
         """The file's content; equal bundles give equal bytes.
@@ -87,12 +92,19 @@ class Bundle:
         code, tables = programs.assemble(self.heads, self.forests, self.inputs.index)
         writer.add(container.Kind.PROGRAMS, 0, code)
         writer.add(container.Kind.TABLES, 0, tables)
+        writer.add(container.Kind.EXPLAINED, 0, self._explained_terms())
         for i, forest in enumerate(self.forests):
             bound = [self.inputs.index(name) for name in forest.features]
-            n_numeric = len(self.inputs.numeric)
-            for kind, content in sections.forest_sections(forest, bound, n_numeric):
+            for kind, content in sections.forest_sections(forest, bound):
                 writer.add(kind, i, content)
         return writer.finish()
+
+    def _explained_terms(self) -> bytes:
+        default = {(0, 0): 1.0} if self.forests else {}
+        terms = default if self.explained is None else self.explained
+        for forest, output in terms:
+            programs.check_output(self.forests, forest, output)
+        return b"".join(_TERM.pack(*where, weight) for where, weight in terms.items())
 
     def _check(self) -> None:
         if not 0 < self.version <= _MAX_VERSION:

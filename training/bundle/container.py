@@ -34,6 +34,7 @@ class Kind(IntEnum):
     CATEGORIES = 3
     PROGRAMS = 4
     TABLES = 5
+    EXPLAINED = 6
     FOREST = 16
     BINDING = 17
     BASE = 18

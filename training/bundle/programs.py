@@ -13,6 +13,19 @@ _INSTRUCTION = struct.Struct("<IId")
 _SPAN = struct.Struct("<II")
 
 
+def check_output(forests: Sequence[Forest], forest: int, output: int) -> None:
+    """Refuse a forest output that is not there."""
+    if 0 <= forest < len(forests) and 0 <= output < forests[forest].n_outputs:
+        return
+    raise TreehouseError(
+        "a head asks for a forest output that is not there",
+        value=f"forest {forest}, output {output}",
+        expected=", ".join(
+            f"forest {i}: outputs 0 to {f.n_outputs - 1}" for i, f in enumerate(forests)
+        ),
+    )
+
+
 class _Assembler:
     def __init__(self, forests: Sequence[Forest], input_index: Callable[[str], int]) -> None:
         self.code: list[bytes] = []
@@ -39,16 +52,7 @@ class _Assembler:
         if op not in (Op.OUTPUT, Op.MARGIN):
             return 0
         forest, output = expression.where
-        n_forests = len(self._forests)
-        if not 0 <= forest < n_forests or not 0 <= output < self._forests[forest].n_outputs:
-            raise TreehouseError(
-                "a head asks for a forest output that is not there",
-                value=f"forest {forest}, output {output}",
-                expected=", ".join(
-                    f"forest {i}: outputs 0 to {f.n_outputs - 1}"
-                    for i, f in enumerate(self._forests)
-                ),
-            )
+        check_output(self._forests, forest, output)
         return self._starts[forest] + output
 
 

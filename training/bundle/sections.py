@@ -98,17 +98,13 @@ def _nodes(forest: Forest) -> NDArray[np.void]:
     return nodes
 
 
-def forest_sections(
-    forest: Forest, bound: Sequence[int], n_numeric: int
-) -> list[tuple[Kind, bytes]]:
+def forest_sections(forest: Forest, bound: Sequence[int]) -> list[tuple[Kind, bytes]]:
     """Every section of one forest.
 
     Args:
         forest: the logical forest.
         bound: for each of its features the index of the input that feeds it.
-        n_numeric: how many of the inputs are numeric; the others hold category codes.
     """
-    del n_numeric
     if len(forest.features) >= _MAX_FEATURES or forest.n_nodes >= _MAX_NODES:
         raise TreehouseError(
             "the forest is too large for the file format",

@@ -180,6 +180,7 @@ def from_treelite(
     trainer: str,
     cover_field: str = "data_count",
     leaf_values: NDArray[np.float64] | None = None,
+    leaf_vectors: NDArray[np.float64] | None = None,
     **rules: Any,
 ) -> Forest:
     """Translate a Treelite model.
@@ -191,7 +192,8 @@ def from_treelite(
         less_or_equal: whether the trainer compares with <= (else with <).
         trainer: name and version, for people.
         cover_field: Treelite's field with the training weight of each node.
-        leaf_values: the trainer's own value of each node, where Treelite rounds it otherwise.
+        leaf_values, leaf_vectors: the trainer's own value of each node, or float64[nodes,
+            outputs], where Treelite rounds them otherwise.
         rules: fields of Forest that the trainer fixes (summing, base first, ...).
 
     Raises:
@@ -226,6 +228,9 @@ def from_treelite(
     tree_output, base, vectors = _outputs(model, columns)
     if len(vectors):
         extra[leaf, 0] = columns["leaf_vector_begin"][order][leaf] // vectors.shape[1]
+    if len(vectors) and leaf_vectors is not None:
+        vectors = leaf_vectors[order][leaf]
+        extra[leaf, 0] = np.arange(len(vectors))
     name = str(header.get_field("postprocessor"))
     parameter = header.get_field("ratio_c" if name.endswith("ratio") else "sigmoid_alpha")
     averaged = bool(header.get_field("average_tree_output")[0])

@@ -33,6 +33,10 @@ def import_sklearn(model: Any, features: tuple[str, ...]) -> Forest:
     rules: dict[str, Any] = {"cover_field": "data_count"}
     if family == "IsolationForest":
         rules |= _isolation_rules(model)
+    elif hasattr(model, "n_classes_") and family in ("RandomForest", "ExtraTrees"):
+        # Treelite normalises the shares of a leaf once more, which rounds
+        values = [estimator.tree_.value for estimator in model.estimators_]
+        rules["leaf_vectors"] = np.concatenate([v.reshape(len(v), -1) for v in values])
     elif family in ("GradientBoosting", "HistGradientBoosting"):
         rules |= {"base_first": True, **_boosting_rules(model, family)}
     single = family in _FLOAT32

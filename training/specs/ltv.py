@@ -21,7 +21,7 @@ SPEC = Spec(
             " / sumIf(d7_revenue, split = 'train') over ()"
         ),
     },
-    cohort=("toStartOfWeek(installed_at)", "campaign_id"),
+    cohort=("campaign_id",),
     best_possible=(
         "select user_id as key, best_d90_ltv as mean, best_median_d90_ltv as median"
         " from simulation_truth.users"

@@ -12,7 +12,7 @@ SPEC = Spec(
     demo=real_purchases,
     pace="spend_pace",
     label_floor=0.0,
-    boosting=Boosting(learning_rate=0.02, depth=5, leaves=15, rows_per_leaf=300),
+    boosting=Boosting(depth=5, leaves=15, rows_per_leaf=300),
     baselines={
         "cohort mean": (
             "avgIf(future_amount, split = 'train')"

@@ -9,6 +9,7 @@
 #include <cerrno>
 #include <cstring>
 
+#include "explain.hpp"
 #include "refusal.hpp"
 
 namespace treehouse {
@@ -99,6 +100,14 @@ std::unique_ptr<Bundle> Bundle::parse(const std::string& name, const std::uint8_
     return bundle;
 }
 
+Bundle::Bundle() = default;
+
+Explainer& Bundle::explainer() const {
+    if (explained.empty()) refuse("%s has no margin to explain", label().c_str());
+    if (explainer_ == nullptr) explainer_ = std::make_unique<Explainer>(*this);
+    return *explainer_;
+}
+
 Bundle::~Bundle() {
     if (mapped_) ::munmap(const_cast<std::uint8_t*>(data_), size_);
 }
@@ -149,6 +158,7 @@ void Bundle::load(bool check_crc) {
     if (head_->n_forests > head_->n_sections) damaged("forests without sections");
     for (std::uint32_t i = 0; i < head_->n_forests; ++i) load_forest(i);
     load_programs();
+    load_explained();
 }
 
 void Bundle::load_names() {
@@ -236,6 +246,18 @@ void Bundle::load_programs() {
                                              head_->n_numeric + head_->n_categorical);
         if (wrong != nullptr) damaged(wrong);
         programs.push_back(program);
+    }
+}
+
+void Bundle::load_explained() {
+    const Section section = find(Kind::explained, 0);
+    if (section.length % sizeof(ExplainedOutput) != 0) damaged("explained outputs");
+    const auto* terms = reinterpret_cast<const ExplainedOutput*>(section.data);
+    for (std::uint64_t i = 0; i < section.length / sizeof(ExplainedOutput); ++i) {
+        if (terms[i].forest >= forests.size() ||
+            terms[i].output >= forests[terms[i].forest].head->n_outputs)
+            damaged("an explained output out of range");
+        explained.push_back(terms[i]);
     }
 }
 

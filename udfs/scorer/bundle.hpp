@@ -17,6 +17,8 @@ namespace treehouse {
 
 std::uint32_t crc32(const std::uint8_t* data, std::size_t size);
 
+class Explainer;
+
 class Bundle {
 public:
     // Maps the file. Throws Refusal with a line that names it.
@@ -52,10 +54,14 @@ public:
     std::vector<Forest> forests;
     std::vector<Program> programs;
     std::vector<Categories> categories;
+    std::vector<ExplainedOutput> explained;
     std::size_t n_outputs = 0;
 
+    // Made at first use; one thread at a time.
+    Explainer& explainer() const;
+
 private:
-    Bundle() = default;
+    Bundle();
     struct Section {
         const std::uint8_t* data = nullptr;
         std::uint64_t length = 0;
@@ -63,6 +69,7 @@ private:
     void load(bool check_crc);
     void load_names();
     void load_programs();
+    void load_explained();
     void load_forest(std::uint32_t index);
     void load_layout(std::uint32_t index, Forest& forest);
     Section find(Kind kind, std::uint32_t index) const;
@@ -79,6 +86,7 @@ private:
     std::vector<std::unique_ptr<Ranks>> ranks_;
     const FileHead* head_ = nullptr;
     std::vector<std::string> names_;
+    mutable std::unique_ptr<Explainer> explainer_;
 };
 
 }  // namespace treehouse

@@ -31,7 +31,7 @@ const char* validate_node(const Forest& forest, std::uint32_t i, std::uint32_t e
     if ((node.test & kLeaf) != 0) {
         std::uint64_t row;
         __builtin_memcpy(&row, &node.value, sizeof row);
-        if (node.left != i) return "a leaf that does not end its path";
+        if (node.left != i || node.test != kLeaf) return "a leaf that does not end its path";
         const bool vectors = (head.flags & kLeafVectors) != 0;
         return vectors && row >= head.n_vectors ? "a leaf vector out of range" : nullptr;
     }

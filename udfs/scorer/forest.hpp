@@ -91,6 +91,23 @@ inline bool goes_left(const Forest& forest, const Node& node, double x) {
     return in_set(forest, node, x) != ((node.test & kInverted) != 0);
 }
 
+// The value of a leaf, for one output where leaves hold vectors.
+inline double leaf_value(const Forest& forest, const Node& leaf, std::uint32_t output) {
+    if (!forest.has(kLeafVectors)) return leaf.value;
+    std::uint64_t row;
+    __builtin_memcpy(&row, &leaf.value, sizeof row);
+    return forest.vectors[row * forest.head->n_outputs + output];
+}
+
+// The share of a node's training rows that went left; never quite 0 or 1, so that products of
+// shares stay invertible.
+inline double left_share(const Forest& forest, std::uint32_t at) {
+    const double left = forest.cover[forest.nodes[at].left];
+    const double both = left + forest.cover[forest.nodes[at].left + 1];
+    const double share = both > 0 ? left / both : 0.5;
+    return share < 1e-12 ? 1e-12 : (share > 1 - 1e-12 ? 1 - 1e-12 : share);
+}
+
 // margins[k * rows.count + r] and outputs likewise: before and after the post-processor.
 void evaluate(const Forest& forest, const Rows& rows, Scratch& scratch, double* margins,
               double* outputs);

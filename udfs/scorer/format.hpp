@@ -40,6 +40,7 @@ enum class Kind : std::uint32_t {
     categories = 3,
     programs = 4,
     tables = 5,
+    explained = 6,
     forest = 16,
     binding = 17,
     base = 18,
@@ -111,6 +112,14 @@ struct Node {
     std::uint32_t left;  // the right child is left + 1; a leaf names itself
 };
 static_assert(sizeof(Node) == 16, "fixed by the format");
+
+// One term of the margin that explanations explain.
+struct ExplainedOutput {
+    std::uint32_t forest;
+    std::uint32_t output;
+    double weight;
+};
+static_assert(sizeof(ExplainedOutput) == 16, "fixed by the format");
 
 struct Span {
     std::uint32_t start;

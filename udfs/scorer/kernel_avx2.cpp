@@ -2,6 +2,7 @@
 #if defined(__x86_64__)
 #include <immintrin.h>
 
+#include "explain.hpp"
 #include "lanes.hpp"
 
 #if defined(__clang__)
@@ -15,6 +16,8 @@ namespace treehouse {
 namespace {
 
 #include "lanes_kernel.inl"
+
+#include "explain_kernel.inl"
 
 struct Avx2 {
     static constexpr std::size_t kRows = 32;
@@ -104,7 +107,7 @@ void rank(const double* levels, std::uint32_t n_keys, const double* xs, std::siz
 
 }  // namespace
 
-const LaneKernel kAvx2Kernel = {"avx2", rank, search<count_below>, run_trees<Avx2>, copy_sums};
+const LaneKernel kAvx2Kernel = {"avx2", rank, search<count_below>, run_trees<Avx2>, copy_sums, explain_tree};
 
 }  // namespace treehouse
 

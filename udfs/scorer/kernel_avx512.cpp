@@ -2,6 +2,7 @@
 #if defined(__x86_64__)
 #include <immintrin.h>
 
+#include "explain.hpp"
 #include "lanes.hpp"
 
 #if defined(__clang__)
@@ -17,6 +18,8 @@ namespace treehouse {
 namespace {
 
 #include "lanes_kernel.inl"
+
+#include "explain_kernel.inl"
 
 struct Avx512 {
     static constexpr std::size_t kRows = 64;
@@ -147,7 +150,7 @@ void unfold(const void* sums, bool single, std::size_t n_rows, double* to) {
 
 }  // namespace
 
-const LaneKernel kAvx512Kernel = {"avx512", rank, search<count_below>, run_trees<Avx512>, unfold};
+const LaneKernel kAvx512Kernel = {"avx512", rank, search<count_below>, run_trees<Avx512>, unfold, explain_tree};
 
 }  // namespace treehouse
 

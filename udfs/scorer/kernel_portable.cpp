@@ -1,6 +1,7 @@
 // The lane kernel for any processor, in 16-byte vectors of the compiler (SSE2, NEON).
 #include <cstring>
 
+#include "explain.hpp"
 #include "lanes.hpp"
 
 namespace treehouse {
@@ -8,6 +9,8 @@ namespace treehouse {
 namespace {
 
 #include "lanes_kernel.inl"
+
+#include "explain_kernel.inl"
 
 struct Portable {
     static constexpr std::size_t kRows = 16;
@@ -70,6 +73,6 @@ void rank(const double* levels, std::uint32_t n_keys, const double* xs, std::siz
 
 }  // namespace
 
-const LaneKernel kPortableKernel = {"portable", rank, search<count_below>, run_trees<Portable>, copy_sums};
+const LaneKernel kPortableKernel = {"portable", rank, search<count_below>, run_trees<Portable>, copy_sums, explain_tree};
 
 }  // namespace treehouse

@@ -11,6 +11,8 @@
 
 namespace treehouse {
 
+struct ExplainJob;
+
 struct RankHead {
     std::uint32_t n_tables;
     std::uint32_t n_columns;
@@ -130,6 +132,7 @@ struct LaneKernel {
     void (*trees)(const LaneWork& work, std::uint32_t first, std::uint32_t end);
     // The sums of one output in the rows' order.
     void (*unfold)(const void* sums, bool single, std::size_t n_rows, double* to);
+    void (*explain)(const ExplainJob& job);
 };
 
 // The best kernel for this processor; TREEHOUSE_KERNEL=portable|avx2|avx512 forces one.

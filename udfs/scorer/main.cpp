@@ -19,6 +19,7 @@ namespace {
 
 constexpr char kUsage[] =
     "usage: treehouse-scorer [--files FOLDER]      answer blocks from stdin\n"
+    "       treehouse-scorer explain [--files FOLDER]  the same with each input's contribution\n"
     "       treehouse-scorer --check FILE [--json] check a model file and say what it is\n"
     "       treehouse-scorer --measure ROUNDS [--batch ROWS] [--files FOLDER]\n"
     "                                              score a block again and again, print seconds\n"
@@ -87,11 +88,14 @@ int start(int count, char** arguments) {
     std::string folder;
     const char* file = nullptr;
     bool json = false;
+    Task task = Task::score;
     std::size_t rounds = 0, batch = kWalkChunk;
     for (int i = 1; i < count; ++i) {
         const char* argument = arguments[i];
         const bool has_value = i + 1 < count;
-        if (std::strcmp(argument, "--files") == 0 && has_value) {
+        if (std::strcmp(argument, "explain") == 0) {
+            task = Task::explain;
+        } else if (std::strcmp(argument, "--files") == 0 && has_value) {
             folder = arguments[++i];
         } else if (std::strcmp(argument, "--check") == 0 && has_value) {
             file = arguments[++i];
@@ -116,9 +120,9 @@ int start(int count, char** arguments) {
     }
     Store store(folder.empty() ? default_folder() : folder);
     if (rounds != 0)
-        measure(STDIN_FILENO, store, rounds, batch);
+        measure(STDIN_FILENO, store, task, rounds, batch);
     else
-        serve(STDIN_FILENO, STDOUT_FILENO, store);
+        serve(STDIN_FILENO, STDOUT_FILENO, store, task);
     return 0;
 }
 

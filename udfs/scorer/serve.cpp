@@ -1,12 +1,15 @@
 #include "serve.hpp"
 
+#include <dirent.h>
 #include <fcntl.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
+#include <cstdlib>
 
+#include "explain.hpp"
 #include "refusal.hpp"
 
 namespace treehouse {
@@ -83,6 +86,20 @@ void answer_run(const Block& block, const Run& run, Scratch& scratch, Buffer<dou
     }
 }
 
+// Explanations are answered run by run.
+void explain_run(const Block& block, const Run& run, Scratch& scratch, Buffer<double>& answers,
+                 AnswerWriter& writer) {
+    if (run.bundle == nullptr) return answer_run(block, run, scratch, answers, writer);
+    Explainer& explainer = run.bundle->explainer();
+    const std::size_t width = explainer.width();
+    for (std::size_t first = run.first; first < run.end; first += kChunk) {
+        const Rows rows = rows_of(block, *run.bundle, first, std::min(kChunk, run.end - first));
+        answers.resize(rows.count * width);
+        explainer.explain(rows, answers.data());
+        for (std::size_t r = 0; r < rows.count; ++r) writer.add(answers.data() + r * width, width);
+    }
+}
+
 void answer_mixed(const Block& block, Scratch& scratch, Buffer<double>& answers,
                   AnswerWriter& writer) {
     std::size_t stride = 0;
@@ -108,17 +125,19 @@ void answer_mixed(const Block& block, Scratch& scratch, Buffer<double>& answers,
 
 }  // namespace
 
-void answer_block(const Block& block, Scratch& scratch, Buffer<double>& answers,
+void answer_block(const Block& block, Task task, Scratch& scratch, Buffer<double>& answers,
                   AnswerWriter& writer) {
     constexpr std::size_t kShortRun = 64;
-    if (block.runs().size() > 1 && block.rows() / block.runs().size() < kShortRun)
+    if (task == Task::explain)
+        for (const Run& run : block.runs()) explain_run(block, run, scratch, answers, writer);
+    else if (block.runs().size() > 1 && block.rows() / block.runs().size() < kShortRun)
         answer_mixed(block, scratch, answers, writer);
     else
         for (const Run& run : block.runs()) answer_run(block, run, scratch, answers, writer);
     writer.flush();
 }
 
-void measure(int in, Store& store, std::size_t rounds, std::size_t batch) {
+void measure(int in, Store& store, Task task, std::size_t rounds, std::size_t batch) {
     Reader reader([in](void* to, std::size_t size) { return ::read(in, to, size); });
     Block block;
     Scratch scratch;
@@ -135,9 +154,14 @@ void measure(int in, Store& store, std::size_t rounds, std::size_t batch) {
         const auto start = std::chrono::steady_clock::now();
         for (std::size_t first = 0; first < block.rows(); first += batch) {
             Rows rows = rows_of(block, bundle, first, std::min(batch, block.rows() - first));
-            answers.resize(rows.count * bundle.width());
-            bundle.score(rows, scratch, answers.data());
-            total += answers[bundle.width() - 1];
+            const bool explain = task == Task::explain;
+            const std::size_t width = explain ? bundle.explainer().width() : bundle.width();
+            answers.resize(rows.count * width);
+            if (explain)
+                bundle.explainer().explain(rows, answers.data());
+            else
+                bundle.score(rows, scratch, answers.data());
+            total += answers[width - 1];
         }
         const std::chrono::duration<double> took = std::chrono::steady_clock::now() - start;
         std::printf("%s%.9f", round == 0 ? "" : ",", took.count());
@@ -145,7 +169,24 @@ void measure(int in, Store& store, std::size_t rounds, std::size_t batch) {
     std::printf("],\"sum\":%.17g}\n", total);
 }
 
-void serve(int in, int out, Store& store) {
+namespace {
+
+// The engine starts us with copies of its clients' sockets. Held here, a connection that the engine
+// has closed would look open to its client, whose next query would wait for ever.
+void close_inherited(int in, int out) {
+    DIR* folder = ::opendir("/proc/self/fd");
+    if (folder == nullptr) return;
+    std::vector<int> open;
+    while (const dirent* entry = ::readdir(folder)) open.push_back(std::atoi(entry->d_name));
+    ::closedir(folder);
+    for (const int fd : open)
+        if (fd > STDERR_FILENO && fd != in && fd != out) ::close(fd);
+}
+
+}  // namespace
+
+void serve(int in, int out, Store& store, Task task) {
+    close_inherited(in, out);
 #ifdef F_SETPIPE_SZ
     // Larger pipes: fewer switches between the engine and us. Refused by some kernels; no matter.
     ::fcntl(in, F_SETPIPE_SZ, 1 << 20);
@@ -157,7 +198,7 @@ void serve(int in, int out, Store& store) {
     Buffer<double> answers;
     Block block;
     while (block.read(reader, store)) {
-        answer_block(block, scratch, answers, writer);
+        answer_block(block, task, scratch, answers, writer);
         store.trim();
     }
 }

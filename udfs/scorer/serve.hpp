@@ -5,14 +5,16 @@
 
 namespace treehouse {
 
+enum class Task { score, explain };
+
 // Answers every row of a block, in order.
-void answer_block(const Block& block, Scratch& scratch, Buffer<double>& answers,
+void answer_block(const Block& block, Task task, Scratch& scratch, Buffer<double>& answers,
                   AnswerWriter& writer);
 
 // Scores the block on stdin again and again, `batch` rows at a time, and prints seconds per round
 // as JSON: the kernel's own time, ranking included, without parsing and pipes.
-void measure(int in, Store& store, std::size_t rounds, std::size_t batch);
+void measure(int in, Store& store, Task task, std::size_t rounds, std::size_t batch);
 
-void serve(int in, int out, Store& store);
+void serve(int in, int out, Store& store, Task task);
 
 }  // namespace treehouse
