@@ -1,5 +1,5 @@
 {# The tables of what comes in: the sources, what was refused, and what was loaded.
-   Pure Jinja, so that Python renders the same text (training/sources.py).
+   Pure Jinja, so that Python renders the same text (training/intake/sources.py).
    Append-only: nothing is ever updated, and a full refresh of the dbt models never comes here. #}
 
 {# A log, sorted by its time too, is partitioned by month; a table of one row a user is not. #}

@@ -111,7 +111,7 @@ def load(
     json: JsonFlag = False,
 ) -> None:
     """Load Parquet, CSV or a table; bad rows go to quarantine with a reason."""
-    from training.load import load as run
+    from training.intake.load import load as run
 
     settings: Settings = context.obj
     mapping = dict(pair.split("=", 1) for pair in rename or () if "=" in pair)
@@ -132,7 +132,7 @@ def reconcile(
     json: JsonFlag = False,
 ) -> None:
     """Compare what materialized views keep with a rebuild; exit 1 if they differ."""
-    from training.reconcile import reconcile as run
+    from training.intake.reconcile import reconcile as run
 
     settings: Settings = context.obj
     with _client(settings) as client, console.step("reconcile", json):
@@ -181,11 +181,11 @@ def train(
     json: JsonFlag = False,
 ) -> None:
     """Fit a model, measure it against its baselines, compile it."""
+    from training.fit.train import train as run
     from training.publish import publish as run_publish
     from training.registry import promote as run_promote
     from training.report import show_metrics
     from training.spec import load_spec
-    from training.train import train as run
 
     settings: Settings = context.obj
     spec = load_spec(model)

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from training import console
 from training.dbt import build
 from training.engine import connect, identifier, release
+from training.fit.train import train
 from training.publish import publish
 from training.registry import promote
 from training.report import beaten, show_metrics
 from training.settings import Settings
 from training.spec import Spec, load_spec, specs
-from training.train import train
 
 if TYPE_CHECKING:
     from clickhouse_connect.driver.client import Client

@@ -31,7 +31,7 @@ def real_purchases(
     client: Client, settings: Settings, _: Mapping[str, Any], report: Report
 ) -> dict[str, int]:
     """Fill purchases with the CDNOW log; what became of its rows."""
-    from training.cdnow import load_cdnow
+    from training.intake.cdnow import load_cdnow
 
     result = load_cdnow(client, settings, progress=report)
     return {

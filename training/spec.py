@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from clickhouse_connect.driver.client import Client
 
     from training.console import Report
-    from training.dataset import Dataset, Floats
+    from training.fit.dataset import Dataset, Floats
     from training.settings import Settings
 
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 from training import console
 from training.contract import contracts
 from training.engine import identifier
+from training.intake.sources import ensure_raw, read_sources
 from training.registry import ensure_registry, versions
-from training.sources import ensure_raw, read_sources
 
 if TYPE_CHECKING:
     from clickhouse_connect.driver.client import Client

@@ -11,9 +11,9 @@ import pytest
 from clickhouse_connect.driver.client import Client
 
 from tests.conftest import Engine
-from training.load import LoadReport, load
+from training.intake.load import LoadReport, load
+from training.intake.sources import ensure_raw
 from training.settings import Settings
-from training.sources import ensure_raw
 
 DATABASE = "treehouse_load_tests"
 

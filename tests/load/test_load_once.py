@@ -23,7 +23,7 @@ from tests.load.conftest import DATABASE, House
 from training import merge, scratch
 from training.engine import connect
 from training.errors import TreehouseError
-from training.scratch import Scratch
+from training.intake.scratch import Scratch
 from training.settings import ROOT
 
 HEADER = "event_id,user_id,event_name,event_at,revenue_usd"
@@ -142,7 +142,7 @@ CHILD = """
 import dataclasses, json, os, signal, sys
 from training import merge
 from training.engine import connect
-from training.load import load
+from training.intake.load import load
 from training.settings import Settings
 settings = dataclasses.replace(Settings.from_environment(), raw_database={database!r})
 path, deadly = sys.argv[1], int(sys.argv[2])

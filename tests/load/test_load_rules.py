@@ -11,9 +11,9 @@ import pytest
 
 from tests.load.conftest import DATABASE, House
 from training import watch
-from training.classify import classify_sql
 from training.errors import TreehouseError
-from training.sources import Column, Source
+from training.intake.classify import classify_sql
+from training.intake.sources import Column, Source
 
 EVENTS = "event_id,user_id,event_name,event_at,session_id,duration_ms,revenue_usd,properties"
 GOOD = "e1,u1,open,2024-02-29T10:00:00Z,s1,5,1.5,{}"

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from tests.load.conftest import DATABASE, House
 from training import reconcile as module
 from training.errors import TreehouseError
-from training.reconcile import Difference, reconcile
+from training.intake.reconcile import Difference, reconcile
 
 MODELS = "treehouse_reconcile_tests"
 FINAL = (

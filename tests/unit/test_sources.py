@@ -8,10 +8,10 @@ import pytest
 import yaml
 from jinja2 import Environment
 
-from training.classify import classify_sql
 from training.errors import TreehouseError
+from training.intake.classify import classify_sql
+from training.intake.sources import CONTRACTS, STATE, Source, find_source, read_sources
 from training.settings import ROOT, Settings
-from training.sources import CONTRACTS, STATE, Source, find_source, read_sources
 
 SETTINGS = Settings(raw_database="somewhere")
 SOURCES = read_sources(SETTINGS)

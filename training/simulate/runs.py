@@ -11,11 +11,11 @@ from clickhouse_connect.driver.client import Client
 
 from training.engine import identifier
 from training.errors import TreehouseError
+from training.intake.sources import ensure_raw, find_source
 from training.settings import Settings
 from training.simulate.parameters import BLOCK_USERS, Parameters
 from training.simulate.runlog import Run, Step, append, ensure_log, last_step
 from training.simulate.store import BATCH_BLOCKS, TRUTH_DATABASE, ensure_truth, write_batch
-from training.sources import ensure_raw, find_source
 
 MAX_USERS = 10_000_000
 """Ids have seven digits."""

@@ -10,13 +10,13 @@ import pyarrow as pa
 from clickhouse_connect.driver.client import Client
 
 from training.engine import identifier, literal, run_script
+from training.intake.sources import find_source
 from training.settings import Settings
 from training.simulate import catalog
 from training.simulate import parameters as p
 from training.simulate.generate import event_rows, generate
 from training.simulate.truth import COLUMNS, truth
 from training.simulate.world import CREATIVES, DEVICE_TYPES, OS_NAMES
-from training.sources import find_source
 
 TRUTH_DATABASE = "simulation_truth"
 """True values of simulated users. No model of features may read it."""

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from training.buy_till_you_die import bg_nbd_gamma_gamma
 from training.demo_data import real_purchases
+from training.fit.buy_till_you_die import bg_nbd_gamma_gamma
 from training.spec import Boosting, Spec
 
 SPEC = Spec(

@@ -20,7 +20,7 @@ from training.errors import TreehouseError
 if TYPE_CHECKING:
     from clickhouse_connect.driver.client import Client
 
-    from training.dataset import Dataset
+    from training.fit.dataset import Dataset
     from training.settings import Settings
 
 Floats = NDArray[np.float64]

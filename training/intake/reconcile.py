@@ -16,8 +16,8 @@ from clickhouse_connect.driver.client import Client
 
 from training.engine import identifier, literal
 from training.errors import TreehouseError
+from training.intake.sources import Source, ensure_raw, read_sources
 from training.settings import Settings
-from training.sources import Source, ensure_raw, read_sources
 
 _EXAMPLES = 5
 _ATTEMPTS = 3

@@ -19,15 +19,15 @@ from uuid import uuid4
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
-from training.classify import classify_sql, staged_ddl
 from training.engine import identifier, literal
 from training.errors import TreehouseError
-from training.merge import merge, quarantine_keeper, raw_keeper
-from training.origin import Layout, Progress, file_layout, files, landed, table_layout
-from training.scratch import Scratch, clear_interrupted
+from training.intake.classify import classify_sql, staged_ddl
+from training.intake.merge import merge, quarantine_keeper, raw_keeper
+from training.intake.origin import Layout, Progress, file_layout, files, landed, table_layout
+from training.intake.scratch import Scratch, clear_interrupted
+from training.intake.sources import Source, ensure_raw, find_source
+from training.intake.watch import Watch
 from training.settings import Settings
-from training.sources import Source, ensure_raw, find_source
-from training.watch import Watch
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class LoadReport:
         seconds: Wall-clock time.
         ignored: Columns of the origin that the contract does not name.
         interrupted: Loads of this source that had not finished. What they inserted is there once,
-            but a materialized view may have missed the last of it: see training/reconcile.py.
+            but a materialized view may have missed the last of it: see training/intake/reconcile.py.
     """
 
     load_id: str

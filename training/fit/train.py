@@ -14,12 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from training.bundle import Bundle, Expression, Inputs, e
-from training.candidates import Candidate, Progress, choose, fit_candidates
-from training.dataset import Dataset, load_dataset
+from training.fit.candidates import Candidate, Progress, choose, fit_candidates
+from training.fit.dataset import Dataset, load_dataset
+from training.fit.golden import golden_rows
+from training.fit.interval import calibrate
+from training.fit.metrics import coverage, value_metrics
 from training.forest import compile_forest
-from training.golden import golden_rows
-from training.interval import calibrate
-from training.metrics import coverage, value_metrics
 from training.settings import ROOT
 
 if TYPE_CHECKING:
@@ -162,10 +162,8 @@ def _with_info(
 def spec_hash(use_case: str) -> str:
     """MD5 of the spec file and of the training code: what, besides the data, makes the model."""
     digest = hashlib.md5(usedforsecurity=False)
-    for path in (
-        ROOT / "training" / "specs" / f"{use_case}.py",
-        *sorted((ROOT / "training").glob("*.py")),
-    ):
+    folder = ROOT / "training"
+    for path in (folder / "specs" / f"{use_case}.py", *sorted((folder / "fit").glob("*.py"))):
         digest.update(json.dumps([path.name, path.read_text()]).encode())
     return digest.hexdigest()
 

@@ -8,10 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from training.bundle import Bundle
-from training.dataset import Dataset
+from training.fit.dataset import Dataset
 
 if TYPE_CHECKING:
-    from training.candidates import Candidate
+    from training.fit.candidates import Candidate
 
 Floats = NDArray[np.float64]
 _UNSEEN = "no such category"
@@ -41,7 +41,7 @@ def golden_rows(
                 matrix[row, column] = _edge(rng, thresholds[names[column]])
             else:
                 matrix[row, column] = np.nan
-    from training.candidates import Candidate as _Candidate
+    from training.fit.candidates import Candidate as _Candidate
 
     answers = np.column_stack(
         [

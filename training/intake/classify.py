@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from training.engine import identifier, literal
 from training.errors import TreehouseError
-from training.sources import Column, Source
+from training.intake.sources import Column, Source
 
 # Dates and ISO 8601 times, of a day that has 24 hours; seconds since 1970 (9 or 10 digits) and
 # milliseconds (13). The engine's own parser also takes "10" for the tenth, "01/02/2024" for a day

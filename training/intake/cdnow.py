@@ -12,8 +12,8 @@ from pathlib import Path
 from clickhouse_connect.driver.client import Client
 
 from training.errors import TreehouseError
-from training.load import LoadReport, load
-from training.origin import Progress
+from training.intake.load import LoadReport, load
+from training.intake.origin import Progress
 from training.settings import Settings
 
 ROWS = 69_659

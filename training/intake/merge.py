@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from training.engine import identifier, literal
-from training.scratch import number
-from training.sources import Source
-from training.watch import Watch
+from training.intake.scratch import number
+from training.intake.sources import Source
+from training.intake.watch import Watch
 
 _BYTES_PER_ROW = 1024  # a pass's hash tables and their growth, measured with room to spare
 # A block of an insert exists several times over, and a view adds its states, whose size the engine

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from sklearn.metrics import mean_tweedie_deviance
 
 from training.bundle import Expression, e, evaluate
-from training.dataset import Dataset
+from training.fit.dataset import Dataset
 from training.spec import Boosting, Spec
 
 Floats = NDArray[np.float64]

@@ -1,0 +1,1 @@
+"""From a training set to a bundle: fit, choose, measure, compile."""

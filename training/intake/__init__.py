@@ -1,0 +1,1 @@
+"""Data in: the sources' contracts, loading with quarantine, reconciling."""
