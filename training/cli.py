@@ -366,7 +366,7 @@ def test(context: typer.Context) -> None:
         ("ruff", "check", "."),
         ("ruff", "format", "--check", "."),
         ("mypy",),
-        ("training.sqlcheck",),
+        ("sqlfluff", "lint", "models", "tests/dbt"),
     )
     failed = []
     for name, *arguments in checks:

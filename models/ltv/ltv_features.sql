@@ -1,6 +1,6 @@
 {{ config(materialized='table', engine='MergeTree', order_by='user_id') }}
 
-{%- set last_day = var('ltv_observation_days') - 1 %}
+{%- set last_day = (var('ltv_observation_days') | int) - 1 %}
 
 with installs as (
 

@@ -2,7 +2,7 @@
 -- installs is the test, the fifth before it chooses and calibrates the model.
 {{ config(materialized='table', engine='MergeTree', order_by='user_id') }}
 
-{%- set last_day = var('ltv_horizon_days') - 1 %}
+{%- set last_day = (var('ltv_horizon_days') | int) - 1 %}
 
 with mature as (
 

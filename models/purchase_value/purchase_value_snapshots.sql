@@ -10,13 +10,19 @@ with present as (
 
 ),
 
+offsets as (
+
+    select
+        first_day,
+        arrayJoin(range(1, toUInt64(dateDiff('month', first_day, as_of) + 1))) as n
+    from present
+
+),
+
 months as (
 
-    select arrayJoin(arrayMap(
-        n -> addMonths(toStartOfMonth(first_day), n),
-        range(1, toUInt64(dateDiff('month', first_day, as_of) + 1))
-    )) as as_of
-    from present
+    select addMonths(toStartOfMonth(first_day), n) as as_of
+    from offsets
 
 )
 

@@ -12,7 +12,9 @@ select
     toDate(event.event_at, '{{ var("time_zone") }}') as day,
     sumSimpleState(toUInt64(1)) as events,
     uniqExactState(nullIf(event.session_id, '')) as sessions,
-    sumSimpleState(toUInt64(event.event_name in {{ string_list(var('intent_events')) }})) as intents,
+    sumSimpleState(
+        toUInt64(event.event_name in {{ string_list(var('intent_events')) }})
+    ) as intents,
     sumSimpleState(event.duration_ms) as duration_ms,
     sumSimpleState(event.revenue_usd) as revenue_usd,
     sumSimpleState(toUInt64(event.revenue_usd > 0)) as payments,

@@ -23,6 +23,7 @@ from udfs.build import SOURCES, compile_commands, find_compiler, run_commands
 HERE = Path(__file__).parent
 CORPUS = HERE / "corpus"
 SECONDS = os.environ.get("TREEHOUSE_FUZZ_SECONDS", "8")
+KEEP = os.environ.get("TREEHOUSE_FUZZ_KEEP")
 SEED = os.environ.get("TREEHOUSE_FUZZ_SEED", "1")
 SANITIZE = ("-O1", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all")
 
@@ -85,7 +86,7 @@ def test_no_input_breaks_the_scorer(driver: Path, tmp_path: Path, target: str) -
             numeric = [(1.5,), (), (float("nan"),), (-2.0,)] * (i + 1)
             (inputs / f"seed-{i}").write_bytes(block(ids, numeric, texts))
     command = [str(driver), SECONDS, SEED, str(inputs)]
-    if os.environ.get("TREEHOUSE_FUZZ_KEEP"):
+    if KEEP:
         kept.mkdir(parents=True, exist_ok=True)
         command.append(str(kept))
     environment = {"TREEHOUSE_FUZZ_TARGET": target, "TREEHOUSE_FUZZ_FILES": str(files)}

@@ -1,0 +1,35 @@
+"""Every model, test and generated function is SQL that sqlglot's ClickHouse dialect reads."""
+
+from __future__ import annotations
+
+import sqlglot
+from clickhouse_connect.driver.client import Client
+
+from training.contract import contracts
+from training.dbt import invoke
+from training.settings import Settings
+
+
+def test_every_compiled_model_and_test_parses(settings: Settings) -> None:
+    assert invoke(settings, ["--log-level", "none", "compile"]).success
+    folder = settings.home / "dbt" / settings.target / "compiled" / "treehouse"
+    files = [*folder.glob("models/**/*.sql"), *folder.glob("tests/**/*.sql")]
+    assert len(files) > 50
+    for file in files:
+        (statement,) = sqlglot.parse(file.read_text(), read="clickhouse")
+        assert isinstance(statement, sqlglot.exp.Query), file
+
+
+def test_every_generated_function_parses(client: Client, settings: Settings) -> None:
+    assert invoke(settings, ["--log-level", "none", "compile"]).success
+    created = client.query(
+        r"select name, create_query from system.functions where name like 'predict\_%'"
+    ).result_rows
+    wanted = {
+        f"predict_{use_case}{suffix}"
+        for use_case in contracts()
+        for suffix in ("", "_full", "_at", "_full_at")
+    }
+    assert wanted <= {name for name, _ in created}
+    for _, text in created:
+        sqlglot.parse_one(text, read="clickhouse")
