@@ -25,7 +25,7 @@ labels as (
 
 boundaries as (
 
-    select quantilesExact(0.6, 0.8)(installed_at) as at
+    select quantilesExact(0.6, 0.8)(installed_at) as at -- noqa: LT01
     from mature
 
 )

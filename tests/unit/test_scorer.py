@@ -213,3 +213,37 @@ def test_impossible_bundles_are_refused(changes: dict[str, object], message: str
     }
     with pytest.raises(TreehouseError, match=message):
         Bundle(**{**fields, **changes}).to_bytes()  # type: ignore[arg-type]
+
+
+def test_loaded_files_are_those_of_living_processes(scorer: Scorer) -> None:
+    number = scorer.publish(sums(version=5))
+    data = block([number] * 3, np.ones((3, 2)), [("DE",)] * 3)
+    command = [str(scorer.binary), "--files", str(scorer.folder)]
+    request = b"".join(n.to_bytes(8, "little") for n in (1, 1, 1)) + b"\1"
+
+    def loaded() -> list[dict[str, object]]:
+        answer = scorer.run(request, "loaded").stdout
+        return [
+            json.loads("{" + part.split("}")[0] + "}")
+            for part in answer[32:].decode("latin-1").split("{")[1:]
+        ]
+
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        for _ in range(2):
+            process.stdin.write(data)
+            process.stdin.flush()
+            process.stdout.read(24 + 8 * 3 + 8 * 6)
+        process.stdin.write(data[:8])  # the second answer was sent before its count was noted
+        process.stdin.flush()
+        found = [f for f in loaded() if f["process"] == process.pid]
+        for _ in range(200):
+            if found and found[0]["blocks"] == 2:
+                break
+            found = [f for f in loaded() if f["process"] == process.pid]
+        process.kill()
+    expected = {"bundle": f"{number:016x}", "model": "sums", "version": 5, "blocks": 2, "rows": 6}
+    assert found == [{**expected, "process": process.pid}]
+    assert [f for f in loaded() if f["process"] == process.pid] == []
+    assert not (scorer.folder / ".loaded" / str(process.pid)).exists()

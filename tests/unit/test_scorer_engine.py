@@ -136,3 +136,21 @@ def test_a_block_of_two_million_rows(engine: Engine) -> None:
     )
     n = np.arange(2_000_000)
     assert found == [[float((2 * n + 14).sum())]]
+
+
+def test_explanations_add_up_and_loaded_files_are_told(engine: Engine) -> None:
+    booster: lgb.Booster = train({"objective": "binary"})
+    forest = compile_forest(booster, FEATURES)
+    number = engine.publish(bundle_of(forest))
+    row = "[number / 10., 1., 2., nan], [concat('country ', toString(number % 50))]"
+    call = f"(toUInt64({number}), {row})"
+    found = engine(
+        f"select max(abs(arraySum(treehouse_explain{call}) - treehouse_score{call}[2])) < 1e-9, "
+        f"min(length(treehouse_explain{call})) from numbers(2000)",
+        "select arrayFilter(f -> JSONExtractUInt(f, 'rows') > 0 and JSONExtractString(f, 'bundle')"
+        f" = lower(hex(toUInt64({number}))), treehouse_loaded(1)) as files, "
+        "arraySum(f -> JSONExtractUInt(f, 'rows'), files) > 0 and "
+        "arrayAll(f -> JSONExtractString(f, 'model') = 'parity', files)",
+    )
+    assert found[0] == [[1, 6]]
+    assert found[1][0][1] == 1, found[1]

@@ -40,6 +40,7 @@ class Ours:
     """The scorer over one forest: a folder with its bundle, and blocks to measure."""
 
     def __init__(self, forest: Forest, folder: Path) -> None:
+        self.binary = build()
         heads = {f"output {k}": e.out(0, k) for k in range(forest.n_outputs)}
         bundle = Bundle("bench", 1, "none", Inputs(forest.features), (forest,), heads)
         data = bundle.to_bytes()
@@ -48,7 +49,7 @@ class Ours:
 
     def seconds_per_row(self, rows: Floats, rounds: int, batch: int) -> list[float]:
         """Seconds a row, one number a round; scored `batch` rows at a time."""
-        command = [str(build()), "--measure", str(rounds), "--batch", str(batch)]
+        command = [str(self.binary), "--measure", str(rounds), "--batch", str(batch)]
         done = subprocess.run(
             [*command, "--files", str(self.folder)],
             input=buffers_block(self.number, rows),

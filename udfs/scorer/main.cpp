@@ -20,6 +20,7 @@ namespace {
 constexpr char kUsage[] =
     "usage: treehouse-scorer [--files FOLDER]      answer blocks from stdin\n"
     "       treehouse-scorer explain [--files FOLDER]  the same with each input's contribution\n"
+    "       treehouse-scorer loaded [--files FOLDER]   which files all processes have mapped\n"
     "       treehouse-scorer --check FILE [--json] check a model file and say what it is\n"
     "       treehouse-scorer --measure ROUNDS [--batch ROWS] [--files FOLDER]\n"
     "                                              score a block again and again, print seconds\n"
@@ -32,21 +33,6 @@ std::string default_folder() {
     if (length <= 0) refuse("cannot find the scorer's own folder: pass --files FOLDER");
     std::string exe(path, static_cast<std::size_t>(length));
     return exe.substr(0, exe.rfind('/')) + "/../user_files/treehouse";
-}
-
-std::string quoted(const std::string& text) {
-    std::string json = "\"";
-    for (const char c : text) {
-        char escaped[8];
-        if (static_cast<unsigned char>(c) < 0x20) {
-            std::snprintf(escaped, sizeof escaped, "\\u%04x", static_cast<unsigned>(c));
-            json += escaped;
-            continue;
-        }
-        if (c == '"' || c == '\\') json += '\\';
-        json += c;
-    }
-    return json + '"';
 }
 
 std::string listed(const Bundle& bundle, bool heads, std::size_t first, std::size_t count) {
@@ -87,7 +73,7 @@ void check(const char* path, bool as_json) {
 int start(int count, char** arguments) {
     std::string folder;
     const char* file = nullptr;
-    bool json = false;
+    bool json = false, loaded = false;
     Task task = Task::score;
     std::size_t rounds = 0, batch = kWalkChunk;
     for (int i = 1; i < count; ++i) {
@@ -95,6 +81,8 @@ int start(int count, char** arguments) {
         const bool has_value = i + 1 < count;
         if (std::strcmp(argument, "explain") == 0) {
             task = Task::explain;
+        } else if (std::strcmp(argument, "loaded") == 0) {
+            loaded = true;
         } else if (std::strcmp(argument, "--files") == 0 && has_value) {
             folder = arguments[++i];
         } else if (std::strcmp(argument, "--check") == 0 && has_value) {
@@ -118,7 +106,12 @@ int start(int count, char** arguments) {
         check(file, json);
         return 0;
     }
-    Store store(folder.empty() ? default_folder() : folder);
+    if (folder.empty()) folder = default_folder();
+    if (loaded) {
+        serve_loaded(STDIN_FILENO, STDOUT_FILENO, folder);
+        return 0;
+    }
+    Store store(folder);
     if (rounds != 0)
         measure(STDIN_FILENO, store, task, rounds, batch);
     else

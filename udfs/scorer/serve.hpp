@@ -17,4 +17,10 @@ void measure(int in, Store& store, Task task, std::size_t rounds, std::size_t ba
 
 void serve(int in, int out, Store& store, Task task);
 
+// Answers, for any column of one-byte numbers, which files the folder's processes have mapped.
+void serve_loaded(int in, int out, const std::string& folder);
+
+// A text as a JSON string.
+std::string quoted(const std::string& text);
+
 }  // namespace treehouse

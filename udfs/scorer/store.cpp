@@ -9,19 +9,30 @@ const Bundle& Store::get(std::uint64_t id) {
     for (Entry& entry : entries_)
         if (entry.id == id) {
             entry.last_used = ++clock_;
-            ++entry.uses;
             return *entry.bundle;
         }
     char name[32];
     std::snprintf(name, sizeof name, "/%016llx.bundle", static_cast<unsigned long long>(id));
-    entries_.push_back({id, Bundle::open(folder_ + name), ++clock_, 1});
+    entries_.push_back({id, Bundle::open(folder_ + name), ++clock_, 0});
     return *entries_.back().bundle;
 }
 
-void Store::trim() {
+void Store::count(const Bundle* bundle, std::uint64_t rows) {
+    for (Entry& entry : entries_)
+        if (entry.bundle.get() == bundle) entry.rows += rows;
+}
+
+void Store::end_block() {
+    for (Entry& entry : entries_) {
+        if (entry.rows == 0) continue;
+        const Bundle& bundle = *entry.bundle;
+        usage_.note(entry.id, bundle.model(), bundle.head().version, entry.rows);
+        entry.rows = 0;
+    }
     if (entries_.size() <= limit_) return;
     std::sort(entries_.begin(), entries_.end(),
               [](const Entry& a, const Entry& b) { return a.last_used > b.last_used; });
+    for (std::size_t i = limit_; i < entries_.size(); ++i) usage_.forget(entries_[i].id);
     entries_.resize(limit_);
 }
 

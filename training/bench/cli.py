@@ -1,0 +1,52 @@
+"""`treehouse bench ...`: one command for each benchmark; tables for people, records for scripts."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from training import console
+from training.settings import Settings
+
+app = typer.Typer(help="Measure; figures of the README come from here.", no_args_is_help=True)
+JsonFlag = Annotated[bool, typer.Option("--json", help="A list of records on stdout.")]
+
+
+@app.command()
+def scorer(
+    shape: Annotated[
+        list[str] | None, typer.Option(help="Only this shape; repeatable. See training/bench.")
+    ] = None,
+    rounds: Annotated[int, typer.Option(help="Rounds of which the median is taken.")] = 5,
+    json: JsonFlag = False,
+) -> None:
+    """Nanoseconds a row on one core, beside the trainers' own libraries."""
+    from training.bench import models
+    from training.bench.scorer import machine, run
+
+    console.err.print(machine())
+    _show(run(shape or models.NAMES, rounds), json)
+
+
+@app.command()
+def features(
+    context: typer.Context,
+    users: Annotated[int, typer.Option(help="Simulated users.")] = 1_000_000,
+    json: JsonFlag = False,
+) -> None:
+    """Raw events to features and training set, beside the bare aggregation query."""
+    from training.bench.features import run
+
+    settings: Settings = context.obj
+    with console.step("bench features", json) as report:
+        records = run(settings, users, report)
+    _show(records, json)
+
+
+def _show(records: list[dict[str, Any]], json: bool) -> None:
+    if json:
+        console.show_json(records)
+    elif records:
+        columns = [name for name in records[0] if name != "bench"]
+        console.show_table(columns, [[r.get(name) for name in columns] for r in records])
