@@ -1,4 +1,5 @@
-{# The SQL functions of every use case: predict_<use_case>, ..._full, and both for a given version.
+{# The SQL functions of every use case: predict_<use_case>, ..._full, and both for a given version;
+   explain_<use_case>, what each feature contributed, and ..._top, the strongest k of them.
 
    A view keeps the text that a function had when the view was created, but dictGet stays live:
    a promotion reaches every view at its next query. The key holds the contract's hash, so a view
@@ -29,16 +30,60 @@
         _predict_function(name ~ '_full', contract, champion, full=true),
         _predict_function(name ~ '_at', contract, chosen, full=false, first='version'),
         _predict_function(name ~ '_full_at', contract, chosen, full=true, first='version'),
+        _explain_function(contract, champion),
+        _explain_top_function(contract),
     ]) -}}
 {% endmacro %}
 
 {% macro _predict_function(name, contract, bundle, full, first=none) %}
-    {%- set arguments = [first] if first else [] -%}
+    {%- set call = _scorer_call('treehouse_score', contract, bundle) -%}
+    {%- set answer = _named_tuple(call, contract.heads) if full else 'arrayElementOrNull(' ~ call ~ ', 2)' -%}
+    {{- return(_create_function(name, ([first] if first else []) + _arguments(contract), answer)) -}}
+{% endmacro %}
+
+{# (base, contributions): they add up to the margin, the answer before exp or the logistic. #}
+{% macro _explain_function(contract, bundle) %}
+    {%- set names = [] -%}
+    {%- for kind in ('numeric', 'categorical') -%}
+        {%- for feature in contract.features if feature.kind == kind -%}
+            {%- do names.append("'" ~ feature.name ~ "'") -%}
+        {%- endfor -%}
+    {%- endfor -%}
+    {%- set answer -%}
+        arrayMap(answer -> cast(tuple(arrayElementOrNull(answer, 1), if(empty(answer), [], arrayZip([{{ names | join(', ') }}], arraySlice(answer, 2)))), 'Tuple(base Nullable(Float64), contributions Array(Tuple(feature String, contribution Float64)))'), [{{ _scorer_call('treehouse_explain', contract, bundle) }}])[1]
+    {%- endset -%}
+    {{- return(_create_function('explain_' ~ contract.use_case, _arguments(contract), answer)) -}}
+{% endmacro %}
+
+{% macro _explain_top_function(contract) %}
+    {%- set name = 'explain_' ~ contract.use_case -%}
+    {%- set arguments = _arguments(contract) -%}
+    {%- set answer -%}
+        arraySlice(arraySort(part -> -abs(part.2), tupleElement({{ name }}({{ arguments | join(', ') }}), 'contributions')), 1, k)
+    {%- endset -%}
+    {{- return(_create_function(name ~ '_top', ['k'] + arguments, answer)) -}}
+{% endmacro %}
+
+{% macro _create_function(name, arguments, answer) %}
+    {{- return(
+        'create or replace function ' ~ adapter.quote(name) ~ _on_cluster() ~ ' as ('
+        ~ arguments | join(', ') ~ ') -> ' ~ answer
+    ) -}}
+{% endmacro %}
+
+{% macro _arguments(contract) %}
+    {%- set names = [] -%}
+    {%- for feature in contract.features -%}
+        {%- do names.append(adapter.quote(feature.name)) -%}
+    {%- endfor -%}
+    {{- return(names) -}}
+{% endmacro %}
+
+{% macro _scorer_call(function, contract, bundle) %}
     {%- set numeric = [] -%}
     {%- set categorical = [] -%}
     {%- for feature in contract.features -%}
         {%- set column = adapter.quote(feature.name) -%}
-        {%- do arguments.append(column) -%}
         {%- if feature.kind == 'numeric' -%}
             {#- A product is refused for text, dates and enums, which a cast would turn into numbers. -#}
             {%- do numeric.append('ifNull(toFloat64(' ~ column ~ ' * 1.), nan)') -%}
@@ -46,13 +91,9 @@
             {%- do categorical.append("ifNull(toString(" ~ column ~ "), '')") -%}
         {%- endif -%}
     {%- endfor -%}
-    {%- set call -%}
-        treehouse_score({{ bundle }}, {{ _array(numeric, 'Float64') }}, {{ _array(categorical, 'String') }})
-    {%- endset -%}
-    {%- set answer = _named_tuple(call, contract.heads) if full else 'arrayElementOrNull(' ~ call ~ ', 2)' -%}
     {{- return(
-        'create or replace function ' ~ adapter.quote(name) ~ _on_cluster() ~ ' as ('
-        ~ arguments | join(', ') ~ ') -> ' ~ answer
+        function ~ '(' ~ bundle ~ ', ' ~ _array(numeric, 'Float64') ~ ', '
+        ~ _array(categorical, 'String') ~ ')'
     ) -}}
 {% endmacro %}
 

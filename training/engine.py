@@ -13,13 +13,11 @@ from typing import Any, TextIO
 from urllib.parse import unquote, urlsplit
 
 import clickhouse_connect
-import yaml
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import ClickHouseError
-from jinja2.sandbox import SandboxedEnvironment
 
 from training.errors import TreehouseError
-from training.settings import ROOT, Settings
+from training.settings import ROOT, Settings, profile
 from udfs.build import build
 
 _CONFIG = """\
@@ -77,15 +75,15 @@ def connect_embedded(settings: Settings, extra: dict[str, Any] | None = None) ->
 
 def connect_server(settings: Settings) -> Client:
     """A client of the server that `server_profile` names."""
-    profile = server_profile()
-    where = f"{profile['host']}:{profile['port']}"
+    server = server_profile()
+    where = f"{server['host']}:{server['port']}"
     try:
         return clickhouse_connect.get_client(
-            host=profile["host"],
-            port=int(profile["port"]),
-            username=profile["user"],
-            password=profile["password"],
-            secure=str(profile["secure"]).lower() == "true",
+            host=server["host"],
+            port=int(server["port"]),
+            username=server["user"],
+            password=server["password"],
+            secure=str(server["secure"]).lower() == "true",
             settings=query_settings(settings),
             autogenerate_session_id=False,
             send_receive_timeout=3600,
@@ -105,16 +103,7 @@ def connect_server(settings: Settings) -> Client:
 def server_profile() -> dict[str, Any]:
     """Connection parameters of `--target server`: CLICKHOUSE_URL, else profiles.yml."""
     export_url()
-    environment = SandboxedEnvironment()
-    environment.globals["env_var"] = lambda name, default="": os.environ.get(name, default)
-    environment.filters["as_number"] = int
-    environment.filters["as_bool"] = lambda value: str(value).lower() == "true"
-    folder = Path(os.environ.get("DBT_PROFILES_DIR", ROOT))
-    output = yaml.safe_load((folder / "profiles.yml").read_text())["treehouse"]["outputs"]["server"]
-    return {
-        name: environment.from_string(value).render() if isinstance(value, str) else value
-        for name, value in output.items()
-    }
+    return profile("server")
 
 
 def export_url() -> None:

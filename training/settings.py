@@ -6,7 +6,11 @@ import os
 import re
 import sys
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
+from typing import Any
+
+import yaml
 
 from training.errors import TreehouseError
 
@@ -48,14 +52,22 @@ class Settings:
 
     @classmethod
     def from_environment(cls, target: str | None = None) -> Settings:
-        """Settings from TREEHOUSE_HOME, TREEHOUSE_TARGET and TREEHOUSE_MEMORY."""
+        """Settings from TREEHOUSE_HOME, TREEHOUSE_TARGET, TREEHOUSE_MEMORY and dbt's own files."""
         target = target or os.environ.get("TREEHOUSE_TARGET", "embedded")
         if target not in TARGETS:
             raise TreehouseError(
                 "There is no such target.", value=target, expected=" or ".join(TARGETS)
             )
         home = Path(os.environ.get("TREEHOUSE_HOME", ROOT / ".treehouse")).expanduser().resolve()
-        return cls(home, target, parse_bytes(os.environ.get("TREEHOUSE_MEMORY", "4GiB")))
+        variables = project_vars()
+        return cls(
+            home=home,
+            target=target,
+            memory_bytes=parse_bytes(os.environ.get("TREEHOUSE_MEMORY", "4GiB")),
+            raw_database=variables["raw_database"],
+            registry_database=variables["registry_database"],
+            database=profile(target)["schema"],
+        )
 
     @property
     def data(self) -> Path:
@@ -66,6 +78,52 @@ class Settings:
     def model_files(self) -> str:
         """Where SQL's `file()` puts model files, as the engine of this target sees it."""
         return f"{self.home}/user_files/treehouse" if self.target == "embedded" else "treehouse"
+
+
+@cache
+def project_vars() -> dict[str, Any]:
+    """The vars of dbt_project.yml."""
+    variables: dict[str, Any] = yaml.safe_load((ROOT / "dbt_project.yml").read_text())["vars"]
+    return variables
+
+
+def profile(target: str) -> dict[str, Any]:
+    """The output of that name in profiles.yml, its Jinja rendered.
+
+    Raises:
+        TreehouseError: There is none.
+    """
+    path = Path(os.environ.get("DBT_PROFILES_DIR", ROOT)) / "profiles.yml"
+    try:
+        output = _profiles(path)["treehouse"]["outputs"][target]
+    except (OSError, KeyError, TypeError) as error:
+        raise TreehouseError(
+            "profiles.yml has no such output.",
+            value=f"treehouse.outputs.{target} in {path}",
+            expected="profile treehouse with the outputs embedded and server",
+            fix="take it from the profiles.yml of the project, or unset DBT_PROFILES_DIR",
+        ) from error
+    return {
+        name: _render(value) if isinstance(value, str) and "{" in value else value
+        for name, value in output.items()
+    }
+
+
+@cache
+def _profiles(path: Path) -> dict[str, Any]:
+    content: dict[str, Any] = yaml.safe_load(path.read_text())
+    return content
+
+
+def _render(text: str) -> str:
+    """A value of profiles.yml, as dbt renders it; always text."""
+    from jinja2.sandbox import SandboxedEnvironment
+
+    environment = SandboxedEnvironment()
+    environment.globals["env_var"] = lambda name, default="": os.environ.get(name, default)
+    environment.filters["as_number"] = int
+    environment.filters["as_bool"] = lambda value: str(value).lower() == "true"
+    return environment.from_string(text).render()
 
 
 def python_version_supported() -> bool:

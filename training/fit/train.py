@@ -100,6 +100,8 @@ def _assemble(spec: Spec, data: Dataset, chosen: Candidate) -> tuple[Bundle, dic
         inputs=Inputs(contract.of_kind("numeric"), dict(data.categories)),
         forests=tuple(compile_forest(b, names) for b in chosen.boosters),
         heads={name: heads[name] for name in contract.heads},
+        # Every candidate's value is a product of exponentials of its margins, or one margin.
+        explained={(forest, 0): 1.0 for forest in range(len(chosen.boosters))},
     )
     answers = {
         name: Candidate(name, chosen.boosters, head).predict(data.matrix, names)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,7 @@ from jinja2 import Environment
 
 from training.engine import identifier, run_script
 from training.errors import TreehouseError
-from training.settings import ROOT, Settings
+from training.settings import ROOT, Settings, project_vars
 
 CONTRACTS = ROOT / "models" / "staging" / "sources.yml"
 STATE = ROOT / "macros" / "state.sql"
@@ -95,7 +94,7 @@ def read_sources(settings: Settings, path: Path = CONTRACTS) -> dict[str, Source
     Raises:
         TreehouseError: A contract names a column that it does not have.
     """
-    variables = _project_vars() | {"raw_database": settings.raw_database}
+    variables = project_vars() | {"raw_database": settings.raw_database}
     environment = Environment(autoescape=False)  # noqa: S701 - names, not HTML
     environment.globals["var"] = lambda name, default="": variables.get(name, default)
     render = environment.from_string
@@ -132,13 +131,6 @@ def ensure_raw(client: Client, settings: Settings) -> None:
     for database, sources in by_database.items():
         run_script(client, state.source_ddl(identifier(database), sources))
     run_script(client, state.load_state_ddl(identifier(settings.raw_database)))
-
-
-@cache
-def _project_vars() -> dict[str, str]:
-    """The vars of dbt_project.yml."""
-    variables: dict[str, str] = yaml.safe_load((ROOT / "dbt_project.yml").read_text())["vars"]
-    return variables
 
 
 def _source(table: dict[str, Any], database: str, name: str) -> Source:

@@ -1,0 +1,100 @@
+"""A fresh clone: contracts are whole, everything builds on nothing, and predictions are NULL."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+
+from tests.conftest import Engine
+from tests.support.house import dbt
+from training.contract import Contract
+from training.engine import identifier, literal
+from training.spec import specs
+
+_TYPES = re.compile(
+    r"(LowCardinality\()?(Nullable\()?(U?Int\d+|Float\d+|Decimal\(.*|Bool|String)\)*"
+)
+
+
+@pytest.fixture(scope="module")
+def empty(fresh: Engine) -> Engine:
+    """Every model and every test of dbt's, built on nothing."""
+    dbt(fresh.settings, "build")
+    return fresh
+
+
+def test_contract_is_whole(contract: Contract) -> None:
+    assert contract.heads[0] == "value"
+    assert len(set(contract.heads)) == len(contract.heads)
+    names = [feature.name for feature in contract.features]
+    assert len(set(names)) == len(names) > 0
+    wrong = [f for f in contract.features if not _TYPES.fullmatch(f.type)]
+    assert not wrong, "neither numbers nor strings"
+    assert not {*contract.keys, contract.time, contract.label} & set(names)
+    assert contract.keys
+    assert contract.time
+    assert contract.label
+
+
+def test_contract_has_a_spec(contract: Contract) -> None:
+    spec = specs()[contract.use_case]
+    assert spec.contract == contract
+    names = {feature.name for feature in contract.features}
+    assert {spec.known, spec.pace} - {""} <= names
+    assert 0 < spec.coverage < 1
+
+
+def test_models_are_there(empty: Engine, contract: Contract) -> None:
+    found = empty.client.query(
+        "select name from system.tables where database = {d:String}",
+        parameters={"d": empty.settings.database},
+    ).result_columns[0]
+    for part in ("features", "training_set", "scores", "decisions"):
+        assert f"{contract.use_case}_{part}" in found
+
+
+def test_dbt_and_python_agree_on_the_contract(empty: Engine, contract: Contract) -> None:
+    for name in (f"predict_{contract.use_case}", f"predict_{contract.use_case}_full"):
+        text = empty.client.query(
+            "select create_query from system.functions where name = {n:String}",
+            parameters={"n": name},
+        ).result_rows[0][0]
+        assert re.findall(r"'([0-9a-f]{32})'", text) == [contract.hash]
+        arguments = re.match(r"CREATE FUNCTION \w+ AS \(?([\w, `]+)\)? ->", text)
+        assert arguments
+        wanted = [feature.name for feature in contract.features]
+        assert arguments[1].replace("`", "").split(", ") == wanted
+
+
+def test_version_0_answers_null(empty: Engine, contract: Contract) -> None:
+    call = f"predict_{contract.use_case}({_values(contract)})"
+    full = f"predict_{contract.use_case}_full({_values(contract)})"
+    rows: Any = empty.client.query(
+        f"select {call} as value, toTypeName(value), {full} as all, toTypeName(all), "
+        "all.value, all.version from numbers(3)"
+    ).result_rows
+    fields = "".join(f"{identifier(h).strip('`')} Nullable(Float64), " for h in contract.heads)
+    assert len(rows) == 3
+    for value, type_name, answer, full_type, head, version in rows:
+        assert value is None
+        assert type_name == "Nullable(Float64)"
+        assert full_type.replace("`", "") == f"Tuple({fields}version UInt32)"
+        got = answer if isinstance(answer, dict) else dict(zip(contract.heads, answer, strict=False))
+        assert all(got[name] is None for name in contract.heads)
+        assert head is None
+        assert version == 0
+
+
+def test_a_version_that_is_not_there_is_refused(empty: Engine, contract: Contract) -> None:
+    with pytest.raises(Exception, match=f"no such version of {contract.use_case}"):
+        empty.client.query(f"select predict_{contract.use_case}_at(7, {_values(contract)})")
+
+
+def _values(contract: Contract) -> str:
+    """Some value of the right type for each argument."""
+    return ", ".join(
+        f"{literal('1')}::{feature.type}" if feature.kind == "numeric" else literal("any")
+        for feature in contract.features
+    )

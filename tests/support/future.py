@@ -1,0 +1,168 @@
+"""Raw rows that arrive in stages, so that a build can be compared with one that knows more."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Any
+
+from clickhouse_connect.driver.client import Client
+
+from tests.support.house import USERS
+from training.contract import Contract
+from training.engine import identifier, literal
+from training.intake.sources import Source, read_sources
+from training.settings import Settings
+from training.spec import specs
+
+STAGES = 3
+_KEPT = "treehouse_stages"
+
+
+@dataclass(frozen=True)
+class Pool:
+    """Everything that one demo loads, and two moments to stop at.
+
+    The first is the midnight at which a month begins; the second is a noon, at which the day is
+    known in part.
+    """
+
+    settings: Settings
+    sources: tuple[Source, ...]
+    cuts: tuple[datetime, datetime]
+
+    def move(self, client: Client, raw: Settings, since: str | None, before: str | None) -> None:
+        """Copy the rows of a span of time to the sources."""
+        for source in self.sources:
+            time = identifier(source.time)
+            span = [f"{time} >= {since}"] if since else []
+            span += [f"{time} < {before}"] if before else []
+            columns = ", ".join(identifier(column.name) for column in source.columns)
+            client.command(
+                f"insert into {_table(raw, source)} ({columns}) select {columns} "
+                f"from {_table(self.settings, source)} where {' and '.join(span) or 'true'}"
+            )
+
+
+def make_pools(client: Client, settings: Settings) -> list[Pool]:
+    """A pool for each demo that a spec names."""
+    pools = []
+    for n, demo in enumerate(dict.fromkeys(spec.demo for spec in specs().values())):
+        own = replace(settings, raw_database=f"treehouse_pool_{n}")
+        demo(client, own, {"users": USERS}, lambda *_: None)
+        sources = tuple(s for s in read_sources(own).values() if _range(client, own, s))
+        ranges = [_range(client, own, source) for source in sources]
+        first, last = min(r[0] for r in ranges), max(r[1] for r in ranges)
+        pools.append(Pool(own, sources, _cuts(first, last)))
+    return pools
+
+
+def _cuts(first: datetime, last: datetime) -> tuple[datetime, datetime]:
+    months = [
+        (first + (last - first) * share).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
+        for share in (0.65, 0.85)
+    ]
+    return months[0], months[1] + timedelta(days=9, hours=12)
+
+
+def _range(client: Client, settings: Settings, source: Source) -> Any:
+    rows = client.query(
+        "select count() from system.tables where database = {d:String} and name = {t:String}",
+        parameters={"d": settings.raw_database, "t": source.table},
+    ).result_rows
+    if not rows[0][0]:
+        return None
+    time = identifier(source.time)
+    count, first, last = client.query(
+        f"select count(), min({time}), max({time}) from {_table(settings, source)}"
+    ).result_rows[0]
+    return (first, last) if count else None
+
+
+def run_stages(
+    client: Client, settings: Settings, pools: list[Pool], build: Callable[[int], None]
+) -> None:
+    """Let the rows arrive up to each cut and then the rest, with `build(stage)` after each."""
+    for stage in range(STAGES):
+        for pool in pools:
+            moments = [None, *map(_moment, pool.cuts), None]
+            since, before = moments[stage], moments[stage + 1]
+            if since:
+                _echo(client, settings, pool, since)
+            pool.move(client, settings, since, before)
+        build(stage)
+
+
+def _echo(client: Client, settings: Settings, pool: Pool, moment: str) -> None:
+    """For everybody seen before, one more row a second after the moment, with other numbers.
+
+    A source that has one row for each of them, as installs, has none to come.
+    """
+    for source in pool.sources:
+        who = source.order_by[0]
+        if who == source.id:
+            continue
+        named = ", ".join(identifier(column.name) for column in source.columns)
+        changed = []
+        for column in source.columns:
+            name = identifier(column.name)
+            if column.name == source.id:
+                changed.append(f"concat({name}, {literal('-echo-')}, toString({moment}))")
+            elif column.name == source.time:
+                changed.append(f"{moment} + interval 1 second")
+            elif column.type.startswith(("Int", "UInt", "Float", "Decimal")):
+                changed.append(f"cast({name} * 7 + 3, {literal(column.type)})")
+            else:
+                changed.append(name)
+        client.command(
+            f"insert into {_table(settings, source)} ({named}) select {', '.join(changed)} from ("
+            f"select * from {_table(settings, source)} where {identifier(source.time)} < {moment} "
+            f"order by {identifier(source.time)} desc limit 1 by {identifier(who)})"
+        )
+
+
+def empty_sources(client: Client, settings: Settings) -> None:
+    """Take all rows out of the sources."""
+    for source in read_sources(settings).values():
+        client.command(f"truncate table {_table(settings, source)}")
+
+
+def keep(client: Client, settings: Settings, name: str, table: str) -> None:
+    """Keep a table of the models under another name."""
+    client.command(f"create database if not exists {_KEPT} engine = Atomic")
+    client.command(
+        f"create table {_KEPT}.{identifier(name)} engine = MergeTree order by tuple() "
+        f"as select * from {identifier(settings.database)}.{identifier(table)}"
+    )
+
+
+def changed_columns(
+    client: Client, contract: Contract, columns: tuple[str, ...], names: tuple[str, str]
+) -> tuple[dict[str, int], float]:
+    """How two kept tables differ where their keys and times are equal.
+
+    Returns:
+        Rows that differ, by column; and the share of the first table's rows that were compared.
+    """
+    on = ", ".join(map(identifier, (*contract.keys, contract.time)))
+    differing = [
+        f"countIf(ifNull(toString(a.{name}), '-') != ifNull(toString(b.{name}), '-'))"
+        for name in map(identifier, columns)
+    ]
+    before, after = (f"{_KEPT}.{identifier(name)}" for name in names)
+    compared, *counts = client.query(
+        f"select count(), {', '.join(differing)} from {before} as a "
+        f"inner join {after} as b using ({on})"
+    ).result_rows[0]
+    total = client.query(f"select count() from {before}").result_rows[0][0]
+    found = {column: count for column, count in zip(columns, counts, strict=True) if count}
+    return found, compared / total if total else 0.0
+
+
+def _moment(at: datetime) -> str:
+    return f"toDateTime64('{at:%Y-%m-%d %H:%M:%S}', 3, 'UTC')"
+
+
+def _table(settings: Settings, source: Source) -> str:
+    return f"{identifier(settings.raw_database)}.{identifier(source.table)}"

@@ -1,0 +1,71 @@
+"""dbt within the tests' own process, copies of the project to edit, and sources filled by demos."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from clickhouse_connect.driver.client import Client
+
+from training.dbt import environment, invoke
+from training.settings import ROOT, Settings
+from training.spec import specs
+
+USERS = 3000
+_PARTS = ("models", "macros", "tests/dbt", "dbt_project.yml", "profiles.yml")
+_LEFT_OUT = shutil.ignore_patterns("__pycache__", "bin", ".*_cache")
+
+
+@contextmanager
+def dbt_environment(settings: Settings) -> Iterator[None]:
+    """The variables that a dbt run sets, put back afterwards."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in environment(settings).items():
+            patch.setenv(name, value)
+        yield
+
+
+def dbt(settings: Settings, *arguments: str, project: Path = ROOT) -> None:
+    """Run dbt on this project or on a copy of it; what fails in it fails the test."""
+    target = settings.home / "dbt" / f"{settings.target}-{project.name}"
+    own = ["--project-dir", str(project), "--target-path", str(target)]
+    with dbt_environment(settings):
+        done = invoke(settings, ["--log-level", "none", *arguments, *own])
+    if not done.success:
+        messages = [f"{r.node.name}: {r.message}" for r in done.result or () if r.message]
+        pytest.fail("\n".join(["dbt " + " ".join(arguments), str(done.exception), *messages]))
+
+
+def copy_project(folder: Path, *parts: str) -> Path:
+    """A copy of what dbt reads, and of further files and folders of the project."""
+    for part in (*_PARTS, *parts):
+        there = folder / part
+        there.parent.mkdir(parents=True, exist_ok=True)
+        if (ROOT / part).is_dir():
+            shutil.copytree(ROOT / part, there, ignore=_LEFT_OUT)
+        else:
+            shutil.copy2(ROOT / part, there)
+    return folder
+
+
+def edit_features(
+    project: Path, use_case: str, edit: Callable[[list[dict[str, Any]]], None]
+) -> None:
+    """Change the columns of a use case's features model in a copy's YAML."""
+    for path in (project / "models").glob("*/*.yml"):
+        document = yaml.safe_load(path.read_text())
+        for model in document.get("models", []):
+            if model["name"] == f"{use_case}_features":
+                edit(model["columns"])
+                path.write_text(yaml.safe_dump(document, sort_keys=False))
+
+
+def fill_sources(client: Client, settings: Settings) -> None:
+    """What `treehouse demo` would load for every use case, smaller."""
+    for spec in specs().values():
+        spec.demo(client, settings, {"users": USERS}, lambda *_: None)

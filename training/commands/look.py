@@ -1,0 +1,85 @@
+"""Look inside: SQL, dbt, status."""
+
+from __future__ import annotations
+
+import re
+import sys
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from training import console
+from training.commands.shared import PASS_THROUGH, JsonFlag, client_of, example
+from training.settings import Settings
+
+if TYPE_CHECKING:
+    from clickhouse_connect.driver.client import Client
+
+app = typer.Typer()
+_PANEL = "Look inside"
+_OWN_FORMAT = re.compile(r"\sformat\s+(\w+)\s*;?\s*$", re.IGNORECASE)
+
+
+@app.command(rich_help_panel=_PANEL, epilog=example("sql 'show tables from treehouse'"))
+def sql(
+    context: typer.Context,
+    query: Annotated[str, typer.Argument(help="One statement, or - to read it from stdin.")],
+    fmt: Annotated[
+        str | None, typer.Option("--format", help="Any ClickHouse format, for example CSV.")
+    ] = None,
+    json: JsonFlag = False,
+) -> None:
+    """Run SQL on the target."""
+    settings: Settings = context.obj
+    text = sys.stdin.read() if query == "-" else query
+    own = _OWN_FORMAT.search(text)
+    if own and not json:
+        fmt, text = fmt or own[1], text[: own.start()]
+    with client_of(settings) as client:
+        if fmt:
+            sys.stdout.buffer.write(client.raw_query(text, fmt=fmt))
+            return
+        columns, rows = _ask(client, text)
+    if json:
+        console.show_json([dict(zip(columns, row, strict=True)) for row in rows])
+    elif columns:
+        console.show_table(columns, rows)
+    else:
+        console.err.print("Done; no rows.")
+
+
+def _ask(client: Client, text: str) -> tuple[tuple[str, ...], list[tuple[Any, ...]]]:
+    """Columns and rows; neither for a statement that answers none."""
+    from clickhouse_connect.driver.summary import QuerySummary
+
+    if not client.create_query_context(query=text).is_command:
+        result = client.query(text)
+        return tuple(result.column_names), [tuple(row) for row in result.result_rows]
+    answer = client.command(text)
+    if isinstance(answer, QuerySummary) or answer == "":
+        return (), []
+    values = answer if isinstance(answer, list) else [answer]
+    return ("answer",), [(value,) for value in values]
+
+
+@app.command(
+    context_settings=PASS_THROUGH | {"help_option_names": []},
+    rich_help_panel=_PANEL,
+    epilog=example("dbt ls --select ltv_features+"),
+)
+def dbt(context: typer.Context) -> None:
+    """dbt itself, on the target; what follows is passed on."""
+    from training.dbt import invoke
+
+    raise typer.Exit(0 if invoke(context.obj, context.args).success else 1)
+
+
+@app.command(rich_help_panel=_PANEL, epilog=example("--target server status"))
+def status(context: typer.Context, json: JsonFlag = False) -> None:
+    """What is there: engine, sources, champions."""
+    from training.status import read_status, show_status
+
+    settings: Settings = context.obj
+    with client_of(settings) as client:
+        found = read_status(client, settings)
+    console.show_json(found) if json else show_status(found)

@@ -1,0 +1,99 @@
+"""For operators and developers: the doctor, the install on a server, all tests."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from training import console
+from training.commands.shared import PASS_THROUGH, JsonFlag, example
+from training.settings import ROOT
+
+app = typer.Typer()
+
+
+@app.command(rich_help_panel="Look inside", epilog=example("--target server doctor"))
+def doctor(context: typer.Context, json: JsonFlag = False) -> None:
+    """Check the surroundings and say how to mend what is wrong; exit 1 if something is."""
+    from training.doctor import diagnose
+
+    checks = diagnose(context.obj)
+    if json:
+        console.show_json([check.__dict__ for check in checks])
+    else:
+        marks = {"ok": "[green]ok[/]", "warn": "[yellow]warn[/]", "fail": "[red]fail[/]"}
+        for check in checks:
+            console.out.print(f"{marks[check.status]:>16}  {check.name}: {check.found}")
+            if check.fix and check.status != "ok":
+                console.out.print(f"        to mend: {check.fix}", style="dim")
+    if any(check.status == "fail" for check in checks):
+        raise typer.Exit(1)
+
+
+@app.command(
+    rich_help_panel="A server of one's own",
+    epilog=example("install --print | ssh root@clickhouse sh"),
+    no_args_is_help=True,
+)
+def install(
+    show: Annotated[
+        bool, typer.Option("--print", help="The install as a shell script to read and to run.")
+    ] = False,
+    to: Annotated[
+        Path | None, typer.Option(help="Root folder of the machine or container: / or a mount.")
+    ] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Don't ask before --to writes.")] = False,
+) -> None:
+    """What an operator puts on a ClickHouse server, once: scorer, declaration, role."""
+    from training.install import apply, install_plan, render_print
+
+    if show:
+        typer.echo(render_print(install_plan(to or Path("/"))), nl=False)
+        return
+    if to is None:
+        raise typer.BadParameter("say --print or --to <folder>")
+    plan = install_plan(to)
+    missing = [file for file in plan if not file.is_current]
+    console.show_table(
+        ("file", "mode", "", "what it is"),
+        [
+            (
+                file.destination,
+                f"{file.mode:04o}",
+                "write" if file in missing else "there",
+                file.purpose,
+            )
+            for file in plan
+        ],
+    )
+    if missing and (yes or typer.confirm(f"Write {len(missing)} files?", abort=True)):
+        apply(missing)
+    console.out.print("The server picks them up by itself; nothing needs a restart.")
+
+
+@app.command(
+    context_settings=PASS_THROUGH,
+    rich_help_panel="Work on Treehouse",
+    epilog=example("test -m 'not server' -x"),
+)
+def test(context: typer.Context) -> None:
+    """Lint, types, SQL and all tests; what follows is passed to pytest."""
+    checks = (
+        ("ruff", "check", "."),
+        ("ruff", "format", "--check", "."),
+        ("mypy",),
+        ("sqlfluff", "lint", "models", "tests/dbt"),
+    )
+    failed = []
+    for name, *arguments in checks:
+        console.err.print(f"[bold]{name} {' '.join(arguments)}[/]")
+        if subprocess.run([sys.executable, "-m", name, *arguments], cwd=ROOT).returncode:
+            failed.append(name)
+    code = subprocess.run([sys.executable, "-m", "pytest", *context.args], cwd=ROOT).returncode
+    if failed:
+        console.err.print(f"[red]Failed before the tests: {', '.join(failed)}[/]")
+    raise typer.Exit(code or bool(failed))

@@ -1,0 +1,51 @@
+"""What the commands share: common arguments, a client, and showing what came out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from training import console
+from training.settings import Settings
+
+if TYPE_CHECKING:
+    from clickhouse_connect.driver.client import Client
+
+JsonFlag = Annotated[bool, typer.Option("--json", help="One JSON value on stdout, for scripts.")]
+Model = Annotated[str, typer.Argument(help="Use case, for example ltv.")]
+PASS_THROUGH = {"allow_extra_args": True, "ignore_unknown_options": True}
+
+
+def example(arguments: str) -> str:
+    """The last line of a command's help: how it is called."""
+    return "Example: ./treehouse " + arguments.replace("[", r"\[")
+
+
+@contextmanager
+def client_of(settings: Settings) -> Iterator[Client]:
+    """A client of the target, closed at the end."""
+    from training.engine import connect
+
+    client = connect(settings)
+    try:
+        yield client
+    finally:
+        client.close()
+
+
+def place(settings: Settings) -> str:
+    """Where the target's data is, for a question to a person."""
+    return str(settings.home) if settings.target == "embedded" else "the server"
+
+
+def show(values: Mapping[str, Any], json: bool) -> None:
+    """One value a line, or one JSON object."""
+    if json:
+        console.show_json(dict(values))
+        return
+    for name, value in values.items():
+        if value not in ((), [], ""):
+            console.out.print(f"[bold]{name.replace('_', ' ')}[/]: {console.cell(value)}")
