@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -42,8 +43,23 @@ def invoke(settings: Settings, arguments: Sequence[str], callbacks: Sequence[Any
     """dbt with these arguments, as `dbt` itself would print it."""
     from dbt.cli.main import dbtRunner
 
-    os.environ.update(environment(settings))
-    return dbtRunner(callbacks=list(callbacks)).invoke([*arguments])
+    with _surroundings(environment(settings)):
+        return dbtRunner(callbacks=list(callbacks)).invoke([*arguments])
+
+
+@contextmanager
+def _surroundings(variables: dict[str, str]) -> Iterator[None]:
+    """Environment variables for as long as dbt runs; it reads its options from there."""
+    before = {name: os.environ.get(name) for name in variables}
+    os.environ.update(variables)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
 
 
 def build(

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from training import console
 from training.dbt import build
 from training.engine import connect, identifier, release
+from training.errors import TreehouseError
 from training.fit.train import train
 from training.publish import publish
 from training.registry import promote
@@ -99,12 +100,22 @@ class _Run:
 
 
 def _start_over(settings: Settings) -> None:
-    """Drop everything that Treehouse holds on the target."""
+    """Drop everything that Treehouse holds on the target.
+
+    Raises:
+        TreehouseError: A database is not named as Treehouse's own are: it may hold more.
+    """
+    own = (settings.database, settings.registry_database, settings.raw_database)
+    if others := [name for name in own if not name.startswith("treehouse")]:
+        raise TreehouseError(
+            "--fresh would drop a database that may not be Treehouse's alone.",
+            value=", ".join(others),
+            expected="names that begin with treehouse, as in dbt_project.yml and profiles.yml",
+            fix="drop what you no longer need by hand, or leave --fresh away",
+        )
     client = connect(settings)
-    names = (settings.database, settings.registry_database, settings.raw_database,
-             "simulation_truth")  # fmt: skip
-    for name in names:
-        client.command(f"drop database if exists {identifier(name)}")
+    for name in (*own, "simulation_truth"):
+        client.command(f"drop database if exists {identifier(name)} sync")
     client.close()
     if settings.target == "embedded":
         shutil.rmtree(settings.home / "trained", ignore_errors=True)

@@ -30,6 +30,7 @@ _CONFIG = """\
   <mark_cache_size>268435456</mark_cache_size>
 </clickhouse>
 """
+_FUNCTIONS = str(ROOT / "udfs")
 _locks: dict[Path, TextIO] = {}
 
 
@@ -55,15 +56,18 @@ def connect(settings: Settings) -> Client:
     return connect_server(settings)
 
 
-def connect_embedded(settings: Settings, extra: dict[str, Any] | None = None) -> Client:
+def connect_embedded(
+    settings: Settings, extra: dict[str, Any] | None = None, functions: str = _FUNCTIONS
+) -> Client:
     """A handle of the engine inside this process; handles of one process run in parallel.
 
     Args:
         settings: Whose `home` holds the data.
         extra: Further query settings.
+        functions: Folder with the declarations of executable functions.
     """
     _hold(settings.home)
-    config = _prepare_home(settings)
+    config = _prepare_home(settings, functions)
     return clickhouse_connect.get_client(
         interface="chdb",
         path=str(settings.data),
@@ -151,8 +155,16 @@ def _hold(home: Path) -> None:
     """Take the home folder for this process: chDB itself only says `Code: 36`."""
     if home in _locks:
         return
-    home.mkdir(parents=True, exist_ok=True)
-    lock = (home / "lock").open("a+")
+    try:
+        home.mkdir(parents=True, exist_ok=True)
+        lock = (home / "lock").open("a+")
+    except OSError as error:
+        raise TreehouseError(
+            "The home folder can't be written.",
+            value=f"{home}: {error.strerror}",
+            expected="a folder that this user may write to",
+            fix="set TREEHOUSE_HOME to another folder",
+        ) from error
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
@@ -173,7 +185,7 @@ def _hold(home: Path) -> None:
     _locks[home] = lock
 
 
-def _prepare_home(settings: Settings) -> Path:
+def _prepare_home(settings: Settings, functions: str) -> Path:
     """Lay out the home folder: scorer, folder of model files, configuration."""
     scripts = settings.home / "user_scripts"
     scripts.mkdir(parents=True, exist_ok=True)
@@ -185,7 +197,7 @@ def _prepare_home(settings: Settings) -> Path:
         shutil.copy2(built, fresh)
         fresh.replace(scorer)
     config = settings.home / "config.xml"
-    text = _CONFIG.format(home=settings.home, udfs=ROOT / "udfs", memory=settings.memory_bytes)
+    text = _CONFIG.format(home=settings.home, udfs=functions, memory=settings.memory_bytes)
     if not config.exists() or config.read_text() != text:
         config.write_text(text)
     return config

@@ -122,18 +122,16 @@ def upload(client: Client, settings: Settings, data: bytes, golden: dict[str, An
     """
     registry = identifier(settings.registry_database)
     bundle, sha256 = bundle_id(data), hashlib.sha256(data).hexdigest()
-    have = client.query(
-        f"select count() from {registry}.artifacts where bundle = {{b:UInt64}}",
-        parameters={"b": bundle},
-    ).result_rows[0][0]
-    if not have:
+    # Each on its own: whoever was here before may have been stopped in between.
+    if not _has(client, f"{registry}.golden_rows", bundle):
+        _insert_golden(client, settings, bundle, golden)
+    if not _has(client, f"{registry}.artifacts", bundle):
         client.insert(
             "artifacts",
             [[bundle, sha256, data]],
             column_names=["bundle", "sha256", "content"],
             database=settings.registry_database,
         )
-        _insert_golden(client, settings, bundle, golden)
     place_file(client, settings, bundle, sha256)
 
 
@@ -167,6 +165,14 @@ def _file_hash(client: Client, file: str) -> str:
         f"select lower(hex(SHA256(c))) from {file} settings engine_file_empty_if_not_exists = 1"
     ).result_rows
     return str(rows[0][0]) if rows else ""
+
+
+def _has(client: Client, table: str, bundle: int) -> bool:
+    return bool(
+        client.query(
+            f"select count() from {table} where bundle = {{b:UInt64}}", parameters={"b": bundle}
+        ).result_rows[0][0]
+    )
 
 
 def _insert_golden(client: Client, settings: Settings, bundle: int, golden: dict[str, Any]) -> None:

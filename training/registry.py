@@ -139,12 +139,14 @@ def _standing(client: Client, settings: Settings, model: str) -> tuple[str, list
     ).result_rows
     if not rows:
         return "", []
-    contract, standing = rows[-1][0], []
+    contract: str = rows[-1][0]
+    standing: list[int] = []
     for row_contract, action, version in rows:
         if row_contract != contract:
             continue
         if action == "promote":
-            standing.append(version)
+            if standing[-1:] != [version]:  # promoted again: nothing to go back to in between
+                standing.append(version)
         elif action == "rollback" and standing:
             standing.pop()
         elif action == "retire":

@@ -1,4 +1,4 @@
-"""No feature knows the future, no label is half known, and no part of a split sees a later one.
+"""No feature knows the future, and no label is half known.
 
 The sources are built with the rows before a moment and then again with those after it, among them
 one more row for everybody a second after the moment. What the first build said must still hold.
@@ -15,13 +15,12 @@ from tests.support.future import (
     STAGES,
     Pool,
     changed_columns,
-    empty_sources,
     keep,
     make_pools,
     run_stages,
 )
 from tests.support.house import copy_project, dbt
-from training.engine import identifier
+from training.intake.sources import ensure_raw
 from training.settings import ROOT
 from training.spec import Spec, specs
 
@@ -81,7 +80,7 @@ def staged(fresh: Engine, pools: list[Pool], leaky: Path) -> Engine:
                     table = f"{use_case}_{part}"
                     keep(fresh.client, fresh.settings, f"{who}_{table}_{stage}", table)
 
-    dbt(fresh.settings, "run-operation", "create_state")
+    ensure_raw(fresh.client, fresh.settings)
     run_stages(fresh.client, fresh.settings, pools, build)
     return fresh
 
@@ -107,37 +106,14 @@ def test_a_leak_is_found(staged: Engine, use_case: str, part: str) -> None:
     assert any(found)
 
 
-def test_splits_are_in_order_of_time(staged: Engine, spec: Spec) -> None:
-    time = identifier(spec.contract.time)
-    train_ends, choice_begins, choice_ends, test_begins = staged.client.query(
-        f"select maxIf({time}, split = 'train'), "
-        f"minIf({time}, split in ('validation', 'calibration')), "
-        f"maxIf({time}, split in ('validation', 'calibration')), minIf({time}, split = 'test') "
-        f"from {_training_set(staged, spec)}"
-    ).result_rows[0]
-    assert train_ends < choice_begins <= choice_ends < test_begins
-
-
-def test_no_label_reaches_into_a_later_part(
-    staged: Engine, pools: list[Pool], spec: Spec
-) -> None:
-    """Who is in two parts: what comes from the later part's first day on changes no label."""
-    client, contract = staged.client, spec.contract
-    keys = ", ".join(map(identifier, contract.keys))
-    whole = f"{spec.use_case}_whole"
-    keep(client, staged.settings, whole, f"{spec.use_case}_training_set")
-    parts = ((("train",), ("validation", "calibration")), (("validation", "calibration"), ("test",)))
-    for n, (early, late) in enumerate(parts):
-        shared, begins = client.query(
-            f"select countIf(split in {early!r} and key in "
-            f"(select ({keys}) from treehouse_stages.{whole} where split in {late!r})), "
-            f"toString(toDateTime64(minIf({identifier(contract.time)}, split in {late!r}), 3, 'UTC')) "
-            f"from (select *, ({keys}) as key from treehouse_stages.{whole})"
-        ).result_rows[0]
-        if not shared:
-            continue
-        empty_sources(client, staged.settings)
-        pool = next(p for p in pools if spec.use_case in _use_cases(p))
-        pool.move(client, staged.settings, None, f"toDateTime64('{begins}', 3, 'UTC')")
-        dbt(staged.settings, "run", "--full-refresh", "--select", f"+{spec.use_case}_training_set")
-        keep(client, staged.settings, f"{whole}_{n}", f"{spec.use_case}_training_set")
+def _compare(
+    staged: Engine, spec: Spec, who: str, part: str, stage: int
+) -> tuple[dict[str, int], float]:
+    """What the build of a stage changed in the rows that the one before it had."""
+    columns = [feature.name for feature in spec.contract.features]
+    if part == "training_set":
+        columns = [spec.contract.label]
+    table = f"{who}_{spec.use_case}_{part}"
+    return changed_columns(
+        staged.client, spec.contract, columns, (f"{table}_{stage - 1}", f"{table}_{stage}")
+    )

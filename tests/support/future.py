@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -14,7 +14,7 @@ from training.contract import Contract
 from training.engine import identifier, literal
 from training.intake.sources import Source, read_sources
 from training.settings import Settings
-from training.spec import specs
+from training.spec import Spec, specs
 
 STAGES = 3
 _KEPT = "treehouse_stages"
@@ -47,15 +47,21 @@ class Pool:
 
 def make_pools(client: Client, settings: Settings) -> list[Pool]:
     """A pool for each demo that a spec names."""
-    pools = []
-    for n, demo in enumerate(dict.fromkeys(spec.demo for spec in specs().values())):
-        own = replace(settings, raw_database=f"treehouse_pool_{n}")
-        demo(client, own, {"users": USERS}, lambda *_: None)
-        sources = tuple(s for s in read_sources(own).values() if _range(client, own, s))
-        ranges = [_range(client, own, source) for source in sources]
-        first, last = min(r[0] for r in ranges), max(r[1] for r in ranges)
-        pools.append(Pool(own, sources, _cuts(first, last)))
-    return pools
+    pools: dict[object, Pool] = {}
+    for spec in specs().values():
+        if spec.demo not in pools:
+            pools[spec.demo] = make_pool(client, settings, spec)
+    return list(pools.values())
+
+
+def make_pool(client: Client, settings: Settings, spec: Spec) -> Pool:
+    """What a use case's demo loads, in a database named after the use case."""
+    own = replace(settings, raw_database=f"treehouse_pool_{spec.use_case}")
+    spec.demo(client, own, {"users": USERS}, lambda *_: None)
+    ranges = {source: _range(client, own, source) for source in read_sources(own).values()}
+    filled = {source: span for source, span in ranges.items() if span}
+    first, last = min(s[0] for s in filled.values()), max(s[1] for s in filled.values())
+    return Pool(own, tuple(filled), _cuts(first, last))
 
 
 def _cuts(first: datetime, last: datetime) -> tuple[datetime, datetime]:
@@ -138,7 +144,7 @@ def keep(client: Client, settings: Settings, name: str, table: str) -> None:
 
 
 def changed_columns(
-    client: Client, contract: Contract, columns: tuple[str, ...], names: tuple[str, str]
+    client: Client, contract: Contract, columns: Sequence[str], names: tuple[str, str]
 ) -> tuple[dict[str, int], float]:
     """How two kept tables differ where their keys and times are equal.
 

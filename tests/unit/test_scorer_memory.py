@@ -1,4 +1,4 @@
-"""What a scorer process takes: bounded memory for blocks as ClickHouse sends them, quick loading."""
+"""A scorer process: bounded memory for blocks as ClickHouse sends them, and quick loading."""
 
 from __future__ import annotations
 

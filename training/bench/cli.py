@@ -44,6 +44,39 @@ def features(
     _show(records, json)
 
 
+@app.command()
+def sql(
+    context: typer.Context,
+    rows: Annotated[list[int] | None, typer.Option(help="Rows of the table; repeatable.")] = None,
+    rounds: Annotated[int, typer.Option(help="Rounds of which the median is taken.")] = 3,
+    json: JsonFlag = False,
+) -> None:
+    """Models over whole tables in SQL, beside the kernel alone and the usual ways."""
+    from training.bench.sql import run
+
+    with console.step("bench sql", json) as report:
+        counts = tuple(rows or (1_000_000, 10_000_000))
+        records = run(context.obj, counts, rounds=rounds, report=report)
+    _show(records, json)
+
+
+@app.command()
+def latency(
+    context: typer.Context,
+    use_case: Annotated[str, typer.Option(help="Whose champion is called.")] = "ltv",
+    calls: Annotated[int, typer.Option(help="Calls of each query and setting.")] = 1000,
+    clients: Annotated[int, typer.Option(help="Clients of the open loop.")] = 16,
+    rate: Annotated[float, typer.Option(help="Calls a second, over all clients.")] = 100,
+    json: JsonFlag = False,
+) -> None:
+    """One row by SQL, beside SELECT 1 in the same run; on the target as it is."""
+    from training.bench.latency import run
+
+    with console.step("bench latency", json):
+        records = run(context.obj, use_case, calls, clients, rate)
+    _show(records, json)
+
+
 def _show(records: list[dict[str, Any]], json: bool) -> None:
     if json:
         console.show_json(records)

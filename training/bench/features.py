@@ -8,6 +8,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -35,14 +36,7 @@ def run(
         own = replace(settings, home=Path(folder), target="embedded")
         client = connect_embedded(own)
         stages: dict[str, tuple[float, int]] = {}
-        stages["simulate and insert"] = _timed(
-            lambda: simulate(
-                client,
-                own,
-                users=users,
-                progress=lambda done, total: report and report("simulate", done, total),
-            )
-        )
+        stages["simulate and insert"] = _timed(lambda: _simulate(client, own, users, report))
         build(own, [*_MODELS, "--select", "stg_installs", "user_daily"])  # and its view
         query = _view_query(client, own)
         stages["bare aggregation"] = _timed(
@@ -50,7 +44,7 @@ def run(
         )
         for stage, models in _STAGES.items():
             arguments = [word for model in models for word in ("--select", model)]
-            stages[stage] = _timed(lambda a=arguments: build(own, [*_MODELS, *a], report))
+            stages[stage] = _timed(partial(build, own, [*_MODELS, *arguments], report))
         events = client.query(
             f"select count() from {identifier(own.raw_database)}.events"
         ).result_rows[0][0]
@@ -74,6 +68,16 @@ def run(
     ]
 
 
+def _simulate(
+    client: Client, settings: Settings, users: int, report: Callable[..., None] | None
+) -> None:
+    def progress(done: int, total: int) -> None:
+        if report:
+            report("simulate", done, total)
+
+    simulate(client, settings, users=users, progress=progress)
+
+
 _MODELS = ("--full-refresh", "--resource-type", "model")
 _STAGES = {
     "daily states (dbt)": ("user_daily",),
@@ -85,7 +89,8 @@ _STAGES = {
 def _view_query(client: Client, settings: Settings) -> str:
     """The aggregation that the materialized view runs."""
     rows = client.query(
-        "select as_select from system.tables where database = {d:String} and name = 'user_daily_mv'",
+        "select as_select from system.tables "
+        "where database = {d:String} and name = 'user_daily_mv'",
         parameters={"d": settings.database},
     ).result_rows
     return str(rows[0][0])

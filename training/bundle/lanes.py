@@ -1,4 +1,4 @@
-"""The RANKS and LANES sections; read by `udfs/scorer/lanes.cpp`."""
+"""The LANES and WALK sections; read by `udfs/scorer/lanes.cpp` and `walk.cpp`."""
 
 from __future__ import annotations
 
@@ -8,15 +8,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from training.bundle.container import Kind
+from training.bundle.ranks import aligned, ranks_section
 from training.forest.layout import (
     MAX_LEAVES,
     MAX_RANK,
     MAX_WALK_RANK,
     MISSING_CODE,
-    OTHER_CODE,
     Columns,
     Shape,
-    Table,
     postorder,
     rank_columns,
     tree_of_node,
@@ -27,19 +26,7 @@ from training.forest.model import Forest, NodeFlag
 Ints = NDArray[np.int64]
 Bytes = NDArray[np.uint8]
 
-_RANK_HEAD = struct.Struct("<IIII")
 _LANE_HEAD = struct.Struct("<IIIIQQQQQQ")
-_TABLE = np.dtype(
-    [
-        ("feature", "<u4"),
-        ("count", "<u4"),
-        ("offset", "<u8"),
-        ("below", "<i4"),
-        ("above", "<i4"),
-        ("categorical", "<u4"),
-        ("first_tree", "<u4"),
-    ]
-)
 _TREE = np.dtype(
     [("kind", "<u2"), ("count", "<u2"), ("first", "<u4"), ("leaf", "<u4"), ("padded", "<u4")]
 )
@@ -50,62 +37,10 @@ _OP = np.dtype(
 _WALK_NODE = np.dtype([("cut", "<u2"), ("column", "<u2"), ("left", "<u4")])
 _LEFT_LEAF, _RIGHT_LEAF, _MAX_WALK_COLUMNS = 0x4000, 0x8000, 0x3FFF
 _RAGGED = 255
+#: Bytes from one column of ranks to the next: `kChunk` in the scorer.
+_STRIDE = 512
 _CATEGORICAL_COLUMN = 0x8000
 _TEMPORARY = 256
-_FANOUT = 16
-
-
-def aligned(data: bytes, to: int = 64) -> bytes:
-    return data + b"\0" * (-len(data) % to)
-
-
-def search_levels(keys: NDArray[np.float64]) -> bytes:
-    """Sorted keys as a 16-ary search tree, top level first, padded with infinity.
-
-    An entry of an upper level is the last one of its block of 16 in the level below.
-    """
-    blocks = len(keys) // _FANOUT + 1
-    level = np.full(blocks * _FANOUT, np.inf)
-    level[: len(keys)] = keys
-    levels = [level]
-    while len(level) > _FANOUT:
-        last = level[_FANOUT - 1 :: _FANOUT]
-        level = np.full(-(-len(last) // _FANOUT) * _FANOUT, np.inf)
-        level[: len(last)] = last
-        levels.insert(0, level)
-    return b"".join(part.astype("<f8").tobytes() for part in levels)
-
-
-def _code_map(table: Table) -> Bytes:
-    """uint8[largest code + 1]: a code's place among the listed ones."""
-    size = int(table.keys[-1]) + 1 if len(table.keys) else 0
-    places = np.full(size, OTHER_CODE, np.uint8)
-    places[table.keys.astype(np.int64)] = np.arange(len(table.keys))
-    return places
-
-
-def ranks_section(columns: Columns, width: int) -> bytes:
-    """Tables, then what they search: keys of numeric ones, code maps of categorical ones."""
-    head = _RANK_HEAD.pack(len(columns.tables), columns.n_columns, width, 0)
-    rows = np.zeros(len(columns.tables), _TABLE)
-    start = len(aligned(head + rows.tobytes()))
-    body = b""
-    parts = []
-    for i, table in enumerate(columns.tables):
-        content = _code_map(table).tobytes() if table.categorical else search_levels(table.keys)
-        count = len(content) if table.categorical else len(table.keys)
-        rows[i] = (
-            table.feature,
-            count,
-            start,
-            *table.columns,
-            table.categorical,
-            table.first_tree,
-        )
-        parts.append(aligned(content))
-        start += len(parts[-1])
-    body = b"".join(parts)
-    return aligned(head + rows.tobytes()) + body
 
 
 def _sets(forest: Forest, columns: Columns) -> tuple[Ints, Bytes]:
@@ -145,7 +80,7 @@ def _complete(
         at = slice(2**level - 1, 2 ** (level + 1) - 1)
         biased = (columns.cut[current] ^ 0x80).astype(np.uint32)
         nodes["cut"][:, at] = np.where(leaf[current], 0, biased * np.uint32(0x01010101))
-        nodes["column"][:, at] = np.where(leaf[current], 0, columns.column[current])
+        nodes["column"][:, at] = np.where(leaf[current], 0, columns.column[current] * _STRIDE)
         left = np.where(leaf[current], current, forest.left[current])
         right = np.where(leaf[current], current, forest.left[current] + 1)
         current = np.stack([left, right], axis=2).reshape(len(trees), -1)

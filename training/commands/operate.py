@@ -58,20 +58,16 @@ def install(
         raise typer.BadParameter("say --print or --to <folder>")
     plan = install_plan(to)
     missing = [file for file in plan if not file.is_current]
-    console.show_table(
-        ("file", "mode", "", "what it is"),
-        [
-            (
-                file.destination,
-                f"{file.mode:04o}",
-                "write" if file in missing else "there",
-                file.purpose,
-            )
-            for file in plan
-        ],
-    )
-    if missing and (yes or typer.confirm(f"Write {len(missing)} files?", abort=True)):
-        apply(missing)
+    rows = [
+        (f"{f.mode:04o}", f.destination, "to write" if f in missing else "there", f.purpose)
+        for f in plan
+    ]
+    console.show_table(("mode", "file", "", "what it is"), rows)
+    if not missing:
+        return
+    if not yes:
+        typer.confirm(f"Write {len(missing)} of them?", abort=True)
+    apply(missing)
     console.out.print("The server picks them up by itself; nothing needs a restart.")
 
 

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from training.errors import TreehouseError
 from training.forest.model import Forest, NodeFlag, PostProcessor
+from training.forest.treelite_columns import Columns, sibling_order
 
 #: Treelite's codes of node kinds and comparisons (tree.h, enum TreeNodeType and Operator).
 _NUMERIC, _CATEGORICAL = 1, 2
@@ -31,86 +32,9 @@ _POST = {
 #: Folds a trainer's comparison into "x <= threshold" over float64.
 Fold = Callable[[NDArray[Any]], NDArray[np.float64]]
 
-_PER_NODE = (
-    "node_type",
-    "cleft",
-    "cright",
-    "split_index",
-    "default_left",
-    "leaf_value",
-    "threshold",
-    "cmp",
-    "category_list_right_child",
-)
-_RANGES = (
-    ("category_list", "category_list_begin", "category_list_end"),
-    ("leaf_vector", "leaf_vector_begin", "leaf_vector_end"),
-)
-_CHILDREN = ("cleft", "cright")
-
-
-class _Columns:
-    """Every tree's fields end to end, child and range indices made global."""
-
-    def __init__(self, model: Any, cover_field: str) -> None:
-        trees = [model.get_tree_accessor(i) for i in range(model.num_tree)]
-        self.counts = np.array([int(t.get_field("num_nodes")[0]) for t in trees], np.int64)
-        self.starts = np.concatenate([[0], np.cumsum(self.counts)]).astype(np.int64)
-        self.columns: dict[str, NDArray[Any]] = {}
-        for name in _PER_NODE:
-            shift = self.starts[:-1] if name in _CHILDREN else None
-            self.columns[name] = self._joined(trees, name, shift)
-        for values, begin, end in _RANGES:
-            parts = [np.asarray(t.get_field(values)) for t in trees]
-            shift = np.concatenate([[0], np.cumsum([len(p) for p in parts])])[:-1]
-            self.columns[values] = np.concatenate(parts) if parts else np.zeros(0)
-            self.columns[begin] = self._joined(trees, begin, shift)
-            self.columns[end] = self._joined(trees, end, shift)
-        cover = [np.asarray(t.get_field(cover_field), np.float64) for t in trees]
-        total = int(self.starts[-1])
-        joined = np.concatenate(cover) if cover else np.zeros(0)
-        self.columns["cover"] = joined if len(joined) == total else np.zeros(total)
-
-    def _joined(self, trees: list[Any], name: str, shift: NDArray[Any] | None) -> NDArray[Any]:
-        parts = [np.asarray(t.get_field(name)) for t in trees]
-        if shift is not None:
-            parts = [p.astype(np.int64) + s for p, s in zip(parts, shift, strict=True)]
-        return np.concatenate(parts)
-
-    def __getitem__(self, name: str) -> NDArray[Any]:
-        return self.columns[name]
-
-
-def _sibling_order(columns: _Columns, inner: NDArray[np.bool_]) -> NDArray[np.int64]:
-    """The old index of each new node: tree by tree, siblings side by side, and after a pair of
-    siblings first what lies below the one that more training rows reach: walks stay near."""
-    left, right, cover = columns["cleft"], columns["cright"], columns["cover"]
-    levels = [columns.starts[:-1]]
-    while len(levels[-1]):
-        parents = levels[-1][inner[levels[-1]]]
-        levels.append(np.stack([left[parents], right[parents]], axis=1).ravel())
-    below = np.zeros(len(inner), np.int64)
-    for nodes in reversed(levels):
-        parents = nodes[inner[nodes]]
-        below[parents] = 2 + below[left[parents]] + below[right[parents]]
-    place = np.zeros(len(inner), np.int64)
-    block = np.zeros(len(inner), np.int64)
-    place[levels[0]] = levels[0]
-    block[levels[0]] = levels[0] + 1
-    for nodes in levels:
-        parents = nodes[inner[nodes]]
-        start, one, two = block[parents], left[parents], right[parents]
-        place[one], place[two] = start, start + 1
-        left_first = cover[one] >= cover[two]
-        block[one] = start + 2 + np.where(left_first, 0, below[two])
-        block[two] = start + 2 + np.where(left_first, below[one], 0)
-    order = np.zeros(len(inner), np.int64)
-    order[place] = np.arange(len(inner))
-    return order
-
 
 def _bitsets(
-    columns: _Columns, nodes: NDArray[np.int64]
+    columns: Columns, nodes: NDArray[np.int64]
 ) -> tuple[NDArray[np.uint32], NDArray[np.int64]]:
     """Words of every categorical node's set, and (first word, number of words) of each."""
     words: list[NDArray[np.uint32]] = []
@@ -132,7 +56,7 @@ def _bitsets(
     return (np.concatenate(words) if words else np.zeros(0, np.uint32)), where
 
 
-def _check_comparison(columns: _Columns, wanted: int) -> None:
+def _check_comparison(columns: Columns, wanted: int) -> None:
     found = columns["cmp"][columns["node_type"] == _NUMERIC]
     if len(found) and not bool(np.all(found == wanted)):
         raise TreehouseError(
@@ -144,7 +68,7 @@ def _check_comparison(columns: _Columns, wanted: int) -> None:
 
 
 def _outputs(
-    model: Any, columns: _Columns
+    model: Any, columns: Columns
 ) -> tuple[NDArray[np.int32], NDArray[np.float64], NDArray[np.float64]]:
     """Each tree's output (-1: a leaf vector), the base scores, and the leaf vectors."""
     header = model.get_header_accessor()
@@ -200,9 +124,9 @@ def from_treelite(
         TreehouseError: the model holds something that the scorer has no answer for.
     """
     header = model.get_header_accessor()
-    columns = _Columns(model, cover_field)
+    columns = Columns(model, cover_field)
     _check_comparison(columns, _LESS_OR_EQUAL if less_or_equal else _LESS_THAN)
-    order = _sibling_order(columns, columns["node_type"] != 0)
+    order = sibling_order(columns, columns["node_type"] != 0)
     new_index = np.zeros(len(columns["cmp"]), np.int64)
     new_index[order] = np.arange(len(order))
     kind = columns["node_type"][order]

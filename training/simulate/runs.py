@@ -178,7 +178,8 @@ def _refuse_others(client: Client, settings: Settings, *, simulated: bool, allow
             "The sources hold rows that the simulator did not write.",
             value=f"{others:,} rows in events and installs of {settings.raw_database}",
             expected="empty sources, or an earlier simulation",
-            fix="simulate into another raw_database, or ask for simulated users beside them",
+            fix="simulate into another raw_database, or beside them: "
+            "./treehouse simulate --beside-others",
         )
     if not simulated and others and _both(client, settings, _OWN):
         raise TreehouseError(

@@ -1,5 +1,9 @@
 #include "lanes.hpp"
 
+#if defined(__x86_64__)
+#include <cpuid.h>
+#endif
+
 #include <algorithm>
 #include <cstdlib>
 #include <cstring>
@@ -64,19 +68,39 @@ void fill_columns(const Forest& forest, const RankTable& table, const Rows& rows
     }
 }
 
+#if defined(__x86_64__)
+struct Processor {
+    bool avx2 = false;
+    bool avx512 = false;
+};
+
+// Asked of the processor itself: not every C library lets __builtin_cpu_supports() know.
+Processor processor() {
+    Processor found;
+    unsigned a, b, c, d;
+    if (__get_cpuid(1, &a, &b, &c, &d) == 0) return found;
+    const bool popcnt = (c >> 23 & 1) != 0;
+    if ((c >> 27 & 1) == 0) return found;  // the system does not save wide registers
+    std::uint32_t saved, unused;
+    __asm__ volatile("xgetbv" : "=a"(saved), "=d"(unused) : "c"(0));
+    if (__get_cpuid_count(7, 0, &a, &b, &c, &d) == 0) return found;
+    const bool f = (b >> 16 & 1) != 0, dq = (b >> 17 & 1) != 0, bw = (b >> 30 & 1) != 0,
+               vl = (b >> 31 & 1) != 0, vbmi = (c >> 1 & 1) != 0;
+    found.avx2 = popcnt && (b >> 5 & 1) != 0 && (saved & 0x6) == 0x6;
+    found.avx512 = found.avx2 && f && dq && bw && vl && vbmi && (saved & 0xe6) == 0xe6;
+    return found;
+}
+#endif
+
 const LaneKernel& choose_kernel() {
     const char* wanted = std::getenv("TREEHOUSE_KERNEL");
     const auto is = [wanted](const char* name) {
         return wanted == nullptr || std::strcmp(wanted, name) == 0;
     };
 #if defined(__x86_64__)
-    __builtin_cpu_init();
-    const bool wide = __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") &&
-                      __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vbmi") &&
-                      __builtin_cpu_supports("popcnt");
-    if (is("avx512") && wide) return kAvx512Kernel;
-    const bool middle = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("popcnt");
-    if (is("avx2") && middle) return kAvx2Kernel;
+    const Processor has = processor();
+    if (is("avx512") && has.avx512) return kAvx512Kernel;
+    if (is("avx2") && has.avx2) return kAvx2Kernel;
 #endif
     static_cast<void>(is);
     return kPortableKernel;
@@ -169,7 +193,9 @@ const char* Lanes::check_tree(const LaneTree& tree, std::uint64_t n_nodes,
     if ((1u << tree.kind) > tree.padded) return kWrong;
     if (std::uint64_t{tree.first} + tree.count > n_nodes) return kWrong;
     for (std::uint32_t i = 0; i < tree.count; ++i)
-        if (nodes[tree.first + i].column >= n_columns) return kWrong;
+        if (nodes[tree.first + i].column % kChunk != 0 ||
+            nodes[tree.first + i].column / kChunk >= n_columns)
+            return kWrong;
     return nullptr;
 }
 

@@ -50,8 +50,8 @@ struct LaneTree {
 static_assert(sizeof(LaneTree) == 16, "fixed by the format");
 
 struct LaneNode {
-    std::uint32_t cut;  // four times the same byte, 128 added
-    std::uint32_t column;
+    std::uint32_t cut;     // four times the same byte, 128 added
+    std::uint32_t column;  // times kChunk: where the column begins
 };
 
 struct LaneOp {

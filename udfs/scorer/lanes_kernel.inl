@@ -12,30 +12,32 @@ struct Pair {
     typename L::V a, b;
 };
 
-// The index of a row's leaf within the subtree of depth D at heap position I, plus Base.
+// The index of a row's leaf within the subtree of depth D at heap position I, plus Base. Both
+// subtrees come first and the node's own comparison last: the other way round every mask on the
+// path would stay alive, and there are not enough registers for that. The barrier keeps the
+// compiler from loading what is compared much earlier than it is used.
 template <typename L, int D, int I, int Base>
 __attribute__((always_inline)) inline Pair<L> descend(const LaneNode* nodes,
                                                       const std::uint8_t* columns) {
-    const LaneNode node = nodes[I];
-    const std::uint8_t* column = columns + std::size_t{node.column} * kChunk;
-    const auto cut = L::splat4(node.cut);
-    const auto first = L::right(L::load(column), cut);
-    const auto second = L::right(L::load(column + L::kRows), cut);
+    Pair<L> left, right;
     if constexpr (D == 1) {
-        const auto left = L::splat(Base);
-        const auto right = L::splat(Base + 1);
-        return {L::pick(first, left, right), L::pick(second, left, right)};
+        left.a = left.b = L::splat(Base);
+        right.a = right.b = L::splat(Base + 1);
     } else if constexpr (D <= 3) {
-        const auto left = descend<L, D - 1, 2 * I + 1, Base>(nodes, columns);
-        const auto right = descend<L, D - 1, 2 * I + 2, Base + (1 << (D - 1))>(nodes, columns);
-        return {L::pick(first, left.a, right.a), L::pick(second, left.b, right.b)};
+        left = descend<L, D - 1, 2 * I + 1, Base>(nodes, columns);
+        right = descend<L, D - 1, 2 * I + 2, Base + (1 << (D - 1))>(nodes, columns);
     } else {
-        const auto left = descend<L, D - 1, 2 * I + 1, 0>(nodes, columns);
-        const auto right = descend<L, D - 1, 2 * I + 2, 0>(nodes, columns);
+        left = descend<L, D - 1, 2 * I + 1, 0>(nodes, columns);
+        right = descend<L, D - 1, 2 * I + 2, 0>(nodes, columns);
         const auto high = L::splat(1 << (D - 1));
-        return {L::pick(first, left.a, L::either(right.a, high)),
-                L::pick(second, left.b, L::either(right.b, high))};
+        right.a = L::either(right.a, high);
+        right.b = L::either(right.b, high);
     }
+    __asm__ volatile("" ::: "memory");
+    const std::uint8_t* column = columns + nodes[I].column;
+    const auto cut = L::splat4(nodes[I].cut);
+    return {L::pick(L::right(L::load(column), cut), left.a, right.a),
+            L::pick(L::right(L::load(column + L::kRows), cut), left.b, right.b)};
 }
 
 template <typename L, int D>

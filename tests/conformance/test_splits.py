@@ -1,0 +1,61 @@
+"""The parts of a training set are apart in time, and no label of one reaches into a later one."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.conftest import Engine
+from tests.support.future import changed_columns, empty_sources, keep, make_pool
+from tests.support.house import dbt
+from training.engine import identifier
+from training.intake.sources import ensure_raw
+from training.spec import Spec
+
+_CHOICE = ("validation", "calibration")
+
+
+@pytest.fixture(scope="module")
+def state(fresh: Engine) -> Engine:
+    """The sources' tables, empty."""
+    ensure_raw(fresh.client, fresh.settings)
+    return fresh
+
+
+def test_splits(state: Engine, spec: Spec) -> None:
+    """Who is in two parts has labels that the rows from the later part's first day don't change."""
+    client, settings, contract = state.client, state.settings, spec.contract
+    name = f"{spec.use_case}_training_set"
+    pool = make_pool(client, settings, spec)
+
+    def build(before: str | None, kept: str) -> None:
+        empty_sources(client, settings)
+        pool.move(client, settings, None, before)
+        dbt(settings, "run", "--full-refresh", "--select", f"+{name}")
+        keep(client, settings, kept, name)
+
+    build(None, f"{name}_whole")
+    time, keys = identifier(contract.time), ", ".join(map(identifier, contract.keys))
+    for early, late in ((("train",), _CHOICE), (_CHOICE, ("test",))):
+        table = f"treehouse_stages.{name}_whole"
+        ends, begins, moment, shared = client.query(
+            f"select maxIf({time}, split in {_list(early)}), minIf({time}, split in {_list(late)}),"
+            f" toUnixTimestamp64Milli(toDateTime64(minIf({time}, split in {_list(late)}), 3, 'UTC')),"
+            f" countIf(split in {_list(early)} and ({keys}) in"
+            f" (select {keys} from {table} where split in {_list(late)})) from {table}"
+        ).result_rows[0]
+        assert ends < begins
+        if not shared:
+            continue
+        kept = f"{name}_before_{late[0]}"
+        build(f"fromUnixTimestamp64Milli({moment}, 'UTC')", kept)
+        keep_early = f"{name}_{early[0]}"
+        client.command(
+            f"create table treehouse_stages.{keep_early} engine = MergeTree order by tuple() "
+            f"as select * from {table} where split in {_list(early)}"
+        )
+        found = changed_columns(client, contract, [contract.label], (keep_early, kept))
+        assert found == ({}, 1.0)
+
+
+def _list(splits: tuple[str, ...]) -> str:
+    return "(" + ", ".join(f"'{split}'" for split in splits) + ")"

@@ -1,0 +1,68 @@
+"""A trained bundle without training: a formula in place of forests, made in no time."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from training.bundle import Bundle, Inputs, e
+from training.contract import load_contract
+
+USE_CASE = "purchase_value"
+FEATURE = "amount_1m"
+ROWS = 32
+
+
+def small_bundle(
+    factor: float, *, contract: str | None = None, model: str = USE_CASE, error: float = 0.0
+) -> bytes:
+    """What `train` would leave: its first head answers `factor` times the feature amount_1m.
+
+    Args:
+        factor: Tells versions apart.
+        contract: Another contract than that of the use case.
+        model: Another use case than the contract's.
+        error: Added to one of the golden answers.
+    """
+    wanted = load_contract(USE_CASE)
+    numeric = np.random.default_rng(1).gamma(1.0, 20.0, (ROWS, len(wanted.of_kind("numeric"))))
+    amount = numeric[:, wanted.of_kind("numeric").index(FEATURE)]
+    factors = [factor * (i + 1) for i in range(len(wanted.heads))]
+    answers = amount[:, None] * np.array(factors)
+    answers[0, 0] += error
+    return Bundle(
+        model=model,
+        version=1,
+        contract=contract or wanted.hash,
+        inputs=Inputs(wanted.of_kind("numeric"), dict.fromkeys(wanted.of_kind("categorical"), ())),
+        forests=(),
+        heads={
+            name: e.feature(FEATURE) * share
+            for name, share in zip(wanted.heads, factors, strict=True)
+        },
+        info={
+            "spec_hash": "0" * 32,
+            "lineage": {
+                "rows": ROWS,
+                "fingerprint": 7,
+                "from": "1997-01-01 00:00:00+00:00",
+                "to": "1998-01-01 00:00:00+00:00",
+            },
+            "libraries": {"numpy": np.__version__},
+            "parameters": {"factor": factor},
+            "metrics": {"model": {"mae": 1.0, "gini": 0.5}},
+            "golden": {
+                "numeric": numeric.tolist(),
+                "categorical": [[] for _ in range(ROWS)],
+                "answers": answers.tolist(),
+            },
+        },
+    ).to_bytes()
+
+
+def write_bundle(folder: Path, factor: float, **changes: str | float) -> Path:
+    """The same as a file."""
+    path = folder / f"{factor}.bundle"
+    path.write_bytes(small_bundle(factor, **changes))  # type: ignore[arg-type]
+    return path
