@@ -31,7 +31,7 @@ create table if not exists {{ database }}.artifacts
     bundle UInt64,
     sha256 FixedString(64),
     created_at DateTime64(6, 'UTC') default now64(6),
-    content String codec(ZSTD(3)) comment 'The model file itself'
+    content String comment 'The model file itself' codec(ZSTD(3))
 )
 engine = MergeTree order by bundle
 comment 'The model files, so that any node can be given what it lacks';

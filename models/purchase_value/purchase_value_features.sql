@@ -9,14 +9,15 @@ with snapshots as (
 
 ),
 
--- Purchases of one day are one visit: logs differ in how they split a basket.
+-- Purchases of one day are one visit: logs differ in how they split a basket. Amounts stay decimal
+-- until they are summed, so that a rebuild answers the same to the bit.
 visits as (
 
     select
         customer_id,
         purchase_day,
         sum(quantity) as quantity,
-        toFloat64(sum(amount_usd)) as amount,
+        sum(amount_usd) as amount,
         purchase_day - lagInFrame(toNullable(purchase_day)) over (
             partition by customer_id order by purchase_day
             rows between unbounded preceding and current row
@@ -51,15 +52,15 @@ summary as (
         countIf(in_3m) as visits_3m,
         countIf(in_6m) as visits_6m,
         countIf(in_window) as visits_in_window,
-        sumIf(amount, in_1m) as amount_1m,
-        sumIf(amount, in_3m) as amount_3m,
-        sumIf(amount, in_6m) as amount_6m,
-        sumIf(amount, in_window) as amount_in_window,
+        toFloat64(sumIf(amount, in_1m)) as amount_1m,
+        toFloat64(sumIf(amount, in_3m)) as amount_3m,
+        toFloat64(sumIf(amount, in_6m)) as amount_6m,
+        toFloat64(sumIf(amount, in_window)) as amount_in_window,
         sum(quantity) / count() as items_per_visit,
-        max(amount) as largest_visit,
+        toFloat64(max(amount)) as largest_visit,
         avg(amount) as mean_visit,
-        argMin(amount, purchase_day) as first_visit,
-        argMax(amount, purchase_day) as last_visit,
+        toFloat64(argMin(amount, purchase_day)) as first_visit,
+        toFloat64(argMax(amount, purchase_day)) as last_visit,
         toUInt32(as_of - max(purchase_day)) as days_since_last,
         toUInt32(as_of - min(purchase_day)) as days_since_first,
         avg(gap_days) as mean_gap_days,

@@ -12,7 +12,7 @@ import pytest
 from tests.conftest import Engine, RunningServer
 from tests.support.small_bundle import FEATURE, USE_CASE, write_bundle
 from training.contract import load_contract
-from training.dbt import build
+from training.dbt import invoke
 from training.engine import run_script
 from training.publish import Parity, publish
 from training.registry import Version, ensure_registry, promote
@@ -67,7 +67,8 @@ class House:
 @pytest.fixture(scope="module")
 def built(fresh: Engine) -> Engine:
     """Each engine in turn with the SQL functions, as dbt leaves them."""
-    build(fresh.settings, ["--select", "stg_purchases"])
+    ran = invoke(fresh.settings, ["--quiet", "run", "--select", "stg_purchases"])
+    assert ran.success, ran.exception or ran.result
     columns = ", ".join(f"{f.name} {f.type}" for f in _CONTRACT.features)
     run_script(
         fresh.client,

@@ -13,7 +13,7 @@ from training.bundle import Bundle, bundle_id
 from training.bundle.renumber import with_version
 from training.contract import load_contract
 from training.errors import TreehouseError
-from training.publish import place_file, publish, upload
+from training.publish import check_contract, place_file, publish, upload
 from training.registry import ensure_registry, versions
 
 HEADS = len(load_contract(USE_CASE).heads)
@@ -87,19 +87,14 @@ def test_what_is_refused_leaves_the_champion_answering(
     assert sound.version == 2
 
 
-def test_a_refused_contract_says_which_features_differ(house: House) -> None:
-    data = small_bundle(2)
-    header = Bundle.read_header(data)
-    bundle = Bundle(
-        model=USE_CASE,
-        version=1,
-        contract="f" * 32,
-        inputs=type(Bundle.__dataclass_fields__["inputs"])  # type: ignore[arg-type]
-        and _inputs(header["inputs"]["numeric"]),
-        forests=(),
-        heads={},
-    )
-    del bundle
+def test_a_refused_contract_says_which_features_differ() -> None:
+    header = Bundle.read_header(small_bundle(2, contract="0" * 32))
+    gone = header["inputs"]["numeric"].pop(0)
+    header["inputs"]["numeric"].append("shoe_size")
+    with pytest.raises(TreehouseError) as refused:
+        check_contract(USE_CASE, header)
+    assert refused.value.value == f"only trained: shoe_size; only wanted: {gone}"
+    assert f"./treehouse train {USE_CASE}" in str(refused.value)
 
 
 def test_a_file_that_is_not_a_bundle_is_refused(house: House) -> None:

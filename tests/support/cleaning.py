@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from clickhouse_connect.driver.client import Client
+from dbt.adapters.clickhouse.dbclient import _ensured_databases
 
 from training.engine import identifier
 
@@ -17,7 +18,11 @@ def treehouse_databases(client: Client) -> list[str]:
 
 
 def drop_everything(client: Client) -> None:
-    """Drop Treehouse's databases and SQL functions; model files stay, SQL can't remove them."""
+    """Drop Treehouse's databases and SQL functions; model files stay, SQL can't remove them.
+
+    dbt remembers for a whole process which databases are there, on whatever engine: it forgets.
+    """
+    _ensured_databases.clear()
     functions = client.query(f"select name from system.functions where {_FUNCTIONS}").result_rows
     for (name,) in functions:
         client.command(f"drop function {identifier(name)}")

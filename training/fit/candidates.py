@@ -86,21 +86,21 @@ def choose(
 
 def _fit_squared_error(spec: Spec, data: Dataset, progress: Progress | None) -> Candidate:
     booster = _fit(spec, data, _target(spec, data), {"objective": "regression"}, progress)
-    return Candidate("squared_error", (booster,), _answer(spec, e.out(0)))
+    return _calibrated("squared_error", spec, data, (booster,), e.out(0))
 
 
 def _fit_tweedie(spec: Spec, data: Dataset, progress: Progress | None) -> Candidate:
     target = np.maximum(_target(spec, data), 0.0)
     objective = {"objective": "tweedie", "tweedie_variance_power": TWEEDIE_POWER}
     booster = _fit(spec, data, target, objective, progress)
-    return Candidate("tweedie", (booster,), _answer(spec, e.out(0)))
+    return _calibrated("tweedie", spec, data, (booster,), e.out(0))
 
 
 def _fit_two_part(spec: Spec, data: Dataset, progress: Progress | None) -> Candidate:
     target = np.maximum(_target(spec, data), 0.0)
     any_value = _fit(spec, data, (target > 0).astype(np.float64), {"objective": "binary"}, progress)
     amount = _fit(spec, data, target, {"objective": "gamma"}, progress, only=target > 0)
-    return Candidate("two_part", (any_value, amount), _answer(spec, e.out(0) * e.out(1)))
+    return _calibrated("two_part", spec, data, (any_value, amount), e.out(0) * e.out(1))
 
 
 def _fit_paced_tweedie(spec: Spec, data: Dataset, progress: Progress | None) -> Candidate:
@@ -111,7 +111,7 @@ def _fit_paced_tweedie(spec: Spec, data: Dataset, progress: Progress | None) -> 
     offset = np.log(start + np.maximum(pace, 0.0))
     booster = _fit(spec, data, target, objective, progress, offset=offset)
     base = start + e.clip(e.if_nan(e.feature(spec.pace), 0.0), 0.0, None)
-    return Candidate("paced_tweedie", (booster,), _answer(spec, base * e.out(0)))
+    return _calibrated("paced_tweedie", spec, data, (booster,), base * e.out(0))
 
 
 _FITTERS = {
@@ -125,6 +125,40 @@ _FITTERS = {
 def _target(spec: Spec, data: Dataset) -> Floats:
     """What is left to predict: the label less the part that has already come."""
     return data.label - data.column(spec.known) if spec.known else data.label
+
+
+def _calibrated(
+    name: str, spec: Spec, data: Dataset, boosters: tuple[lgb.Booster, ...], rest: Expression
+) -> Candidate:
+    """The candidate whose rest adds up to the labels' on the rows that were not fitted.
+
+    Boosting under a log link that stops early predicts too little in sum.
+    """
+    raw = Candidate(name, boosters, rest)
+    rows = data.rows("validation", "calibration")
+    features = tuple(f.name for f in data.contract.features)
+    factor = calibration_factor(_target(spec, data)[rows], raw.predict(data.matrix[rows], features))
+    return Candidate(name, boosters, _answer(spec, factor * rest))
+
+
+def calibration_factor(actual: Floats, predicted: Floats) -> float:
+    """What to multiply predictions by so that their sum is right, shrunk by how sure that is.
+
+    The ratio of the sums, less 1, is shrunk by 1 - (standard error / it)^2, at least 0: the
+    positive-part James-Stein estimator (Efron, Morris 1973) with 1 as the point to shrink to.
+
+    Args:
+        actual: float64[rows].
+        predicted: float64[rows], of a positive sum.
+    """
+    total = float(predicted.sum())
+    if total <= 0:
+        return 1.0
+    excess = float(actual.sum()) / total - 1
+    error = float(np.std(actual - (1 + excess) * predicted)) * np.sqrt(len(actual)) / total
+    if excess == 0:
+        return 1.0
+    return float(1 + excess * max(0.0, 1 - (error / excess) ** 2))
 
 
 def _answer(spec: Spec, rest: Expression) -> Expression:

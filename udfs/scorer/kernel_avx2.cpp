@@ -33,6 +33,7 @@ struct Avx2 {
     static void store(std::uint8_t* to, V v) {
         _mm256_store_si256(reinterpret_cast<__m256i*>(to), v);
     }
+    static void keep(V& v) { __asm__ volatile("" : "+x"(v)); }
     static V splat(int byte) { return _mm256_set1_epi8(static_cast<char>(byte)); }
     static V splat4(std::uint32_t word) { return _mm256_set1_epi32(static_cast<int>(word)); }
     static V either(V x, V y) { return _mm256_or_si256(x, y); }

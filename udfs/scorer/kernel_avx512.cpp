@@ -29,6 +29,7 @@ struct Avx512 {
 
     static V load(const std::uint8_t* from) { return _mm512_load_si512(from); }
     static void store(std::uint8_t* to, V v) { _mm512_store_si512(to, v); }
+    static void keep(V& v) { __asm__ volatile("" : "+v"(v)); }
     static V splat(int byte) { return _mm512_set1_epi8(static_cast<char>(byte)); }
     static V splat4(std::uint32_t word) { return _mm512_set1_epi32(static_cast<int>(word)); }
     static V either(V x, V y) { return _mm512_or_si512(x, y); }

@@ -25,6 +25,13 @@ struct Portable {
         return v;
     }
     static void store(std::uint8_t* to, V v) { std::memcpy(to, &v, sizeof v); }
+    static void keep(V& v) {
+#if defined(__x86_64__)
+        __asm__ volatile("" : "+x"(v));
+#else
+        static_cast<void>(v);
+#endif
+    }
     static V splat(int byte) { return V{} + static_cast<std::int8_t>(byte); }
     static V splat4(std::uint32_t word) { return splat(static_cast<std::int8_t>(word & 255)); }
     static V either(V x, V y) { return x | y; }

@@ -14,8 +14,8 @@ struct Pair {
 
 // The index of a row's leaf within the subtree of depth D at heap position I, plus Base. Both
 // subtrees come first and the node's own comparison last: the other way round every mask on the
-// path would stay alive, and there are not enough registers for that. The barrier keeps the
-// compiler from loading what is compared much earlier than it is used.
+// path would stay alive, and there are not enough registers for that. L::keep() says that a value
+// is wanted now: without it g++ loads what half of the rows need, spills it, and comes back later.
 template <typename L, int D, int I, int Base>
 __attribute__((always_inline)) inline Pair<L> descend(const LaneNode* nodes,
                                                       const std::uint8_t* columns) {
@@ -33,11 +33,13 @@ __attribute__((always_inline)) inline Pair<L> descend(const LaneNode* nodes,
         right.a = L::either(right.a, high);
         right.b = L::either(right.b, high);
     }
-    __asm__ volatile("" ::: "memory");
     const std::uint8_t* column = columns + nodes[I].column;
     const auto cut = L::splat4(nodes[I].cut);
-    return {L::pick(L::right(L::load(column), cut), left.a, right.a),
-            L::pick(L::right(L::load(column + L::kRows), cut), left.b, right.b)};
+    Pair<L> leaf{L::pick(L::right(L::load(column), cut), left.a, right.a),
+                 L::pick(L::right(L::load(column + L::kRows), cut), left.b, right.b)};
+    L::keep(leaf.a);
+    L::keep(leaf.b);
+    return leaf;
 }
 
 template <typename L, int D>
