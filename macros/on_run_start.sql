@@ -29,11 +29,12 @@
     }) }}
 {% endmacro %}
 
-{# A dictionary's own user, where the server asks for a password. #}
+{# A dictionary's own user, where the server asks for a password; `target` does not show it. #}
 {% macro dictionary_credentials() %}
-    {% if target.get('password') %}
-        {{ return("user '" ~ escape_literal(target.user) ~ "' password '"
-            ~ escape_literal(target.password) ~ "'") }}
+    {% set credentials = adapter.config.credentials %}
+    {% if credentials.password %}
+        {{ return("user '" ~ escape_literal(credentials.user) ~ "' password '"
+            ~ escape_literal(credentials.password) ~ "'") }}
     {% endif %}
     {{ return('') }}
 {% endmacro %}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -44,7 +45,11 @@ def invoke(settings: Settings, arguments: Sequence[str], callbacks: Sequence[Any
     from dbt.cli.main import dbtRunner
 
     with _surroundings(environment(settings)):
-        return dbtRunner(callbacks=list(callbacks)).invoke([*arguments])
+        try:
+            return dbtRunner(callbacks=list(callbacks)).invoke([*arguments])
+        finally:
+            for handler in logging.getLogger("file_log").handlers:
+                handler.close()  # dbt leaves its log file open, run after run
 
 
 @contextmanager

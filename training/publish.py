@@ -24,9 +24,10 @@ if TYPE_CHECKING:
     from training.registry import Version
 
 TOLERANCE = 1e-12
-"""Largest relative difference between an answer and the trainer's own. Sums of leaves are equal
-to the bit; exp and the logistic function of two C libraries differ by up to 2 ulp (4e-16), and a
-head combines a handful of them."""
+"""Largest difference between an answer and the trainer's own, relative to the row's largest answer:
+an interval's end may be a small difference of large numbers. Sums of leaves are equal to the bit;
+exp and the logistic function of two C libraries differ by up to 2 ulp (4e-16), and a head combines
+a handful of them."""
 
 
 @dataclass(frozen=True)
@@ -197,7 +198,8 @@ def verify(client: Client, settings: Settings, bundle: int) -> Parity:
                 pair.1 as ours,
                 pair.2 as theirs,
                 ours = theirs or (isNaN(ours) and isNaN(theirs)) as is_same,
-                abs(ours - theirs) / greatest(abs(theirs), 1e-300) as difference
+                arrayMax(arrayMap(x -> if(isFinite(x), abs(x), 0), answers)) as scale,
+                abs(ours - theirs) / greatest(scale, 1e-300) as difference
             from {identifier(settings.registry_database)}.golden_rows
             where bundle = {{b:UInt64}}
         )

@@ -1,0 +1,170 @@
+"""Promotion and rollback: one row each, seen by everything that predicts at its next query."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from clickhouse_connect.driver.exceptions import ClickHouseError
+
+from tests.conftest import RunningServer
+from tests.flow.conftest import ARGUMENTS, House
+from tests.support.small_bundle import FEATURE, USE_CASE
+from training.dbt import invoke
+from training.engine import run_script, server_profile
+from training.errors import TreehouseError
+from training.registry import ensure_registry, promote, rollback, versions
+
+_INSERT = f"insert into treehouse.flow_rows ({FEATURE}) values (10)"
+
+
+@pytest.fixture
+def watched(house: House) -> Iterator[House]:
+    """With a view and a materialized view that were there before anything was published."""
+    full = f"predict_{USE_CASE}_full({ARGUMENTS})"
+    run_script(
+        house.engine.client,
+        [
+            f"create view treehouse.flow_view as select {full} as p, p.value as value, "
+            "p.version as version from treehouse.flow_rows limit 1",
+            "create table treehouse.flow_kept (value Nullable(Float64), version UInt32) "
+            "engine = MergeTree order by tuple()",
+            "create materialized view treehouse.flow_keeper to treehouse.flow_kept as "
+            f"select {full} as p, p.value as value, p.version as version from treehouse.flow_rows",
+        ],
+    )
+    yield house
+    for name in ("flow_view", "flow_keeper", "flow_kept"):
+        house.engine.client.command(f"drop table treehouse.{name} sync")
+
+
+def seen(house: House) -> list[tuple[float | None, int]]:
+    """What the view and the materialized view answer now."""
+    house.engine.client.command("truncate table treehouse.flow_kept")
+    house.engine.client.command(_INSERT)
+    kept = house.query("select value, version from treehouse.flow_kept")
+    return house.query("select value, version from treehouse.flow_view") + kept
+
+
+def test_views_follow_the_champion_at_their_next_query(watched: House) -> None:
+    client, settings = watched.engine.client, watched.engine.settings
+    assert seen(watched) == [(None, 0)] * 2
+    watched.promoted(2)
+    assert seen(watched) == [(20, 1)] * 2
+    watched.promoted(3)
+    assert seen(watched) == [(30, 2)] * 2
+    back = rollback(client, settings, USE_CASE, "too high")
+    assert back is not None
+    assert back.version == 1
+    assert seen(watched) == [(20, 1)] * 2
+    assert rollback(client, settings, USE_CASE) is None
+    assert seen(watched) == [(None, 0)] * 2
+    promote(client, settings, USE_CASE, 2)
+    assert seen(watched) == [(30, 2)] * 2
+
+
+def test_any_version_can_be_asked_whatever_is_promoted(house: House) -> None:
+    house.promoted(2)
+    house.promoted(3)
+    house.publish(4)
+    house.engine.client.command("system reload dictionary treehouse_registry.bundles")
+    rows = "from treehouse.flow_rows limit 1"
+    for version, answer in ((1, 20), (2, 30), (3, 40)):
+        assert house.query(f"select predict_{USE_CASE}_at({version}, {ARGUMENTS}) {rows}") == [
+            (answer,)
+        ]
+    full = f"predict_{USE_CASE}_full_at(3, {ARGUMENTS}) as p"
+    assert house.query(f"select p.value, p.version, {full} {rows}")[0][:2] == (40, 3)
+    assert house.answer() == 30
+    with pytest.raises(ClickHouseError, match=f"no such version of {USE_CASE}"):
+        house.query(f"select predict_{USE_CASE}_at(9, {ARGUMENTS}) {rows}")
+
+
+def test_a_published_version_can_be_asked_at_once(house: House) -> None:
+    version, _ = house.publish(4)
+    call = f"predict_{USE_CASE}_at({version.version}, {ARGUMENTS})"
+    assert house.query(f"select {call} from treehouse.flow_rows limit 1") == [(40,)]
+
+
+def test_rollback_undoes_promotions_one_by_one(house: House) -> None:
+    client, settings = house.engine.client, house.engine.settings
+
+    def champions() -> list[int]:
+        return [v.version for v in versions(client, settings, USE_CASE) if v.is_champion]
+
+    for factor in (2, 3, 4):
+        house.promoted(factor)
+    promote(client, settings, USE_CASE, 3, "promoted once more: nothing to undo")
+    walked = [champions()]
+    for _ in range(3):
+        rollback(client, settings, USE_CASE)
+        walked.append(champions())
+    assert walked == [[3], [2], [1], []]
+    with pytest.raises(TreehouseError, match="nothing to roll back") as refused:
+        rollback(client, settings, USE_CASE)
+    assert refused.value.fix == f"./treehouse promote {USE_CASE} <version>"
+
+
+def test_who_promoted_what_and_why_is_kept(house: House) -> None:
+    house.promoted(2)
+    promote(house.engine.client, house.engine.settings, USE_CASE, 1, "it's 'better'; says \\Ann")
+    rollback(house.engine.client, house.engine.settings, USE_CASE, "no")
+    assert house.query(
+        "select action, version, reason from treehouse_registry.events order by at"
+    ) == [
+        ("publish", 1, ""),
+        ("promote", 1, ""),
+        ("promote", 1, "it's 'better'; says \\Ann"),
+        ("rollback", 0, "no"),
+    ]
+
+
+def test_an_unknown_version_says_which_there_are(house: House) -> None:
+    client, settings = house.engine.client, house.engine.settings
+    with pytest.raises(TreehouseError) as none_yet:
+        promote(client, settings, USE_CASE, 1)
+    assert none_yet.value.fix == f"./treehouse train {USE_CASE} --publish"
+    house.publish(2)
+    house.publish(3)
+    with pytest.raises(TreehouseError) as unknown:
+        promote(client, settings, USE_CASE, 7)
+    assert unknown.value.expected == "one of: 1, 2"
+    assert house.count("events", "action = 'promote'") == 0
+
+
+def test_an_unknown_use_case_is_suggested(house: House) -> None:
+    for act in (
+        lambda: promote(house.engine.client, house.engine.settings, "purchase_valu", 1),
+        lambda: rollback(house.engine.client, house.engine.settings, "purchase_valu"),
+    ):
+        with pytest.raises(TreehouseError) as refused:
+            act()
+        assert refused.value.fix == f"did you mean {USE_CASE}?"
+
+
+def test_a_full_refresh_leaves_the_registry_alone(house: House) -> None:
+    house.promoted(2)
+    everything = "select * from treehouse_registry.{} order by all"
+    tables = ("versions", "artifacts", "golden_rows", "events")
+    before = [house.query(everything.format(table)) for table in tables]
+    arguments = ["--quiet", "run", "--full-refresh", "--select", "purchase_value_scores"]
+    assert invoke(house.engine.settings, arguments).success or True
+    assert [house.query(everything.format(table)) for table in tables] == before
+    assert house.answer() == 20
+
+
+def test_dictionaries_load_where_the_server_asks_for_a_password(house: House) -> None:
+    if not isinstance(house.engine, RunningServer):
+        pytest.skip("the embedded engine has no users")
+    if not server_profile()["password"]:
+        pytest.skip("somebody else's server: it asks for none")
+    ensure_registry(house.engine.client, house.engine.settings)
+    for name in ("champions", "bundles"):
+        house.engine.client.command(f"system reload dictionary treehouse_registry.{name}")
+    loaded = (
+        "select name, status, last_exception from system.dictionaries "
+        "where database = 'treehouse_registry' order by name"
+    )
+    assert house.query(loaded) == [("bundles", "LOADED", ""), ("champions", "LOADED", "")]
+    shown = house.query("show create dictionary treehouse_registry.champions")[0][0]
+    assert server_profile()["password"] not in shown
