@@ -86,20 +86,22 @@
         {%- set column = adapter.quote(feature.name) -%}
         {%- if feature.kind == 'numeric' -%}
             {#- A product is refused for text, dates and enums, which a cast would turn into numbers. -#}
-            {%- do numeric.append('ifNull(toFloat64(' ~ column ~ ' * 1.), nan)') -%}
+            {%- do numeric.append(column ~ ' * 1.') -%}
         {%- else -%}
-            {%- do categorical.append("ifNull(toString(" ~ column ~ "), '')") -%}
+            {%- do categorical.append('toString(' ~ column ~ ')') -%}
         {%- endif -%}
     {%- endfor -%}
     {{- return(
-        function ~ '(' ~ bundle ~ ', ' ~ _array(numeric, 'Float64') ~ ', '
-        ~ _array(categorical, 'String') ~ ')'
+        function ~ '(' ~ bundle ~ ', ' ~ _array(numeric, 'Float64', 'nan') ~ ', '
+        ~ _array(categorical, 'String', "''") ~ ')'
     ) -}}
 {% endmacro %}
 
-{% macro _array(elements, type) %}
+{# One lambda for all elements: analysing a function a column would cost a single row dearly. #}
+{% macro _array(elements, type, missing) %}
     {{- return(
-        '[' ~ elements | join(', ') ~ ']' if elements else "emptyArray" ~ type ~ '()'
+        'arrayMap(v -> ifNull(v, ' ~ missing ~ '), [' ~ elements | join(', ') ~ '])'
+        if elements else 'emptyArray' ~ type ~ '()'
     ) -}}
 {% endmacro %}
 

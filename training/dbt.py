@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -110,5 +111,10 @@ def _summary(results: Any) -> DbtRun:
         status = str(result.status)
         counts[status] = counts.get(status, 0) + 1
         if status in _BAD:
-            failures.append((result.node.name, (result.message or status).strip()))
+            failures.append((result.node.name, _without_trace(result.message or status)))
     return DbtRun(counts, failures)
+
+
+def _without_trace(message: str) -> str:
+    """The engine's message without its stack trace, which helps nobody here."""
+    return re.sub(r", Stack trace.*?(?=\(version|\Z)", " ", message, flags=re.DOTALL).strip()

@@ -116,6 +116,7 @@ def rollback(client: Client, settings: Settings, model: str, reason: str = "") -
     Raises:
         TreehouseError: Nothing is promoted.
     """
+    load_contract(model)  # says what there is, and suggests
     contract, standing = _standing(client, settings, model)
     if not standing:
         raise TreehouseError(

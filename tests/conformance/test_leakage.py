@@ -62,27 +62,27 @@ def leaky(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def pools(fresh: Engine) -> list[Pool]:
+def pools(embedded: Engine) -> list[Pool]:
     """Everything that the demos load, apart from the sources."""
-    return make_pools(fresh.client, fresh.settings)
+    return make_pools(embedded.client, embedded.settings)
 
 
 @pytest.fixture(scope="module")
-def staged(fresh: Engine, pools: list[Pool], leaky: Path) -> Engine:
+def staged(embedded: Engine, pools: list[Pool], leaky: Path) -> Engine:
     """Features and training sets of each stage, kept for the honest project and the leaky one."""
 
     def build(stage: int) -> None:
         for project in (leaky, ROOT):
-            dbt(fresh.settings, "run", project=project)
+            dbt(embedded.settings, "run", project=project)
             who = "honest" if project == ROOT else "leaky"
             for use_case in specs():
                 for part in ("features", "training_set"):
                     table = f"{use_case}_{part}"
-                    keep(fresh.client, fresh.settings, f"{who}_{table}_{stage}", table)
+                    keep(embedded.client, embedded.settings, f"{who}_{table}_{stage}", table)
 
-    ensure_raw(fresh.client, fresh.settings)
-    run_stages(fresh.client, fresh.settings, pools, build)
-    return fresh
+    ensure_raw(embedded.client, embedded.settings)
+    run_stages(embedded.client, embedded.settings, pools, build)
+    return embedded
 
 
 @pytest.mark.parametrize("stage", range(1, STAGES))

@@ -15,10 +15,10 @@ _CHOICE = ("validation", "calibration")
 
 
 @pytest.fixture(scope="module")
-def state(fresh: Engine) -> Engine:
+def state(embedded: Engine) -> Engine:
     """The sources' tables, empty."""
-    ensure_raw(fresh.client, fresh.settings)
-    return fresh
+    ensure_raw(embedded.client, embedded.settings)
+    return embedded
 
 
 def test_splits(state: Engine, spec: Spec) -> None:
@@ -30,7 +30,7 @@ def test_splits(state: Engine, spec: Spec) -> None:
     def build(before: str | None, kept: str) -> None:
         empty_sources(client, settings)
         pool.move(client, settings, None, before)
-        dbt(settings, "run", "--full-refresh", "--select", f"+{name}")
+        dbt(settings, "run", "--full-reembedded", "--select", f"+{name}")
         keep(client, settings, kept, name)
 
     build(None, f"{name}_whole")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -57,11 +57,12 @@ class House:
     def model_file(self, bundle: int) -> Path:
         """Where a version's file is on the engine's disk."""
         name = Path("user_files") / "treehouse" / f"{bundle:016x}.bundle"
-        if not isinstance(self.engine, RunningServer):
+        if self.engine.target == "embedded":
             return self.engine.settings.home / name
-        if self.engine.origin.data is None:
+        data = cast(RunningServer, self.engine).origin.data
+        if data is None:
             pytest.skip("somebody else's server: its folders are not here")
-        return self.engine.origin.data / name
+        return data / name
 
 
 @pytest.fixture(scope="module")

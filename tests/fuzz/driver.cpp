@@ -25,6 +25,7 @@ namespace {
 using Input = std::vector<std::uint8_t>;
 constexpr std::size_t kEdges = 1 << 16;
 constexpr std::size_t kMaxSize = 1 << 16;
+constexpr std::size_t kMaxKept = 1 << 12;  // larger ones are not worth their place in a repository
 std::uint8_t hits[kEdges];
 std::uint8_t known[kEdges];
 thread_local std::uintptr_t previous;
@@ -172,7 +173,7 @@ int main(int count, char** arguments) {
         ++runs;
         if (!run(input)) continue;
         corpus.push_back(input);
-        if (count < 5) continue;
+        if (count < 5 || input.size() > kMaxKept) continue;
         char name[64];
         std::snprintf(name, sizeof name, "/%06zu-%016llx", corpus.size(),
                       static_cast<unsigned long long>(random()));

@@ -1,0 +1,252 @@
+"""Every use case goes the whole way: built, trained, verified, published, promoted, called."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.conftest import Engine
+from tests.support.house import copy_project, dbt, edit_features, fill_sources
+from training import publish as publishing
+from training import registry
+from training import spec as spec_module
+from training.bundle import Bundle
+from training.contract import Contract, load_contract
+from training.engine import identifier
+from training.errors import TreehouseError
+from training.fit.dataset import SPLITS
+from training.fit.train import Trained, train
+from training.publish import Parity, publish, verify
+from training.registry import Version, promote, rollback
+from training.spec import Spec
+
+_GOLDEN = 256
+
+
+@dataclass(frozen=True)
+class Lived:
+    """A use case on an engine, with one version promoted."""
+
+    engine: Engine
+    spec: Spec
+    trained: Trained
+    version: Version
+    parity: Parity
+
+    @property
+    def contract(self) -> Contract:
+        """The contract that it was trained for."""
+        return self.spec.contract
+
+    def query(self, sql: str) -> Any:
+        """Rows; {features} and {scores} stand for the tables, {call} for the SQL function."""
+        database, name = identifier(self.engine.settings.database), self.spec.use_case
+        arguments = ", ".join(identifier(f.name) for f in self.contract.features)
+        return self.engine.client.query(
+            sql.replace("{features}", f"{database}.{identifier(name + '_features')}")
+            .replace("{scores}", f"{database}.{identifier(name + '_scores')}")
+            .replace("{training_set}", f"{database}.{identifier(name + '_training_set')}")
+            .replace("{call}", f"predict_{name}({arguments})")
+            .replace("{full}", f"predict_{name}_full({arguments})")
+            .replace("{first}", f"predict_{name}_at(1, {arguments})")
+        ).result_rows
+
+    def scores(self) -> list[tuple[Any, ...]]:
+        """Keys, first predicted column and version of the scored view."""
+        return list(
+            self.query(
+                f"select {self.keys}, {self.predicted}, model_version from {{scores}} order by all"
+            )
+        )
+
+    @property
+    def keys(self) -> str:
+        """What identifies a row of the features, as SQL."""
+        return ", ".join(map(identifier, dict.fromkeys((*self.contract.keys, self.contract.time))))
+
+    @property
+    def predicted(self) -> str:
+        """The scored view's first predicted column, as SQL."""
+        columns = self.engine.client.query(
+            "select name from system.columns where database = {d:String} and table = {t:String} "
+            "and startsWith(name, 'predicted') order by position",
+            parameters={
+                "d": self.engine.settings.database,
+                "t": f"{self.spec.use_case}_scores",
+            },
+        ).result_rows
+        return identifier(columns[0][0])
+
+
+def small(spec: Spec) -> Spec:
+    """The same spec with few trees."""
+    return replace(spec, boosting=replace(spec.boosting, trees=30, patience=10))
+
+
+@pytest.fixture(scope="module")
+def built(fresh: Engine) -> Engine:
+    """Every source filled and every model built, with all of dbt's tests."""
+    fill_sources(fresh.client, fresh.settings)
+    dbt(fresh.settings, "build")
+    return fresh
+
+
+@pytest.fixture(scope="module")
+def lived(built: Engine, spec: Spec) -> Lived:
+    """One version trained, published and promoted."""
+    client, settings = built.client, built.settings
+    trained = train(client, settings, small(spec))
+    version, parity = publish(client, settings, spec.use_case)
+    promote(client, settings, spec.use_case, version.version)
+    return Lived(built, spec, trained, version, parity)
+
+
+@pytest.fixture
+def changed(
+    lived: Lived, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Callable[[Callable[[list[dict[str, Any]]], None]], Path]:
+    """Edits the use case's contract in a copy of the project, and makes Python read the copy."""
+
+    def change(edit: Callable[[list[dict[str, Any]]], None]) -> Path:
+        project = copy_project(tmp_path / "changed")
+        edit_features(project, lived.spec.use_case, edit)
+        for module in (publishing, registry, spec_module):
+            monkeypatch.setattr(
+                module, "load_contract", lambda name: load_contract(name, project / "models")
+            )
+        return project
+
+    return change
+
+
+@pytest.fixture
+def functions_put_back(lived: Lived) -> Iterator[None]:
+    """The SQL functions of the real contract, after a test that replaced them."""
+    yield
+    dbt(lived.engine.settings, "run-operation", "create_predict_functions")
+
+
+def test_training_set_has_every_part(lived: Lived) -> None:
+    counts = dict(lived.query("select split, count() from {training_set} group by split"))
+    assert set(SPLITS) <= set(counts) <= {*SPLITS, "unused"}
+    keys = lived.query(f"select count(), uniqExact({lived.keys}) from {{training_set}}")
+    assert keys[0][0] == keys[0][1] == sum(counts.values())
+
+
+def test_bundle_says_what_it_is(lived: Lived) -> None:
+    header = Bundle.read_header(lived.trained.path.read_bytes())
+    assert header["contract"] == lived.contract.hash
+    assert tuple(header["heads"]) == lived.contract.heads
+    assert tuple(header["inputs"]["numeric"]) == lived.contract.of_kind("numeric")
+    assert tuple(header["inputs"]["categorical"]) == lived.contract.of_kind("categorical")
+    metrics = header["info"]["metrics"]
+    assert set(metrics["baselines"]) == {*lived.spec.baselines, *lived.spec.fitted_baselines}
+    assert set(metrics["choice"]) <= set(lived.spec.objectives)
+    assert 0 < metrics["interval"]["coverage"] <= 1
+
+
+def test_golden_rows_agree_to_zero_differences(lived: Lived) -> None:
+    answers = _GOLDEN * len(lived.contract.heads)
+    assert (lived.parity.answers, lived.parity.different) == (answers, 0)
+    again = verify(lived.engine.client, lived.engine.settings, lived.version.bundle)
+    assert again == lived.parity
+
+
+def test_scores_are_the_direct_call(lived: Lived) -> None:
+    rows = lived.scores()
+    direct = lived.query(f"select {lived.keys}, {{call}} from {{features}}")
+    known = {tuple(row[:-1]): row[-1] for row in direct}
+    assert rows
+    for *key, predicted, version in rows:
+        assert version == lived.version.version
+        assert predicted is not None
+        assert predicted == known[tuple(key)]
+
+
+def test_every_head_answers(lived: Lived) -> None:
+    heads = lived.contract.heads
+    named = ", ".join(f"answer.{identifier(head)}" for head in heads)
+    rows = lived.query(
+        f"select {named}, answer.version from (select {{full}} as answer from {{features}})"
+    )
+    assert rows
+    for *values, version in rows:
+        assert None not in values
+        assert version == lived.version.version
+        answer = dict(zip(heads, values, strict=True))
+        assert answer.get("low", -float("inf")) <= answer.get("high", float("inf"))
+
+
+def test_a_version_can_be_asked_for(lived: Lived) -> None:
+    assert lived.query("select countIf({first} != {call}), count() > 0 from {features}") == [
+        (0, True)
+    ]
+
+
+@pytest.mark.parametrize("change", ["removed", "added", "reordered"])
+def test_another_contract_is_refused(
+    lived: Lived, changed: Callable[..., Path], change: str
+) -> None:
+    name = lived.contract.features[0].name
+
+    def edit(columns: list[dict[str, Any]]) -> None:
+        at = [column["name"] for column in columns].index(name)
+        if change == "removed":
+            columns[at]["config"] = {}
+        elif change == "added":
+            columns.insert(at, columns[at] | {"name": "one_more"})
+        else:
+            columns.append(columns.pop(at))
+
+    changed(edit)
+    before = registry.versions(lived.engine.client, lived.engine.settings)
+    with pytest.raises(TreehouseError) as refused:
+        publish(lived.engine.client, lived.engine.settings, lived.spec.use_case)
+    said = {
+        "removed": f"only trained: {name}",
+        "added": "only wanted: one_more",
+        "reordered": "another order",
+    }
+    assert said[change] in str(refused.value)
+    assert f"./treehouse train {lived.spec.use_case}" in str(refused.value)
+    assert registry.versions(lived.engine.client, lived.engine.settings) == before
+
+
+@pytest.mark.usefixtures("functions_put_back")
+def test_a_view_of_the_old_contract_keeps_its_champion(
+    lived: Lived, changed: Callable[..., Path]
+) -> None:
+    """The functions of the new contract answer NULL, then its first version; the view stays."""
+    used = {lived.spec.known, lived.spec.pace}
+    gone = next(f.name for f in lived.contract.features if f.name not in used)
+
+    def edit(columns: list[dict[str, Any]]) -> None:
+        next(column for column in columns if column["name"] == gone)["config"] = {}
+
+    client, settings, spec = lived.engine.client, lived.engine.settings, lived.spec
+    before = lived.scores()
+    project = changed(edit)
+    assert lived.contract.hash != lived.version.contract
+    dbt(settings, "run-operation", "create_predict_functions", project=project)
+    assert lived.query("select max({call}), max({full}.version) from {features}") == [(None, 0)]
+    assert lived.scores() == before
+
+    quick = replace(small(spec), objectives=("squared_error",), fitted_baselines={})
+    train(client, settings, quick)
+    version, _ = publish(client, settings, spec.use_case)
+    promote(client, settings, spec.use_case, version.version)
+    assert version.version == lived.version.version + 1
+    answered = lived.query("select max({call}) is not null, max({full}.version) from {features}")
+    assert answered == [(True, version.version)]
+    assert lived.scores() == before
+
+
+def test_rollback_answers_null_again(lived: Lived) -> None:
+    client, settings, name = lived.engine.client, lived.engine.settings, lived.spec.use_case
+    promote(client, settings, name, lived.version.version)
+    again = promote(client, settings, name, lived.version.version)
+    assert rollback(client, settings, name) == replace(again, is_champion=True)

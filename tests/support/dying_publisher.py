@@ -1,0 +1,109 @@
+"""Publishes in a process of its own and dies on the way: `python -m tests.support.dying_publisher`.
+
+Arguments: `publish` or `promote`, where to die (see `POINTS`, or `nowhere`), and the bundle's path.
+Prints one JSON object: the champion before, the version published, the champion's answer after.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from clickhouse_connect.driver.client import Client
+
+from tests.support.small_bundle import FEATURE, USE_CASE
+from training.contract import load_contract
+from training.engine import connect
+from training.publish import publish
+from training.registry import ensure_registry, promote, versions
+from training.settings import Settings
+
+POINTS = (
+    "after golden_rows",
+    "before artifacts",
+    "after artifacts",
+    "half a file",
+    "after the file",
+    "before versions",
+    "after versions",
+    "after events",
+)
+_FILE = "insert into function file"
+
+
+def main(action: str, point: str, path: Path) -> None:
+    """Publish, and promote if asked to."""
+    settings = Settings.from_environment()
+    client = connect(settings)
+    ensure_registry(client, settings)
+    found = {"before": _champion(client, settings), "answered": _answer(client)}
+    if point != "nowhere":
+        _arm(client, point)
+    version, parity = publish(client, settings, USE_CASE, path)
+    if action == "promote":
+        promote(client, settings, USE_CASE, version.version)
+    found |= {
+        "published": version.version,
+        "compared": parity.answers,
+        "champion": _champion(client, settings),
+        "answer": _answer(client),
+    }
+    print(json.dumps(found))
+    client.close()
+
+
+def _champion(client: Client, settings: Settings) -> int:
+    listed = versions(client, settings, USE_CASE)
+    return next((v.version for v in listed if v.is_champion), 0)
+
+
+def _answer(client: Client) -> list[float]:
+    """Version and first head of whatever answers, for an amount of 10."""
+    contract = load_contract(USE_CASE)
+    numeric = ", ".join("10." if n == FEATURE else "nan" for n in contract.of_kind("numeric"))
+    key = f"('{USE_CASE}', '{contract.hash}')"
+    champion = f"dictGetOrDefault('treehouse_registry.champions', 'bundle', {key}, toUInt64(0))"
+    question = f"select treehouse_score({champion}, [{numeric}], emptyArrayString())"
+    return list(client.query(question).result_rows[0][0])[:2]
+
+
+def _arm(client: Client, point: str) -> None:
+    """Have the client's process killed at that point."""
+    when, _, table = point.partition(" ")
+    client.insert = _deadly(client.insert, when, table)  # type: ignore[method-assign]
+    command = client.command
+
+    def dying_command(sql: str, *arguments: Any, **named: Any) -> Any:
+        if sql.startswith(_FILE) and point == "half a file":
+            sql = sql.replace("select content", "select substring(content, 1, 1000)")
+        answer = command(sql, *arguments, **named)
+        if sql.startswith(_FILE) and point in ("half a file", "after the file"):
+            _die()
+        return answer
+
+    client.command = dying_command  # type: ignore[method-assign,assignment]
+
+
+def _deadly(insert: Callable[..., Any], when: str, table: str) -> Callable[..., Any]:
+    def dying_insert(name: str, *arguments: Any, **named: Any) -> Any:
+        if (when, table) == ("before", name):
+            _die()
+        answer = insert(name, *arguments, **named)
+        if (when, table) == ("after", name):
+            _die()
+        return answer
+
+    return dying_insert
+
+
+def _die() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], sys.argv[2], Path(sys.argv[3]))
