@@ -14,6 +14,9 @@ from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+# Before a booster's library is loaded: see training/__main__.py.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+
 import clickhouse_connect
 import pytest
 from clickhouse_connect.driver.client import Client

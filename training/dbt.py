@@ -93,6 +93,13 @@ def build(
             fix="./treehouse dbt debug",
         ) from result.exception
     run = _summary(result.result)
+    if not run.counts:
+        raise TreehouseError(
+            "There is nothing to build.",
+            value=" ".join(arguments),
+            expected="a selection that matches at least one model or test",
+            fix="see what there is: ./treehouse dbt ls",
+        )
     if run.failures:
         name, message = run.failures[0]
         more = f" (and {len(run.failures) - 1} more)" if len(run.failures) > 1 else ""

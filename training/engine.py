@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import re
 import shutil
 import sys
 from collections.abc import Iterable
@@ -115,16 +116,21 @@ def export_url() -> None:
     url = os.environ.get("CLICKHOUSE_URL")
     if not url:
         return
-    parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+        is_readable = parts.scheme in ("http", "https") and parts.hostname
+    except ValueError:  # brackets or a port that make no sense
+        is_readable = False
+    if not is_readable:
         raise TreehouseError(
             "CLICKHOUSE_URL could not be read.",
-            value=url,
+            value=re.sub(r"(//[^:@/]*):[^@]*@", r"\1:***@", url),
             expected="http://user:password@host:8123 or https://user:password@host:8443",
         )
     secure = parts.scheme == "https"
-    os.environ["CLICKHOUSE_HOST"] = parts.hostname
-    os.environ["CLICKHOUSE_PORT"] = str(parts.port or (8443 if secure else 8123))
+    os.environ["CLICKHOUSE_HOST"] = parts.hostname or ""
+    os.environ["CLICKHOUSE_PORT"] = str(port or (8443 if secure else 8123))
     os.environ["CLICKHOUSE_SECURE"] = str(secure)
     if parts.username:
         os.environ["CLICKHOUSE_USER"] = unquote(parts.username)

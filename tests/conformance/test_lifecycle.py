@@ -245,8 +245,11 @@ def test_a_view_of_the_old_contract_keeps_its_champion(
     assert lived.scores() == before
 
 
-def test_rollback_answers_null_again(lived: Lived) -> None:
+def test_rollback_of_the_only_version_answers_null(lived: Lived) -> None:
     client, settings, name = lived.engine.client, lived.engine.settings, lived.spec.use_case
+    before = lived.scores()
     promote(client, settings, name, lived.version.version)
-    again = promote(client, settings, name, lived.version.version)
-    assert rollback(client, settings, name) == replace(again, is_champion=True)
+    assert rollback(client, settings, name) is None
+    assert {row[-2:] for row in lived.scores()} == {(None, 0)}
+    promote(client, settings, name, lived.version.version)
+    assert lived.scores() == before

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -82,11 +81,11 @@ def built(fresh: Engine) -> Engine:
 
 
 @pytest.fixture
-def house(built: Engine, tmp_path: Path) -> Iterator[House]:
+def house(built: Engine, tmp_path: Path) -> House:
     """Each engine in turn, with nothing published."""
     ensure_registry(built.client, built.settings)
     for table in _TABLES:
         built.client.command(f"truncate table treehouse_registry.{table}")
     for name in ("champions", "bundles"):
         built.client.command(f"system reload dictionary treehouse_registry.{name}")
-    yield House(built, tmp_path)
+    return House(built, tmp_path)

@@ -1,4 +1,4 @@
-"""Whatever moment the publisher is killed at, the champion answers on and the next publish works."""
+"""Whenever the publisher is killed, the champion answers on and the next publish works."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,7 +19,13 @@ from training.settings import ROOT
 Publisher = Callable[[str, str, float], dict[str, Any] | None]
 
 
-@pytest.fixture(scope="module", params=["embedded", "server"])
+@pytest.fixture(
+    scope="module",
+    params=[
+        pytest.param("embedded", marks=pytest.mark.embedded),
+        pytest.param("server", marks=pytest.mark.server),
+    ],
+)
 def publisher(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Publisher:
@@ -66,6 +71,10 @@ def test_the_champion_answers_on_and_the_next_publish_works(
     assert found["compared"] > 0
 
 
-def test_a_promotion_that_was_written_holds(publisher: Publisher, tmp_path: Path) -> None:
-    """Killed after the row, before the dictionaries are told."""
-    del tmp_path
+def test_a_promotion_holds_from_its_row_on(publisher: Publisher) -> None:
+    """Killed after the row, before the dictionaries were told of it."""
+    assert publisher("promote", "after events", 100.0) is None
+    found = publisher("publish", "nowhere", 101.0)
+    assert found is not None
+    assert found["before"] == found["published"] - 1
+    assert found["answered"] == [found["before"], 1000.0]

@@ -135,13 +135,13 @@ def test_an_unknown_version_says_which_there_are(house: House) -> None:
 
 
 def test_an_unknown_use_case_is_suggested(house: House) -> None:
-    for act in (
-        lambda: promote(house.engine.client, house.engine.settings, "purchase_valu", 1),
-        lambda: rollback(house.engine.client, house.engine.settings, "purchase_valu"),
-    ):
-        with pytest.raises(TreehouseError) as refused:
-            act()
-        assert refused.value.fix == f"did you mean {USE_CASE}?"
+    client, settings = house.engine.client, house.engine.settings
+    with pytest.raises(TreehouseError) as refused:
+        promote(client, settings, "purchase_valu", 1)
+    assert refused.value.fix == f"did you mean {USE_CASE}?"
+    with pytest.raises(TreehouseError) as refused:
+        rollback(client, settings, "purchase_valu")
+    assert refused.value.fix == f"did you mean {USE_CASE}?"
 
 
 def test_a_full_refresh_leaves_the_registry_alone(house: House) -> None:

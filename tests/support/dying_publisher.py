@@ -25,10 +25,8 @@ from training.settings import Settings
 
 POINTS = (
     "after golden_rows",
-    "before artifacts",
     "after artifacts",
     "half a file",
-    "after the file",
     "before versions",
     "after versions",
     "after events",
@@ -42,10 +40,11 @@ def main(action: str, point: str, path: Path) -> None:
     client = connect(settings)
     ensure_registry(client, settings)
     found = {"before": _champion(client, settings), "answered": _answer(client)}
-    if point != "nowhere":
+    if action == "publish":
         _arm(client, point)
     version, parity = publish(client, settings, USE_CASE, path)
     if action == "promote":
+        _arm(client, point)
         promote(client, settings, USE_CASE, version.version)
     found |= {
         "published": version.version,
@@ -73,7 +72,7 @@ def _answer(client: Client) -> list[float]:
 
 
 def _arm(client: Client, point: str) -> None:
-    """Have the client's process killed at that point."""
+    """Have this process killed at that point."""
     when, _, table = point.partition(" ")
     client.insert = _deadly(client.insert, when, table)  # type: ignore[method-assign]
     command = client.command
@@ -82,7 +81,7 @@ def _arm(client: Client, point: str) -> None:
         if sql.startswith(_FILE) and point == "half a file":
             sql = sql.replace("select content", "select substring(content, 1, 1000)")
         answer = command(sql, *arguments, **named)
-        if sql.startswith(_FILE) and point in ("half a file", "after the file"):
+        if sql.startswith(_FILE) and point == "half a file":
             _die()
         return answer
 

@@ -18,7 +18,7 @@ from training.spec import specs
 
 USERS = 3000
 _PARTS = ("models", "macros", "tests/dbt", "dbt_project.yml", "profiles.yml")
-_LEFT_OUT = shutil.ignore_patterns("__pycache__", "bin", ".*_cache")
+_LEFT_OUT = shutil.ignore_patterns("__pycache__", ".build-*")
 
 
 @contextmanager

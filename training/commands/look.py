@@ -69,9 +69,15 @@ def _ask(client: Client, text: str) -> tuple[tuple[str, ...], list[tuple[Any, ..
 )
 def dbt(context: typer.Context) -> None:
     """dbt itself, on the target; what follows is passed on."""
+    from dbt.cli.exceptions import DbtUsageException
+
     from training.dbt import invoke
 
-    raise typer.Exit(0 if invoke(context.obj, context.args).success else 1)
+    result = invoke(context.obj, context.args)
+    if isinstance(result.exception, DbtUsageException):  # dbt itself prints all others
+        console.err.print(str(result.exception), markup=False)
+    if not result.success:
+        raise typer.Exit(2 if result.exception else 1)
 
 
 @app.command(rich_help_panel=_PANEL, epilog=example("--target server status"))

@@ -50,12 +50,13 @@ def train(
     json: JsonFlag = False,
 ) -> None:
     """Fit a model, measure it against its baselines, compile it."""
-    from training.fit.train import train as run
     from training.report import show_metrics
     from training.spec import load_spec
 
-    settings: Settings = context.obj
     spec = load_spec(model)
+    from training.fit.train import train as run  # takes a while
+
+    settings: Settings = context.obj
     with client_of(settings) as client:
         with console.step(f"train {model}", json) as report:
             trained = run(client, settings, spec, report)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 Floats = NDArray[np.float64]
 SPLITS = ("train", "validation", "calibration", "test")
 _FEWEST_ROWS = 50
+_NUMBER = re.compile(r"(LowCardinality\()?(Nullable\()?(U?Int\d+|B?Float\d+|Decimal\(.*\)|Bool)\)*")
 
 
 @dataclass(frozen=True)
@@ -143,14 +145,15 @@ def _categories(client: Client, table: str, name: str) -> tuple[str, ...]:
 
 def _check_columns(client: Client, settings: Settings, contract: Contract) -> None:
     name = f"{contract.use_case}_training_set"
-    found = {
-        row[0]
-        for row in client.query(
-            "select name from system.columns where database = {d:String} and table = {t:String}",
+    found: dict[str, str] = dict(
+        client.query(
+            "select name, type from system.columns where database = {d:String} "
+            "and table = {t:String}",
             parameters={"d": settings.database, "t": name},
         ).result_rows
-    }
-    wanted = [f.name for f in contract.features] + [*contract.keys, contract.label, "split"]
+    )
+    wanted = [f.name for f in contract.features]
+    wanted += [*contract.keys, contract.time, contract.label, "split"]
     missing = [column for column in wanted if column not in found]
     if missing:
         raise TreehouseError(
@@ -159,6 +162,26 @@ def _check_columns(client: Client, settings: Settings, contract: Contract) -> No
             expected=contract.text,
             fix="run ./treehouse build",
         )
+    kinds = {f.name: f.kind for f in contract.features} | {contract.label: "numeric"}
+    wrong = [
+        f"{column} {found[column]}" for column in kinds if not _fits(found[column], kinds[column])
+    ]
+    if wrong:
+        raise TreehouseError(
+            f"{name} has columns of other types than the contract.",
+            value=", ".join(wrong),
+            expected="numbers where the contract says numeric, strings where categorical: "
+            + contract.text,
+            fix="run ./treehouse build; if it stays so, mend the data_type in "
+            f"models/{contract.use_case}/{contract.use_case}.yml or cast in the model",
+        )
+
+
+def _fits(type_name: str, kind: str) -> bool:
+    """Whether a ClickHouse type holds what a feature of this kind is made of."""
+    if kind == "categorical":
+        return "String" in type_name
+    return _NUMBER.fullmatch(type_name) is not None
 
 
 def _check_rows(client: Client, table: str, contract: Contract) -> None:
@@ -166,7 +189,8 @@ def _check_rows(client: Client, table: str, contract: Contract) -> None:
     counts = client.query(
         f"select countIf(split = 'train'), countIf(split = 'validation'), "
         f"countIf(split = 'calibration'), countIf(split = 'test'), "
-        f"uniqIf({label}, split = 'train'), countIf(not isFinite(toFloat64({label}))) from {table}"
+        f"uniqIf({label}, split = 'train'), "
+        f"countIf(not ifNull(isFinite(toFloat64({label})), 0)) from {table}"
     ).result_rows[0]
     few = [f"{s}: {n}" for s, n in zip(SPLITS, counts, strict=False) if n < _FEWEST_ROWS]
     if few:
@@ -188,6 +212,8 @@ def _check_rows(client: Client, table: str, contract: Contract) -> None:
             f"The label of {contract.use_case} is not a number in some rows.",
             value=f"{counts[5]} rows",
             expected=f"finite values of {contract.label}",
+            fix=f'./treehouse sql "select * from {table.replace("`", "")} where not '
+            f'ifNull(isFinite({contract.label}), 0)", then mend the model or the source',
         )
 
 

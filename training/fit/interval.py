@@ -102,5 +102,5 @@ def _ends(residual: Floats, at_floor: NDArray[np.bool_], miss: float) -> tuple[f
     ordered = np.sort(residual)
     is_one_sided = float(at_floor.mean()) >= miss / 2
     tail = miss if is_one_sided else miss / 2
-    k = max(int(np.floor(tail * (len(ordered) + 1))), 1)
+    k = max(int(np.floor(tail * (len(ordered) + 1) + 1e-9)), 1)  # 0.05 * 60 is under 3
     return -np.inf if is_one_sided else float(ordered[k - 1]), float(ordered[-k])

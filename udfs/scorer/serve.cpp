@@ -7,28 +7,12 @@
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
-#include <string>
 #include <cstdlib>
 
 #include "explain.hpp"
 #include "refusal.hpp"
 
 namespace treehouse {
-
-std::string quoted(const std::string& text) {
-    std::string json = "\"";
-    for (const char c : text) {
-        char escaped[8];
-        if (static_cast<unsigned char>(c) < 0x20) {
-            std::snprintf(escaped, sizeof escaped, "\\u%04x", static_cast<unsigned>(c));
-            json += escaped;
-            continue;
-        }
-        if (c == '"' || c == '\\') json += '\\';
-        json += c;
-    }
-    return json + '"';
-}
 
 namespace {
 
@@ -185,10 +169,6 @@ void measure(int in, Store& store, Task task, std::size_t rounds, std::size_t ba
     std::printf("],\"sum\":%.17g}\n", total);
 }
 
-namespace {
-
-// The engine starts us with copies of its clients' sockets. Held here, a connection that the engine
-// has closed would look open to its client, whose next query would wait for ever.
 void close_inherited(int in, int out) {
     DIR* folder = ::opendir("/proc/self/fd");
     if (folder == nullptr) return;
@@ -197,53 +177,6 @@ void close_inherited(int in, int out) {
     ::closedir(folder);
     for (const int fd : open)
         if (fd > STDERR_FILENO && fd != in && fd != out) ::close(fd);
-}
-
-}  // namespace
-
-namespace {
-
-// For every row the same: an array with one JSON object for each mapped file.
-void write_loaded(const std::string& folder, std::uint64_t rows, Writer& writer) {
-    const std::vector<Usage> files = UsageBoard::read(folder);
-    std::string texts;
-    for (const Usage& file : files) {
-        char text[256];
-        const int size = std::snprintf(
-            text, sizeof text,
-            "{\"bundle\":\"%016llx\",\"model\":%s,\"version\":%u,\"process\":%u,"
-            "\"blocks\":%llu,\"rows\":%llu}",
-            static_cast<unsigned long long>(file.bundle), quoted(file.model).c_str(), file.version,
-            file.process, static_cast<unsigned long long>(file.blocks),
-            static_cast<unsigned long long>(file.rows));
-        for (auto left = static_cast<std::uint64_t>(size);; left >>= 7) {
-            texts += static_cast<char>(left < 128 ? left : left % 128 | 128);
-            if (left < 128) break;
-        }
-        texts += text;
-    }
-    writer.number(1);
-    writer.number(rows);
-    writer.number(rows * (sizeof(std::uint64_t) + texts.size()));
-    for (std::uint64_t row = 1; row <= rows; ++row) writer.number(row * files.size());
-    for (std::uint64_t row = 0; row < rows; ++row) writer.bytes(texts.data(), texts.size());
-    writer.flush();
-}
-
-}  // namespace
-
-void serve_loaded(int in, int out, const std::string& folder) {
-    constexpr std::uint64_t kMaxRows = 65536;
-    Reader reader([in](void* to, std::size_t size) { return ::read(in, to, size); });
-    Writer writer(out);
-    while (!reader.at_end()) {
-        const std::uint64_t columns = reader.number();
-        const std::uint64_t rows = reader.number();
-        if (columns == 0 && rows == 0) continue;
-        if (columns != 1 || rows > kMaxRows) refuse("give one column of at most 65536 rows");
-        reader.skip(reader.number());
-        write_loaded(folder, rows, writer);
-    }
 }
 
 void serve(int in, int out, Store& store, Task task) {

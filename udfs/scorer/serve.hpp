@@ -20,6 +20,10 @@ void serve(int in, int out, Store& store, Task task);
 // Answers, for any column of one-byte numbers, which files the folder's processes have mapped.
 void serve_loaded(int in, int out, const std::string& folder);
 
+// The engine starts us with copies of its clients' sockets. Held here, a connection that the engine
+// has closed would look open to its client, whose next query would wait for ever.
+void close_inherited(int in, int out);
+
 // A text as a JSON string.
 std::string quoted(const std::string& text);
 

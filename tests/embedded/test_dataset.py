@@ -1,0 +1,197 @@
+"""Training sets that can't be trained on are refused with words that say what to do."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from clickhouse_connect.driver.client import Client
+
+from tests.support.datasets import CONTRACT, made_up_spec
+from training.errors import TreehouseError
+from training.fit.dataset import SPLITS, load_dataset
+from training.settings import Settings
+from training.spec import Spec
+
+_DATABASE = "treehouse_dataset_tests"
+_TABLE = f"{_DATABASE}.made_up_training_set"
+_COLUMNS = {
+    "id": "toString(number)",
+    "at": "toDate('2026-01-01') + intDiv(number, 10)",
+    "early": "number % 7 / 2",
+    "days": "if(number % 5 = 0, null, toUInt8(number % 7))",
+    "country": "['DE', 'AT', '', 'US'][number % 4 + 1]::LowCardinality(String)",
+    "label": "toFloat64(number % 3)",
+    "split": "['train', 'train', 'validation', 'calibration', 'test', 'unused'][number % 6 + 1]",
+}
+_ROWS = 600
+
+
+@pytest.fixture
+def spec(monkeypatch: pytest.MonkeyPatch) -> Spec:
+    """A spec whose contract is made up too."""
+    monkeypatch.setattr("training.spec.load_contract", lambda _: CONTRACT)
+    return made_up_spec()
+
+
+@pytest.fixture
+def own(client: Client, settings: Settings) -> Iterator[Settings]:
+    """An empty database for the training set."""
+    client.command(f"drop database if exists {_DATABASE} sync")
+    client.command(f"create database {_DATABASE}")
+    yield replace(settings, database=_DATABASE)
+    client.command(f"drop database {_DATABASE} sync")
+
+
+def fill(client: Client, rows: int = _ROWS, **changes: str | None) -> None:
+    """The table with some columns computed otherwise, or left out where None."""
+    columns = {name: sql for name, sql in (_COLUMNS | changes).items() if sql}
+    selected = ", ".join(f"{sql} as {name}" for name, sql in columns.items())
+    client.command(
+        f"create table {_TABLE} engine = MergeTree order by tuple() "
+        f"as select {selected} from numbers({rows})"
+    )
+
+
+def refusal(client: Client, own: Settings, spec: Spec) -> TreehouseError:
+    with pytest.raises(TreehouseError) as refused:
+        load_dataset(client, own, spec)
+    return refused.value
+
+
+def test_rows_arrive_as_they_are(client: Client, own: Settings, spec: Spec) -> None:
+    fill(client)
+    data = load_dataset(client, own, spec)
+    rows = client.query(
+        f"select early, days, country, label, split, toFloat64(id) from {_TABLE} "
+        "where split != 'unused' order by id, at"
+    ).result_rows
+    early, days, country, label, split, _ = zip(*rows, strict=True)
+    np.testing.assert_array_equal(data.column("early"), early)
+    np.testing.assert_array_equal(
+        data.column("days"), [np.nan if day is None else day for day in days]
+    )
+    table = data.categories["country"]
+    codes = [table.index(name) if name else np.nan for name in country]
+    np.testing.assert_array_equal(data.column("country"), codes)
+    np.testing.assert_array_equal(data.label, label)
+    assert [SPLITS[code] for code in data.split] == list(split)
+    assert data.lineage["rows"] == split.count("train")
+
+
+def test_categories_are_those_of_the_training_rows(
+    client: Client, own: Settings, spec: Spec
+) -> None:
+    """One that comes later is missing, as it will be in serving."""
+    fill(client, country=f"if(split = 'test', 'new', {_COLUMNS['country']})")
+    data = load_dataset(client, own, spec)
+    assert "new" not in data.categories["country"]
+    assert np.isnan(data.column("country")[data.rows("test")]).all()
+    assert np.isfinite(data.column("country")[data.rows("train")]).any()
+
+
+def test_fingerprint_is_of_the_training_rows(client: Client, own: Settings, spec: Spec) -> None:
+    found = []
+    for changed in ({}, {"id": "toString(599 - number)"}, {"early": "number % 7 / 3"}):
+        client.command(f"drop table if exists {_TABLE}")
+        fill(client, **changed)
+        found.append(load_dataset(client, own, spec).lineage["fingerprint"])
+    client.command(f"drop table {_TABLE}")
+    fill(client)
+    again = load_dataset(client, own, spec).lineage["fingerprint"]
+    assert len(set(found)) == 3
+    assert again == found[0]
+
+
+def test_no_training_set(client: Client, own: Settings, spec: Spec) -> None:
+    error = refusal(client, own, spec)
+    assert error.what == "made_up_training_set is not there."
+    assert error.fix == "run ./treehouse build"
+
+
+@pytest.mark.parametrize("column", ["early", "country", "id", "at", "label", "split"])
+def test_a_missing_column(client: Client, own: Settings, spec: Spec, column: str) -> None:
+    fill(client, **{column: None})
+    error = refusal(client, own, spec)
+    assert "lacks columns of the contract" in error.what
+    assert error.value == f"missing: {column}"
+    assert error.expected == CONTRACT.text
+    assert error.fix == "run ./treehouse build"
+
+
+@pytest.mark.parametrize(
+    ("column", "sql", "type_name"),
+    [
+        ("early", "toString(number)", "String"),
+        ("early", "toDate('2026-01-01') + number", "Date"),
+        ("days", "[number]", "Array(UInt64)"),
+        ("country", "toUInt8(number % 4)", "UInt8"),
+        ("label", "toString(number % 3)", "String"),
+    ],
+)
+def test_a_wrong_type(
+    client: Client, own: Settings, spec: Spec, column: str, sql: str, type_name: str
+) -> None:
+    fill(client, **{column: sql})
+    error = refusal(client, own, spec)
+    assert error.value == f"{column} {type_name}"
+    assert "models/made_up/made_up.yml" in str(error.fix)
+
+
+@pytest.mark.parametrize(
+    ("sql", "type_name"),
+    [
+        ("number % 3 = 1", "Bool"),
+        ("toDecimal64(number % 3, 6)", "Decimal"),
+        ("toNullable(toInt8(number % 3))", "Nullable(Int8)"),
+    ],
+)
+def test_every_kind_of_number_will_do(
+    client: Client, own: Settings, spec: Spec, sql: str, type_name: str
+) -> None:
+    fill(client, early=sql, label=sql)
+    data = load_dataset(client, own, spec)
+    assert set(data.label) <= {0.0, 1.0, 2.0}, type_name
+    np.testing.assert_array_equal(data.column("early"), data.label)
+
+
+def test_too_few_rows(client: Client, own: Settings, spec: Spec) -> None:
+    fill(client, rows=200)
+    error = refusal(client, own, spec)
+    assert "too few rows" in error.what
+    assert error.value == "validation: 33, calibration: 33, test: 33"
+    assert "at least 50 in each split" in str(error.expected)
+    assert "./treehouse load" in str(error.fix)
+    assert "./treehouse build" in str(error.fix)
+
+
+def test_an_empty_training_set(client: Client, own: Settings, spec: Spec) -> None:
+    fill(client, rows=0)
+    assert refusal(client, own, spec).value == "train: 0, validation: 0, calibration: 0, test: 0"
+
+
+def test_a_constant_label(client: Client, own: Settings, spec: Spec) -> None:
+    fill(client, label="if(split = 'test', number % 3, 4.5)")
+    error = refusal(client, own, spec)
+    assert "the same in every training row" in error.what
+    assert error.value == "label has 1 distinct values"
+    assert "./treehouse status" in str(error.fix)
+
+
+@pytest.mark.parametrize("bad", ["nan", "inf", "-inf", "null"])
+def test_a_label_that_is_not_a_number(client: Client, own: Settings, spec: Spec, bad: str) -> None:
+    fill(client, label=f"if(number in (10, 20), {bad}, number % 3)")
+    error = refusal(client, own, spec)
+    assert "is not a number in some rows" in error.what
+    assert error.value == "2 rows"
+    assert f"from {_TABLE} where" in str(error.fix)
+
+
+def test_the_row_that_the_message_shows_how_to_find(
+    client: Client, own: Settings, spec: Spec
+) -> None:
+    fill(client, label="if(number = 10, nan, number % 3)")
+    command = str(refusal(client, own, spec).fix).split('"')[1]
+    assert [row[0] for row in client.query(command).result_rows] == ["10"]

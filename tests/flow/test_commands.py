@@ -1,0 +1,194 @@
+"""Single commands: help, errors, exit codes, SQL, the install; each in a process of its own."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer.main
+from clickhouse_connect.driver.client import Client
+from typer.testing import CliRunner
+
+from tests.conftest import Cli
+from training.cli import app
+from training.install import apply, install_plan, render_print
+from training.settings import Settings, project_vars
+
+CLOSED = "http://127.0.0.1:1"
+COMMANDS = {
+    command.name or getattr(command.callback, "__name__", "") or "": command
+    for group in app.registered_groups
+    if group.typer_instance is not None and not group.name
+    for command in group.typer_instance.registered_commands
+}
+
+
+def error_of(done: subprocess.CompletedProcess[str]) -> dict[str, Any]:
+    """The error of a command with --json: an object on stdout, the same for people on stderr."""
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr
+    found: dict[str, Any] = json.loads(done.stdout)
+    assert found["error"].splitlines()[0] in done.stderr
+    return found
+
+
+def test_all_commands_are_there() -> None:
+    wanted = (
+        "demo simulate load reconcile build train publish models promote rollback sql dbt status "
+        "doctor install test"
+    )
+    assert set(wanted.split()) <= set(COMMANDS)
+    assert "bench" in typer.main.get_command(app).commands  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("name", sorted(set(COMMANDS) - {"dbt"}))
+def test_help_says_what_a_command_does_and_how_it_is_called(name: str) -> None:
+    shown = CliRunner().invoke(app, [name, "--help"], env={"COLUMNS": "200"})
+    assert shown.exit_code == 0
+    about = (COMMANDS[name].callback.__doc__ or "").split()
+    assert len(about) >= 4
+    assert " ".join(about) in " ".join(shown.output.split())
+    assert "Example: ./treehouse " in shown.output
+
+
+def test_help_of_all_lists_every_command_with_what_it_does(run_cli: Cli) -> None:
+    shown = run_cli("--help").stdout
+    for name, command in COMMANDS.items():
+        first = (command.callback.__doc__ or "").split()[0]
+        assert any(line.split()[1:3] == [name, first] for line in shown.splitlines()), name
+
+
+def test_help_of_dbt_is_dbts_own(run_cli: Cli) -> None:
+    assert "An ELT tool for managing your SQL" in run_cli("dbt", "--help").stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (("nonsense",), 2, "No such command 'nonsense'"),
+        (("promote", "ltv"), 2, "Missing argument"),
+        (("install", "--yes"), 2, "--print or --to"),
+        (("--target", "cloud", "status"), 2, "embedded or server"),
+        (("train", "ltvv"), 2, "did you mean ltv?"),
+        (("models", "ltvv"), 2, "did you mean ltv?"),
+        (("publish", "ltv"), 2, "./treehouse train ltv"),
+        (("load", "purchases", "x.csv", "--map", "buyer"), 2, "got:      buyer"),
+        (("load", "purchases", "x.csv", "--map", "=customer_id"), 2, "got:      =customer_id"),
+        (("load", "sales", "x.csv"), 2, "events, installs, purchases"),
+        (("simulate", "--end", "tomorrow"), 2, "'tomorrow' does not match"),
+        (("sql", "select no_such_column"), 2, "UNKNOWN_IDENTIFIER"),
+        (("build", "--select", "no_such_model"), 2, "./treehouse dbt ls"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
+)
+def test_exit_codes_and_messages(
+    run_cli: Cli, arguments: tuple[str, ...], code: int, message: str
+) -> None:
+    done = run_cli(*arguments, check=False)
+    assert done.returncode == code, done.stderr
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_second_process_is_told_who_holds_the_data(
+    run_cli: Cli, client: Client, settings: Settings
+) -> None:
+    assert client.query("select 1").result_rows == [(1,)]
+    done = run_cli("status", "--json", home=settings.home, check=False)
+    error = error_of(done)
+    assert f"{settings.home} is held by process " in error["value"]
+    assert "pytest" in error["value"]
+    assert "TREEHOUSE_HOME" in error["fix"]
+    assert "Code: 36" not in done.stderr
+
+
+def test_a_home_that_cannot_be_written_is_named(run_cli: Cli, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    error = error_of(run_cli("models", "--json", home=tmp_path / "file" / "home", check=False))
+    assert str(tmp_path / "file") in error["value"]
+    assert "TREEHOUSE_HOME" in error["fix"]
+
+
+@pytest.mark.parametrize(
+    ("url", "message", "value"),
+    [
+        (CLOSED, "No ClickHouse answers at 127.0.0.1:1.", "refused"),
+        ("127.0.0.1:8123", "CLICKHOUSE_URL could not be read.", "127.0.0.1:8123"),
+        ("http://h:eighty", "CLICKHOUSE_URL could not be read.", "http://h:eighty"),
+        ("postgres://u:secret@h/x", "CLICKHOUSE_URL could not be read.", "postgres"),
+    ],
+)
+def test_a_server_that_is_not_there_is_named(
+    run_cli: Cli, url: str, message: str, value: str
+) -> None:
+    done = run_cli("--target", "server", "status", "--json", CLICKHOUSE_URL=url, check=False)
+    error = error_of(done)
+    assert (error["error"], value in error["value"]) == (message, True)
+    assert "CLICKHOUSE_URL" in str(error["fix"]) or "http://" in str(error["expected"])
+    assert "secret" not in done.stdout + done.stderr
+
+
+def test_dbt_without_a_server_fails_with_words(run_cli: Cli) -> None:
+    done = run_cli("--target", "server", "build", "--json", CLICKHOUSE_URL=CLOSED, check=False)
+    assert "./treehouse" in error_of(done)["fix"]
+
+
+def test_statements_without_rows(run_cli: Cli) -> None:
+    for statement in (
+        "create database if not exists treehouse_commands engine = Atomic",
+        "create table treehouse_commands.t (a Int32, b String) engine = MergeTree order by a",
+        "insert into treehouse_commands.t select 1, 'x'",
+        "/* a comment */ alter table treehouse_commands.t add column c Int8",
+    ):
+        done = run_cli("sql", statement)
+        assert (done.stdout, done.stderr) == ("", "Done; no rows.\n")
+    assert json.loads(run_cli("sql", "select a, b from treehouse_commands.t", "--json").stdout) == [
+        {"a": 1, "b": "x"}
+    ]
+    nothing = run_cli("sql", "select a from treehouse_commands.t where a > 9", "--json")
+    assert json.loads(nothing.stdout) == []
+    assert json.loads(run_cli("sql", "drop database treehouse_commands", "--json").stdout) == []
+
+
+def test_install_prints_what_it_would_write(run_cli: Cli, tmp_path: Path) -> None:
+    shown = run_cli("install", "--print").stdout
+    assert shown == render_print(install_plan())
+    subprocess.run(["sh", "-n"], input=shown, text=True, check=True)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_install_asks_before_it_writes(run_cli: Cli, tmp_path: Path) -> None:
+    asked = run_cli("install", "--to", str(tmp_path), check=False)
+    assert asked.returncode == 1
+    assert asked.stdout.count("to write") == 3
+    assert list(tmp_path.iterdir()) == []
+    run_cli("install", "--to", str(tmp_path), "--yes")
+    assert all(file.is_current for file in install_plan(tmp_path))
+    assert apply(install_plan(tmp_path)) == []
+    assert "to write" not in run_cli("install", "--to", str(tmp_path)).stdout
+
+
+def test_names_of_databases_come_from_dbts_own_files(monkeypatch: pytest.MonkeyPatch) -> None:
+    variables = project_vars()
+    settings = Settings.from_environment("server")
+    assert settings.raw_database == variables["raw_database"]
+    assert settings.registry_database == variables["registry_database"]
+    assert settings.database == "treehouse"
+    monkeypatch.setattr("training.settings.project_vars", lambda: variables | {"raw_database": "x"})
+    assert Settings.from_environment("embedded").raw_database == "x"
+
+
+def test_names_follow_another_profile(
+    run_cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    output = "{type: chdb, schema: \"{{ env_var('NAME', 'mine') }}\"}"
+    (tmp_path / "profiles.yml").write_text(f"treehouse: {{outputs: {{embedded: {output}}}}}\n")
+    monkeypatch.setenv("DBT_PROFILES_DIR", str(tmp_path))
+    assert Settings.from_environment("embedded").database == "mine"
+    monkeypatch.setenv("NAME", "theirs")
+    assert Settings.from_environment("embedded").database == "theirs"
+    error = error_of(run_cli("--target", "server", "status", "--json", check=False))
+    assert "treehouse.outputs.server" in error["value"]

@@ -1,0 +1,198 @@
+"""The whole way as a user walks it: one demo on each target, looked at from all sides."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from tests.conftest import Cli
+from tests.support.cleaning import drop_everything
+
+USE_CASES = {"ltv", "purchase_value"}
+PURCHASES, CUSTOMERS, USERS = 69_659, 23_570, 3_000
+
+
+@dataclass(frozen=True)
+class Demo:
+    """A target on which the demo ran once.
+
+    Attributes:
+        target: Embedded or server.
+        result: What it printed.
+        run: Further commands on the same target and home folder; their standard output.
+    """
+
+    target: str
+    result: dict[str, Any]
+    run: Callable[..., str]
+
+    def json(self, *arguments: str) -> Any:
+        """A command's answer with --json."""
+        return json.loads(self.run(*arguments, "--json"))
+
+    def one(self, sql: str) -> Any:
+        """The only value of a query."""
+        (row,) = self.json("sql", sql)
+        (value,) = row.values()
+        return value
+
+
+@pytest.fixture(
+    scope="module",
+    params=[
+        pytest.param("embedded", marks=pytest.mark.embedded),
+        pytest.param("server", marks=pytest.mark.server),
+    ],
+)
+def demo(
+    request: pytest.FixtureRequest, run_cli: Cli, tmp_path_factory: pytest.TempPathFactory
+) -> Demo:
+    """Each target with the demo's first run on it."""
+    target: str = request.param
+    if target == "server":
+        drop_everything(request.getfixturevalue("server").client)
+    home = tmp_path_factory.mktemp("demo") / "home"
+
+    def run(*arguments: str) -> str:
+        done = run_cli(*arguments, target=target, home=home)
+        assert "Traceback" not in done.stderr
+        return done.stdout
+
+    result = json.loads(run("demo", "--users", str(USERS), "--json"))
+    return Demo(target, result, run)
+
+
+def test_its_json_says_what_was_done(demo: Demo) -> None:
+    assert demo.result["target"] == demo.target
+    seconds, rows = demo.result["seconds"], demo.result["rows"]
+    assert {"build features", "build decisions"} < set(seconds)
+    assert {f"{step} {name}" for step in ("train", "publish") for name in USE_CASES} < set(seconds)
+    assert all(value >= 0 for value in seconds.values())
+    assert (rows["purchases"], rows["purchases_quarantined"]) == (PURCHASES, 0)
+    assert (rows["installs"], rows["purchase_value_decisions"]) == (USERS, CUSTOMERS)
+    assert rows["events"] > 10 * USERS
+    assert set(demo.result["models"]) == set(demo.result["top"]) == USE_CASES
+    assert all(len(rows) == 10 for rows in demo.result["top"].values())
+
+
+@pytest.mark.parametrize("name", sorted(USE_CASES))
+def test_every_model_is_measured_against_its_baselines(demo: Demo, name: str) -> None:
+    model = demo.result["models"][name]
+    assert model["version"] == 1
+    assert model["parity"]["different"] == 0
+    assert model["parity"]["answers"] >= 1000
+    assert len(model["model"]["deciles"]) == 10
+    assert {"mae", "rmse", "gini", "mape_payers", "zero_share"} < set(model["model"])
+    assert len(model["baselines"]) >= 3
+    assert all({"mae", "rmse", "gini"} < set(row) for row in model["baselines"].values())
+    assert 0.8 < model["interval"]["coverage"] <= 1
+    assert model["interval"]["target"] == 0.9
+    assert ("best_possible" in model) == (name == "ltv")
+
+
+def test_the_purchase_model_beats_its_baselines(demo: Demo) -> None:
+    beats = demo.result["models"]["purchase_value"]["beats"]
+    assert "BG/NBD + Gamma-Gamma" in beats
+    assert all(won["gini"] and won["mae"] for won in beats.values()), beats
+
+
+def test_decisions_are_answered_by_the_promoted_version(demo: Demo) -> None:
+    for name in USE_CASES:
+        assert demo.one(f"select groupUniqArray(model_version) from treehouse.{name}_scores") == [1]
+        top = demo.result["top"][name][0]
+        highest = f"select max(predicted_{'ltv' if name == 'ltv' else 'value'}_usd) as m"
+        assert demo.one(f"{highest} from treehouse.{name}_decisions") == pytest.approx(
+            next(value for key, value in top.items() if key.startswith("predicted"))
+        )
+
+
+def test_sql_answers_as_table_json_and_any_format(demo: Demo) -> None:
+    query = (
+        "select customer_id, value_tier from treehouse.purchase_value_decisions "
+        "order by customer_id limit 3"
+    )
+    rows = demo.json("sql", query)
+    assert len(rows) == 3
+    assert set(rows[0]) == {"customer_id", "value_tier"}
+    table = demo.run("sql", query).splitlines()
+    assert table[0].split() == ["customer_id", "value_tier"]
+    assert [line.split() for line in table[1:]] == [list(row.values()) for row in rows]
+    text = demo.run("sql", query, "--format", "CSVWithNames")
+    assert list(csv.DictReader(text.splitlines())) == rows
+    assert demo.run("sql", f"{query} format CSVWithNames;") == text
+
+
+def test_status_and_models_say_who_answers(demo: Demo) -> None:
+    status = demo.json("status")
+    assert (status["target"], status["quarantined"]) == (demo.target, 0)
+    assert {row["source"]: row["rows"] for row in status["sources"]} == {
+        "events": demo.result["rows"]["events"],
+        "installs": USERS,
+        "purchases": PURCHASES,
+    }
+    assert [
+        (row["model"], row["versions"], row["champion"], row["fits_contract"])
+        for row in status["models"]
+    ] == [("ltv", 1, 1, True), ("purchase_value", 1, 1, True)]
+    listed = demo.json("models")
+    assert [(row["model"], row["version"], row["is_champion"]) for row in listed] == [
+        ("ltv", 1, True),
+        ("purchase_value", 1, True),
+    ]
+    assert listed[0]["metrics"]["model"] == demo.result["models"]["ltv"]["model"]
+    for command in ("status", "models"):
+        assert "purchase_value" in demo.run(command)
+
+
+def test_the_doctor_finds_nothing_to_mend(demo: Demo) -> None:
+    checks = demo.json("doctor")
+    assert not [check for check in checks if check["status"] == "fail"]
+    assert {"registry", "treehouse_score()", "model files"} <= {check["name"] for check in checks}
+
+
+def test_build_can_be_repeated(demo: Demo) -> None:
+    counts = demo.json("build", "--select", "purchase_value_scores+")
+    assert set(counts) <= {"success", "pass", "warn"}
+    assert counts["success"] >= 2
+
+
+def test_rollback_and_promote_reach_the_scores(demo: Demo) -> None:
+    scored = "select count(predicted_value_usd) as n from treehouse.purchase_value_scores"
+    assert demo.json("rollback", "purchase_value") == {"model": "purchase_value", "champion": 0}
+    assert demo.one(scored) == 0
+    assert demo.json("promote", "purchase_value", "1")["champion"] == 1
+    assert demo.one(scored) == CUSTOMERS
+
+
+def test_a_second_run_doubles_nothing_and_gives_version_2(demo: Demo) -> None:
+    again = json.loads(demo.run("demo", "--users", str(USERS), "--only", "ltv", "--json"))
+    assert set(again["models"]) == {"ltv"}
+    assert again["models"]["ltv"]["version"] == 2
+    for table, count in again["rows"].items():
+        assert demo.result["rows"][table] == count, table
+    assert demo.one("select count() from treehouse_raw.purchases") == PURCHASES
+    assert [row["champion"] for row in demo.json("status")["models"]] == [2, 1]
+
+
+def test_purchases_are_not_loaded_twice(demo: Demo) -> None:
+    from training.intake.cdnow import find_cdnow
+
+    report = demo.json(
+        "load", "purchases", str(find_cdnow()), "--format", "words",
+        "--map", "number_of_cds=quantity", "--map", "dollar_value=amount_usd",
+    )  # fmt: skip
+    assert (report["loaded"], report["duplicate"]) == (0, PURCHASES)
+
+
+def test_fresh_starts_over_and_ends_with_a_summary_for_people(demo: Demo) -> None:
+    shown = demo.run("demo", "--fresh", "--yes", "--only", "ltv", "--users", "2500")
+    for part in ("best possible", "Interval: ", "Lift by decile", "Ten best", "to try next"):
+        assert part in shown
+    assert demo.json("models")[0]["version"] == 1
+    rows = {row["source"]: row["rows"] for row in demo.json("status")["sources"]}
+    assert (rows["installs"], rows["purchases"]) == (2500, 0)

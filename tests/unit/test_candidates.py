@@ -1,0 +1,195 @@
+"""Every objective's answer is its boosters' own arithmetic, and the best one is chosen."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import lightgbm as lgb
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from sklearn.metrics import mean_tweedie_deviance
+
+from tests.support.datasets import CONTRACT, made_up_dataset, made_up_spec
+from training.bundle import e
+from training.fit.candidates import (
+    TWEEDIE_POWER,
+    Candidate,
+    calibration_factor,
+    choose,
+    fit_candidates,
+    parameters,
+)
+from training.fit.dataset import Dataset
+from training.spec import Boosting
+
+Floats = NDArray[np.float64]
+NAMES = tuple(feature.name for feature in CONTRACT.features)
+
+
+@pytest.fixture(scope="module")
+def data() -> Dataset:
+    return made_up_dataset()
+
+
+@pytest.fixture(scope="module")
+def fitted(data: Dataset) -> dict[str, Candidate]:
+    """Every objective, with nothing known and nothing paced but paced_tweedie itself."""
+    return {c.name: c for c in fit_candidates(made_up_spec(pace="early"), data)}
+
+
+def raw(candidate: Candidate, number: int, data: Dataset) -> Floats:
+    return np.asarray(candidate.boosters[number].predict(data.matrix), dtype=np.float64)
+
+
+def expected_answers(data: Dataset, rest: Floats, known: Floats | float = 0.0) -> Floats:
+    """What is known, and the rest with its sum put right on the rows that were not fitted."""
+    rows = data.rows("validation", "calibration")
+    factor = calibration_factor((data.label - known)[rows], rest[rows])
+    return known + factor * rest
+
+
+def test_every_objective_is_fitted(fitted: dict[str, Candidate], data: Dataset) -> None:
+    assert list(fitted) == ["squared_error", "tweedie", "two_part", "paced_tweedie"]
+    without_pace = fit_candidates(made_up_spec(objectives=("tweedie", "paced_tweedie")), data)
+    assert [candidate.name for candidate in without_pace] == ["tweedie"]
+
+
+def test_answers_are_the_boosters_own(fitted: dict[str, Candidate], data: Dataset) -> None:
+    for name in ("squared_error", "tweedie"):
+        found = fitted[name].predict(data.matrix, NAMES)
+        np.testing.assert_array_equal(found, expected_answers(data, raw(fitted[name], 0, data)))
+    two = fitted["two_part"]
+    probability, amount = raw(two, 0, data), raw(two, 1, data)
+    assert ((probability > 0) & (probability < 1)).all()
+    found = two.predict(data.matrix, NAMES)
+    np.testing.assert_array_equal(found, expected_answers(data, probability * amount))
+
+
+def test_two_parts_are_fitted_on_what_they_are_about(
+    fitted: dict[str, Candidate], data: Dataset
+) -> None:
+    """The first is the share of payers; the second, the mean of those who pay."""
+    train = data.rows("train")
+    payers = train & (data.label > 0)
+    probability, amount = (raw(fitted["two_part"], n, data) for n in (0, 1))
+    assert probability[train].mean() == pytest.approx(payers.sum() / train.sum(), rel=0.05)
+    # A log link that stops early predicts too little in sum, for which there is the calibration.
+    assert amount[payers].mean() == pytest.approx(data.label[payers].mean(), rel=0.3)
+
+
+def test_paced_answers_are_pace_times_correction(
+    fitted: dict[str, Candidate], data: Dataset
+) -> None:
+    candidate = fitted["paced_tweedie"]
+    start = data.label[data.rows("train")].mean()
+    offset = start + np.maximum(np.nan_to_num(data.column("early")), 0.0)
+    found = candidate.predict(data.matrix, NAMES)
+    np.testing.assert_array_equal(found, expected_answers(data, offset * raw(candidate, 0, data)))
+    margin = np.asarray(candidate.boosters[0].predict(data.matrix, raw_score=True))
+    rest = np.exp(np.log(offset) + margin)
+    np.testing.assert_allclose(found, expected_answers(data, rest), rtol=1e-12)
+
+
+def test_paced_trees_were_fitted_with_the_offset(
+    fitted: dict[str, Candidate], data: Dataset
+) -> None:
+    """Without it, the answers would not add up to the labels by far."""
+    train = data.rows("train")
+    found = fitted["paced_tweedie"].predict(data.matrix, NAMES)
+    assert found[train].sum() == pytest.approx(data.label[train].sum(), rel=0.1)
+
+
+def test_paced_answers_grow_beyond_the_training_rows(fitted: dict[str, Candidate]) -> None:
+    whales = np.array([[1e4, 3.0, 1.0], [2e4, 3.0, 1.0], [np.nan, 3.0, 1.0], [-5.0, 3.0, 1.0]])
+    first, second, missing, negative = fitted["paced_tweedie"].predict(whales, NAMES)
+    assert second == pytest.approx(2 * first, rel=1e-3)
+    assert np.isfinite(missing)
+    assert 0 < negative < first
+
+
+def test_calibration_by_hand() -> None:
+    """Sums 12 over 8: 1/2 too little. The error of 4 rows that all are 3/2 of theirs is 0."""
+    predicted = np.array([1.0, 2.0, 2.0, 3.0])
+    assert calibration_factor(1.5 * predicted, predicted) == pytest.approx(1.5)
+    assert calibration_factor(predicted, predicted) == 1.0
+    assert calibration_factor(predicted, np.zeros(4)) == 1.0
+    # Residuals -1, 1, 1, -1 around 3/2: error 2 / 8, so 1/2 shrinks by 1 - (1/2)^2.
+    actual = 1.5 * predicted + np.array([-1.0, 1.0, 1.0, -1.0])
+    assert calibration_factor(actual, predicted) == pytest.approx(1 + 0.5 * 0.75)
+    # Residuals of 4 drown it: error 1.
+    actual = 1.5 * predicted + 4 * np.array([-1.0, 1.0, 1.0, -1.0])
+    assert calibration_factor(actual, predicted) == 1.0
+
+
+@pytest.mark.parametrize("name", ["squared_error", "tweedie", "two_part", "paced_tweedie"])
+def test_what_is_known_is_added_and_never_undercut(data: Dataset, name: str) -> None:
+    spec = made_up_spec(known="early", pace="early", objectives=(name,))
+    (candidate,) = fit_candidates(spec, data)
+    found, known = candidate.predict(data.matrix, NAMES), data.column("early")
+    rest = [raw(candidate, n, data) for n in range(len(candidate.boosters))]
+    if name == "paced_tweedie":
+        start = np.maximum(data.label - known, 0)[data.rows("train")].mean()
+        rest[0] = (start + known) * rest[0]
+    expected = expected_answers(data, np.prod(rest, axis=0), known)
+    np.testing.assert_allclose(found, expected, rtol=1e-15)
+    if name != "squared_error":
+        assert (found >= known).all()
+
+
+def test_the_floor_is_the_least_answer(data: Dataset) -> None:
+    shifted = replace(data, label=data.label - 3.0)
+    free, floored = (
+        fit_candidates(made_up_spec(objectives=("squared_error",), label_floor=floor), shifted)[0]
+        for floor in (None, 0.0)
+    )
+    below = free.predict(data.matrix, NAMES)
+    assert (below < 0).any()
+    np.testing.assert_array_equal(floored.predict(data.matrix, NAMES), np.maximum(below, 0.0))
+
+
+def test_equal_data_and_spec_give_an_equal_model(data: Dataset) -> None:
+    spec = made_up_spec(objectives=("tweedie",))
+    texts = [fit_candidates(spec, data)[0].boosters[0].model_to_string() for _ in range(2)]
+    assert texts[0] == texts[1]
+
+
+def test_validation_rows_stop_the_fitting() -> None:
+    """Labels that nothing explains: more trees only learn noise."""
+    noise = made_up_dataset(1500)
+    noise = replace(noise, label=np.random.default_rng(1).exponential(1.0, 1500))
+    spec = made_up_spec(
+        objectives=("squared_error",), boosting=Boosting(trees=200, patience=5, depth=4, leaves=15)
+    )
+    (candidate,) = fit_candidates(spec, noise)
+    assert candidate.boosters[0].best_iteration < 100
+
+
+def test_choose_takes_the_lowest_deviance(data: Dataset) -> None:
+    rows = data.rows("validation")
+    label = data.label[rows]
+    booster = lgb.train(
+        parameters(Boosting()) | {"objective": "regression"},
+        lgb.Dataset(data.matrix, data.label),
+        num_boost_round=1,
+    )
+    constants = {"far": 100.0, "near": float(label.mean()), "zero": 0.0}
+    candidates = [Candidate(n, (booster,), e.const(value)) for n, value in constants.items()]
+    chosen, scores = choose(candidates, data)
+    assert chosen.name == "near"
+    assert list(scores) == list(constants)
+    floor = label.mean() / 100
+    for name, value in constants.items():
+        expected = mean_tweedie_deviance(
+            label, np.full(len(label), max(value, floor)), power=TWEEDIE_POWER
+        )
+        assert scores[name]["deviance"] == pytest.approx(expected)
+        assert scores[name]["mae"] == pytest.approx(np.abs(label - value).mean())
+        assert scores[name]["trees"] == 1.0
+
+
+def test_progress_is_reported(data: Dataset) -> None:
+    seen: list[Any] = []
+    fit_candidates(made_up_spec(objectives=("tweedie",)), data, lambda *args: seen.append(args))
+    assert seen[0] == ("fit tweedie", 0, 40)

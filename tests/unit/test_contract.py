@@ -1,0 +1,135 @@
+"""The contract of a use case, from its YAML."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from training.contract import Contract, Feature, contracts, load_contract
+from training.errors import TreehouseError
+from training.spec import load_spec, specs
+
+
+def column(name: str, role: str | None = None, data_type: str = "Float64") -> dict[str, Any]:
+    found: dict[str, Any] = {"name": name, "data_type": data_type}
+    return found | ({"config": {"meta": {"role": role}}} if role else {})
+
+
+def document(*left_out: str) -> dict[str, Any]:
+    columns = [
+        column("customer", "key", "String"),
+        column("as_of", "time", "Date"),
+        column("amount", "feature"),
+        column("note", None, "String"),
+        column("country", "feature", "LowCardinality(Nullable(String))"),
+    ]
+    labels = [column("future", "label")]
+    for columns_of in (columns, labels):
+        for entry in columns_of:
+            if entry.get("config", {}).get("meta", {}).get("role") in left_out:
+                del entry["config"]
+    meta = {"use_case": "small", "heads": ["value", "low"]}
+    return {
+        "models": [
+            {"name": "small_features", "config": {"meta": meta}, "columns": columns},
+            {"name": "small_training_set", "columns": labels},
+        ]
+    }
+
+
+def write(folder: Path, content: dict[str, Any], name: str = "small") -> Path:
+    path = folder / "models" / name / f"{name}.yml"
+    path.parent.mkdir(parents=True)
+    path.write_text(yaml.safe_dump(content, sort_keys=False))
+    return folder / "models"
+
+
+def test_parts(tmp_path: Path) -> None:
+    found = load_contract("small", write(tmp_path, document()))
+    assert found == Contract(
+        use_case="small",
+        features=(
+            Feature("amount", "Float64"),
+            Feature("country", "LowCardinality(Nullable(String))"),
+        ),
+        heads=("value", "low"),
+        keys=("customer",),
+        time="as_of",
+        label="future",
+    )
+    assert found.of_kind("numeric") == ("amount",)
+    assert found.of_kind("categorical") == ("country",)
+
+
+def test_hash_is_of_names_kinds_order_and_heads(tmp_path: Path) -> None:
+    found = load_contract("small", write(tmp_path, document()))
+    assert found.text == "small(amount numeric, country categorical) -> (value, low)"
+    assert found.hash == hashlib.md5(found.text.encode()).hexdigest()
+    amount, country = found.features
+    others = (
+        (country, amount),
+        (amount,),
+        (amount, Feature("country", "Float64")),
+        (amount, Feature("land", "String")),
+    )
+    hashes = {Contract("small", f, ("value", "low"), (), "", "").hash for f in others}
+    hashes.add(Contract("small", found.features, ("low", "value"), (), "", "").hash)
+    assert len(hashes - {found.hash}) == 5
+
+
+def test_hash_does_not_depend_on_width_or_nullability() -> None:
+    """A view that is built for Float32 is served by a model that was trained on Float64."""
+    kinds = [
+        Contract("c", (Feature("x", of),), ("value",), (), "", "").hash
+        for of in ("Float64", "Nullable(UInt8)", "Decimal(18, 6)")
+    ]
+    assert len(set(kinds)) == 1
+
+
+@pytest.mark.parametrize("role", ["feature", "key", "time", "label"])
+def test_a_missing_part_is_named(tmp_path: Path, role: str) -> None:
+    models = write(tmp_path, document(role))
+    with pytest.raises(TreehouseError) as missing:
+        load_contract("small", models)
+    assert f"has no {role}" in str(missing.value)
+    assert f"{{role: {role}}}" in str(missing.value)
+    assert "models/small/small.yml" in str(missing.value)
+
+
+def test_no_training_set_is_no_label(tmp_path: Path) -> None:
+    content = document()
+    content["models"].pop()
+    with pytest.raises(TreehouseError, match="has no label"):
+        load_contract("small", write(tmp_path, content))
+
+
+def test_a_model_without_a_use_case_is_not_one(tmp_path: Path) -> None:
+    content = document()
+    del content["models"][0]["config"]
+    assert contracts(write(tmp_path, content)) == {}
+
+
+def test_an_unknown_use_case_is_told_what_there_is() -> None:
+    with pytest.raises(TreehouseError) as unknown:
+        load_contract("purchase_valeu")
+    assert "did you mean purchase_value?" in str(unknown.value)
+    assert "ltv" in str(unknown.value)
+
+
+def test_a_contract_without_a_spec_says_where_to_write_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("training.spec.specs", dict)
+    with pytest.raises(TreehouseError, match=r"write training/specs/ltv\.py"):
+        load_spec("ltv")
+
+
+def test_specs_are_found_without_a_list() -> None:
+    assert list(specs()) == sorted(specs())
+    for name, spec in specs().items():
+        assert spec.use_case == name
+        assert load_spec(name) is spec

@@ -1,0 +1,171 @@
+"""Intervals: what they hold, where their ends are, and that no group of them is empty."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from training.bundle import e, evaluate
+from training.fit.interval import Interval, calibrate
+from training.fit.metrics import coverage
+
+Floats = NDArray[np.float64]
+
+
+def answers(interval: Interval, predicted: Floats, floor: Floats | None) -> tuple[Floats, ...]:
+    """Low, high and typical of each row."""
+    least = None if floor is None else e.feature("floor")
+    inputs = {"value": predicted} | ({} if floor is None else {"floor": floor})
+    value = e.feature("value")
+    heads = (*interval.ends(value, least), interval.typical(value, least))
+    return tuple(evaluate(head, inputs=inputs) for head in heads)
+
+
+def population(rng: np.random.Generator, rows: int, pays: float) -> tuple[Floats, Floats, Floats]:
+    """Labels that are mostly zero or have a heavy tail, their forecast, and what is known."""
+    scale = rng.lognormal(0.0, 1.0, rows)
+    paying = rng.random(rows) < pays * scale / (1 + scale)
+    known = np.where(paying & (rng.random(rows) < 0.5), scale, 0.0)
+    label = known + np.where(paying, scale * rng.lognormal(0.0, 1.5, rows), 0.0)
+    return label, known + 2 * pays * scale**1.2, known
+
+
+@pytest.mark.parametrize("pays", [0.02, 0.2, 0.9])
+@pytest.mark.parametrize("bins", [1, 20])
+@pytest.mark.parametrize("share", [0.8, 0.9])
+@pytest.mark.parametrize("floored", [True, False])
+def test_new_labels_are_held(pays: float, bins: int, share: float, floored: bool) -> None:
+    """Coverage over many calibrations lies in a binomial band above the target.
+
+    Without a floor, above it is only what the order statistics of groups of 100 round up; where
+    the ends are raised to a floor, they hold the labels that lie there too.
+    """
+    rng = np.random.default_rng(round(1000 * pays) + bins)
+    held, rows, repeats = 0.0, 2000, 40
+    for _ in range(repeats):
+        label, predicted, known = population(rng, rows, pays)
+        interval = calibrate(label, predicted, known if floored else None, share, bins)
+        label, predicted, known = population(rng, rows, pays)
+        low, high, _ = answers(interval, predicted, known if floored else None)
+        held += coverage(label, low, high)["coverage"] / repeats
+    # The order statistics of the calibration and the share of new rows inside are both random.
+    band = 4 * math.sqrt(2 * share * (1 - share) / (rows * repeats))
+    assert share - band <= held
+    assert floored or held <= share + 2 * bins / rows + band
+
+
+def test_each_group_is_held() -> None:
+    """Small and large predictions alike, where one width for all would fail both."""
+    rng = np.random.default_rng(4)
+    predicted = rng.lognormal(0.0, 2.0, 20_000)
+    label = predicted * rng.lognormal(0.0, 0.5, 20_000)
+    interval = calibrate(label[:10_000], predicted[:10_000], None, 0.9, 10)
+    low, high, _ = answers(interval, predicted[10_000:], None)
+    inside = (label[10_000:] >= low) & (label[10_000:] <= high)
+    for part in np.array_split(np.argsort(predicted[10_000:]), 10):
+        # 1000 rows of a group on either side: five standard deviations.
+        assert inside[part].mean() == pytest.approx(0.9, abs=5 * math.sqrt(0.09 / 1000 * 2))
+
+
+def test_ends_are_order_statistics() -> None:
+    """n = 59, miss = 0.1: k = floor(0.05 * 60) = 3, so the 3rd smallest and 3rd largest."""
+    residual = np.arange(59.0) ** 2
+    rng = np.random.default_rng(0)
+    predicted = np.full(59, 7.0)
+    interval = calibrate(7.0 + rng.permutation(residual), predicted, None, 0.9, 20)
+    assert interval.knots == ()
+    assert interval.below == (2.0**2,)
+    assert interval.above == (56.0**2,)
+    assert interval.middle == (29.0**2,)
+
+
+def test_fewer_rows_than_the_tail_asks_for_give_the_extremes() -> None:
+    label = np.array([3.0, 9.0, 4.0, 1.0, 5.0])
+    interval = calibrate(label, np.zeros(5), None, 0.9, 1)
+    assert (interval.below, interval.above) == ((1.0,), (9.0,))
+
+
+def test_a_group_at_its_floor_spends_all_of_the_miss_above() -> None:
+    """n = 99 of which 10 are at the floor: k = floor(0.1 * 100) = 10 from above, nothing below."""
+    label = np.concatenate([np.zeros(10), np.arange(1.0, 90.0)])
+    predicted, floor = np.full(99, 5.0), np.zeros(99)
+    interval = calibrate(label, predicted, floor, 0.9, 1)
+    assert interval.below == (-np.inf,)
+    assert interval.above == (80.0 - 5.0,)
+    low, high, _ = answers(interval, predicted[:1], floor[:1])
+    assert (low[0], high[0]) == (0.0, 80.0)
+
+
+def test_few_at_the_floor_keep_both_ends() -> None:
+    """n = 99 of which 4 are at the floor, fewer than half of the miss: both tails have k = 5."""
+    label = np.concatenate([np.zeros(4), np.arange(1.0, 96.0)])
+    interval = calibrate(label, np.zeros(99), np.zeros(99), 0.9, 1)
+    assert (interval.below, interval.above) == ((1.0,), (91.0,))
+
+
+def test_typical_is_the_median_and_the_floor_where_half_are_there() -> None:
+    predicted = np.repeat([1.0, 2.0], 60)
+    label = np.concatenate([np.zeros(30), np.full(30, 8.0), np.zeros(10), np.full(50, 8.0)])
+    known = np.zeros(120)
+    interval = calibrate(label, predicted, known, 0.9, 2)
+    _, _, typical = answers(interval, np.array([1.0, 2.0]), np.zeros(2))
+    assert typical.tolist() == [0.0, 8.0]
+
+
+ties = st.lists(st.sampled_from([0.0, 0.0, 0.0, 1.0, 2.5, 2.5, 40.0]), min_size=1, max_size=400)
+
+
+@settings(max_examples=60, deadline=None)
+@given(predicted=ties, bins=st.integers(1, 30), data=st.data())
+def test_no_group_is_empty_and_all_numbers_are_usable(
+    predicted: list[float], bins: int, data: Any
+) -> None:
+    given_rows = np.array(predicted)
+    seed = data.draw(st.integers(0, 2**32 - 1))
+    label = np.random.default_rng(seed).choice([0.0, 1.0, 30.0], len(predicted))
+    interval = calibrate(label, given_rows, np.zeros(len(predicted)), 0.9, bins)
+    for knots, values in (
+        (interval.knots, interval.below),
+        (interval.knots, interval.above),
+        (interval.middle_knots, interval.middle),
+    ):
+        assert len(values) == len(knots) + 1
+        assert list(knots) == sorted(set(knots))
+        assert not np.isnan(values).any()
+    group = np.searchsorted(interval.knots, given_rows, side="right")
+    assert set(group) == set(range(len(interval.knots) + 1))
+    assert len(interval.knots) < bins
+    assert len(interval.knots) <= max(len(predicted) // 50 - 1, 0)
+    low, high, typical = answers(interval, given_rows, np.zeros(len(predicted)))
+    assert (low <= high).all()
+    assert (low >= 0).all()
+    assert (typical >= 0).all()
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    rows=st.integers(20, 500),
+    share=st.floats(0.5, 0.95),
+    bins=st.integers(1, 8),
+    seed=st.integers(0, 2**32 - 1),
+)
+def test_calibration_rows_are_held(rows: int, share: float, bins: int, seed: int) -> None:
+    """On its own rows an interval misses at most the k - 1 beyond each end, in every group."""
+    rng = np.random.default_rng(seed)
+    predicted, noise = rng.lognormal(0.0, 1.0, rows), rng.standard_t(2, rows)
+    label = predicted + noise
+    interval = calibrate(label, predicted, None, share, bins)
+    low, high, _ = answers(interval, predicted, None)
+    group = np.searchsorted(interval.knots, predicted, side="right")
+    slack = 1e-9 * (1 + np.abs(label))  # (label - predicted) + predicted is rounded twice
+    inside = (label >= low - slack) & (label <= high + slack)
+    for number in np.unique(group):
+        size = int((group == number).sum())
+        k = max(math.floor((1 - share) / 2 * (size + 1)), 1)
+        assert (~inside[group == number]).sum() == 2 * (k - 1)

@@ -1,0 +1,75 @@
+// Which model files are mapped, as the engine asks for it.
+#include <unistd.h>
+
+#include <cstdio>
+#include <string>
+#include <vector>
+
+#include "refusal.hpp"
+#include "serve.hpp"
+#include "usage.hpp"
+
+namespace treehouse {
+
+std::string quoted(const std::string& text) {
+    std::string json = "\"";
+    for (const char c : text) {
+        char escaped[8];
+        if (static_cast<unsigned char>(c) < 0x20) {
+            std::snprintf(escaped, sizeof escaped, "\\u%04x", static_cast<unsigned>(c));
+            json += escaped;
+            continue;
+        }
+        if (c == '"' || c == '\\') json += '\\';
+        json += c;
+    }
+    return json + '"';
+}
+
+namespace {
+
+// For every row the same: an array with one JSON object for each mapped file.
+void write_loaded(const std::string& folder, std::uint64_t rows, Writer& writer) {
+    const std::vector<Usage> files = UsageBoard::read(folder);
+    std::string texts;
+    for (const Usage& file : files) {
+        char text[256];
+        const int size = std::snprintf(
+            text, sizeof text,
+            "{\"bundle\":\"%016llx\",\"model\":%s,\"version\":%u,\"process\":%u,"
+            "\"blocks\":%llu,\"rows\":%llu}",
+            static_cast<unsigned long long>(file.bundle), quoted(file.model).c_str(), file.version,
+            file.process, static_cast<unsigned long long>(file.blocks),
+            static_cast<unsigned long long>(file.rows));
+        for (auto left = static_cast<std::uint64_t>(size);; left >>= 7) {
+            texts += static_cast<char>(left < 128 ? left : left % 128 | 128);
+            if (left < 128) break;
+        }
+        texts += text;
+    }
+    writer.number(1);
+    writer.number(rows);
+    writer.number(rows * (sizeof(std::uint64_t) + texts.size()));
+    for (std::uint64_t row = 1; row <= rows; ++row) writer.number(row * files.size());
+    for (std::uint64_t row = 0; row < rows; ++row) writer.bytes(texts.data(), texts.size());
+    writer.flush();
+}
+
+}  // namespace
+
+void serve_loaded(int in, int out, const std::string& folder) {
+    constexpr std::uint64_t kMaxRows = 65536;
+    close_inherited(in, out);
+    Reader reader([in](void* to, std::size_t size) { return ::read(in, to, size); });
+    Writer writer(out);
+    while (!reader.at_end()) {
+        const std::uint64_t columns = reader.number();
+        const std::uint64_t rows = reader.number();
+        if (columns == 0 && rows == 0) continue;
+        if (columns != 1 || rows > kMaxRows) refuse("give one column of at most 65536 rows");
+        reader.skip(reader.number());
+        write_loaded(folder, rows, writer);
+    }
+}
+
+}  // namespace treehouse
