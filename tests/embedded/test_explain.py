@@ -1,4 +1,4 @@
-"""explain_<use_case>() in SQL: LightGBM's own contributions, named, for whichever version answers."""
+"""explain_<use_case>() in SQL: LightGBM's own contributions, named, for the promoted version."""
 
 from __future__ import annotations
 
@@ -56,17 +56,17 @@ def _rows(contract: Contract) -> np.ndarray:
     return rows
 
 
-def _call(contract: Contract, function: str, row: np.ndarray, first: str = "") -> str:
+def _call(function: str, row: np.ndarray, first: str = "") -> str:
     values = ["null" if np.isnan(x) else repr(float(x)) for x in row]
     return f"select {function}({', '.join([*([first] if first else []), *values])})"
 
 
 def test_nothing_promoted_explains_nothing(client: Client, contract: Contract) -> None:
     row = _rows(contract)[1]
-    assert client.query(_call(contract, f"explain_{USE_CASE}", row)).result_rows == [
+    assert client.query(_call(f"explain_{USE_CASE}", row)).result_rows == [
         ({"base": None, "contributions": []},)
     ]
-    query = _call(contract, f"explain_{USE_CASE}_top", row, "3")
+    query = _call(f"explain_{USE_CASE}_top", row, "3")
     assert client.query(query).result_rows == [([],)]
 
 
@@ -81,12 +81,12 @@ def test_contributions_are_the_trainers_own(
     _promote(client, settings, contract, booster)
     for row in rows[:10]:
         expected = booster.predict(row.reshape(1, -1), pred_contrib=True)[0]
-        query = _call(contract, f"explain_{USE_CASE}", row)
+        query = _call(f"explain_{USE_CASE}", row)
         found = client.query(query).result_rows[0][0]
         assert [part["feature"] for part in found["contributions"]] == names
         parts = [part["contribution"] for part in found["contributions"]]
         # Another order of sums, and quadrature where the trainer weighs subsets.
         np.testing.assert_allclose([*parts, found["base"]], expected, rtol=0, atol=1e-6)
-        top = client.query(_call(contract, f"explain_{USE_CASE}_top", row, "3")).result_rows[0][0]
+        top = client.query(_call(f"explain_{USE_CASE}_top", row, "3")).result_rows[0][0]
         strongest = np.argsort(-np.abs(parts), kind="stable")[:3]
         assert [part["feature"] for part in top] == [names[i] for i in strongest]

@@ -145,13 +145,11 @@ def _categories(client: Client, table: str, name: str) -> tuple[str, ...]:
 
 def _check_columns(client: Client, settings: Settings, contract: Contract) -> None:
     name = f"{contract.use_case}_training_set"
-    found: dict[str, str] = dict(
-        client.query(
-            "select name, type from system.columns where database = {d:String} "
-            "and table = {t:String}",
-            parameters={"d": settings.database, "t": name},
-        ).result_rows
-    )
+    rows = client.query(
+        "select name, type from system.columns where database = {d:String} and table = {t:String}",
+        parameters={"d": settings.database, "t": name},
+    ).result_rows
+    found: dict[str, str] = {column: kind for column, kind in rows}
     wanted = [f.name for f in contract.features]
     wanted += [*contract.keys, contract.time, contract.label, "split"]
     missing = [column for column in wanted if column not in found]

@@ -14,6 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from training.bundle import Bundle, Expression, Inputs, e
+from training.contract import Contract
+from training.errors import TreehouseError
 from training.fit.candidates import Candidate, Progress, choose, fit_candidates
 from training.fit.dataset import Dataset, load_dataset
 from training.fit.golden import golden_rows
@@ -77,7 +79,10 @@ def train(
 
 
 def _assemble(spec: Spec, data: Dataset, chosen: Candidate) -> tuple[Bundle, dict[str, Floats]]:
-    """The bundle with its interval, and every row's answer by the trainer's own library."""
+    """The bundle with its interval, and every row's answer by the trainer's own library.
+
+    Answers are of every head that a model has, for its metrics, whether or not it is bundled.
+    """
     contract = data.contract
     names = tuple(f.name for f in contract.features)
     predicted = chosen.predict(data.matrix, names)
@@ -93,6 +98,7 @@ def _assemble(spec: Spec, data: Dataset, chosen: Candidate) -> tuple[Bundle, dic
     low, high = interval.ends(chosen.value, floor)
     typical = interval.typical(chosen.value, floor)
     heads = {"value": chosen.value, "low": low, "high": high, "typical": typical}
+    _check_heads(contract, heads)
     bundle = Bundle(
         model=spec.use_case,
         version=1,
@@ -105,9 +111,21 @@ def _assemble(spec: Spec, data: Dataset, chosen: Candidate) -> tuple[Bundle, dic
     )
     answers = {
         name: Candidate(name, chosen.boosters, head).predict(data.matrix, names)
-        for name, head in bundle.heads.items()
+        for name, head in heads.items()
     }
     return bundle, answers
+
+
+def _check_heads(contract: Contract, heads: dict[str, Expression]) -> None:
+    unknown = [name for name in contract.heads if name not in heads]
+    if unknown:
+        raise TreehouseError(
+            f"The contract of {contract.use_case} has heads that no model answers.",
+            value=", ".join(unknown),
+            expected="some of " + ", ".join(heads),
+            fix=f"mend `meta: {{heads: [...]}}` in models/{contract.use_case}/"
+            f"{contract.use_case}.yml, then ./treehouse build",
+        )
 
 
 def _floor(spec: Spec, data: Dataset) -> tuple[Expression | None, Floats | None]:

@@ -45,7 +45,7 @@ class LoadReport:
         seconds: Wall-clock time.
         ignored: Columns of the origin that the contract does not name.
         interrupted: Loads of this source that had not finished. What they inserted is there once,
-            but a materialized view may have missed the last of it: see training/intake/reconcile.py.
+            but a materialized view may have missed the last of it: see reconcile.py.
     """
 
     load_id: str
