@@ -72,8 +72,8 @@ def test_version_0_answers_null(empty: Engine, contract: Contract) -> None:
     call = f"predict_{contract.use_case}({_values(contract)})"
     full = f"predict_{contract.use_case}_full({_values(contract)})"
     rows: Any = empty.client.query(
-        f"select {call} as value, toTypeName(value), {full} as all, toTypeName(all), "
-        "all.value, all.version from numbers(3)"
+        f"select {call} as value, toTypeName(value), {full} as whole, toTypeName(whole), "
+        "whole.value, whole.version from numbers(3)"
     ).result_rows
     types = ", ".join([f"{head} Nullable(Float64)" for head in contract.heads])
     assert len(rows) == 3

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.conftest import Engine
-from tests.support.house import copy_project, dbt, edit_features, fill_sources
+from tests.support.house import USERS, copy_project, dbt, edit_features
 from training import publish as publishing
 from training import registry
 from training import spec as spec_module
@@ -88,21 +88,15 @@ def small(spec: Spec) -> Spec:
 
 
 @pytest.fixture(scope="module")
-def built(fresh: Engine) -> Engine:
-    """Every source filled and every model built, with all of dbt's tests."""
-    fill_sources(fresh.client, fresh.settings)
-    dbt(fresh.settings, "build")
-    return fresh
-
-
-@pytest.fixture(scope="module")
-def lived(built: Engine, spec: Spec) -> Lived:
-    """One version trained, published and promoted."""
-    client, settings = built.client, built.settings
+def lived(fresh: Engine, spec: Spec) -> Lived:
+    """Built with all of dbt's tests; one version trained, published and promoted."""
+    client, settings = fresh.client, fresh.settings
+    spec.demo(client, settings, {"users": USERS}, lambda *_: None)
+    dbt(settings, "build", "--select", f"+path:models/{spec.use_case}")
     trained = train(client, settings, small(spec))
     version, parity = publish(client, settings, spec.use_case)
     promote(client, settings, spec.use_case, version.version)
-    return Lived(built, spec, trained, version, parity)
+    return Lived(fresh, spec, trained, version, parity)
 
 
 @pytest.fixture

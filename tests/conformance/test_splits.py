@@ -30,18 +30,19 @@ def test_splits(state: Engine, spec: Spec) -> None:
     def build(before: str | None, kept: str) -> None:
         empty_sources(client, settings)
         pool.move(client, settings, None, before)
-        dbt(settings, "run", "--full-reembedded", "--select", f"+{name}")
+        dbt(settings, "run", "--full-refresh", "--select", f"+{name}")
         keep(client, settings, kept, name)
 
     build(None, f"{name}_whole")
     time, keys = identifier(contract.time), ", ".join(map(identifier, contract.keys))
+    table = f"treehouse_stages.{name}_whole"
     for early, late in ((("train",), _CHOICE), (_CHOICE, ("test",))):
-        table = f"treehouse_stages.{name}_whole"
+        is_early, is_late = f"split in {_list(early)}", f"split in {_list(late)}"
         ends, begins, moment, shared = client.query(
-            f"select maxIf({time}, split in {_list(early)}), minIf({time}, split in {_list(late)}),"
-            f" toUnixTimestamp64Milli(toDateTime64(minIf({time}, split in {_list(late)}), 3, 'UTC')),"
-            f" countIf(split in {_list(early)} and ({keys}) in"
-            f" (select {keys} from {table} where split in {_list(late)})) from {table}"
+            f"select maxIf({time}, {is_early}), minIf({time}, {is_late}) as begins,"
+            " toUnixTimestamp64Milli(toDateTime64(begins, 3, 'UTC')),"
+            f" countIf({is_early} and ({keys}) in (select {keys} from {table} where {is_late}))"
+            f" from {table}"
         ).result_rows[0]
         assert ends < begins
         if not shared:

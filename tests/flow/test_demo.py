@@ -196,3 +196,9 @@ def test_fresh_starts_over_and_ends_with_a_summary_for_people(demo: Demo) -> Non
     assert demo.json("models")[0]["version"] == 1
     rows = {row["source"]: row["rows"] for row in demo.json("status")["sources"]}
     assert (rows["installs"], rows["purchases"]) == (2500, 0)
+
+
+def test_train_can_publish_and_promote(demo: Demo) -> None:
+    before = demo.json("models", "ltv")[0]["version"]
+    assert f"Version {before + 1} of ltv answers now." in demo.run("train", "ltv", "--promote")
+    assert demo.json("models", "ltv")[0]["is_champion"]

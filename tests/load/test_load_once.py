@@ -20,7 +20,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from tests.load.conftest import DATABASE, House
-from training import merge, scratch
+from training.intake import merge, scratch
 from training.engine import connect
 from training.errors import TreehouseError
 from training.intake.scratch import Scratch
@@ -140,7 +140,7 @@ def test_many_passes_do_what_one_does(house: House, monkeypatch: pytest.MonkeyPa
 
 CHILD = """
 import dataclasses, json, os, signal, sys
-from training import merge
+from training.intake import merge
 from training.engine import connect
 from training.intake.load import load
 from training.settings import Settings

@@ -13,7 +13,7 @@ import pyarrow.parquet
 import pytest
 
 from tests.load.conftest import DATABASE, House
-from training import cdnow
+from training.intake import cdnow
 from training.errors import TreehouseError
 
 ROWS = [

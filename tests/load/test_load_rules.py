@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.load.conftest import DATABASE, House
-from training import watch
+from training.intake import watch
 from training.errors import TreehouseError
 from training.intake.classify import classify_sql
 from training.intake.sources import Column, Source

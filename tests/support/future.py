@@ -14,7 +14,7 @@ from training.contract import Contract
 from training.engine import identifier, literal
 from training.intake.sources import Source, read_sources
 from training.settings import Settings
-from training.spec import Spec, specs
+from training.spec import Spec
 
 STAGES = 3
 _KEPT = "treehouse_stages"
@@ -43,15 +43,6 @@ class Pool:
                 f"insert into {_table(raw, source)} ({columns}) select {columns} "
                 f"from {_table(self.settings, source)} where {' and '.join(span) or 'true'}"
             )
-
-
-def make_pools(client: Client, settings: Settings) -> list[Pool]:
-    """A pool for each demo that a spec names."""
-    pools: dict[object, Pool] = {}
-    for spec in specs().values():
-        if spec.demo not in pools:
-            pools[spec.demo] = make_pool(client, settings, spec)
-    return list(pools.values())
 
 
 def make_pool(client: Client, settings: Settings, spec: Spec) -> Pool:
@@ -87,16 +78,15 @@ def _range(client: Client, settings: Settings, source: Source) -> Any:
 
 
 def run_stages(
-    client: Client, settings: Settings, pools: list[Pool], build: Callable[[int], None]
+    client: Client, settings: Settings, pool: Pool, build: Callable[[int], None]
 ) -> None:
     """Let the rows arrive up to each cut and then the rest, with `build(stage)` after each."""
+    moments = [None, *map(_moment, pool.cuts), None]
     for stage in range(STAGES):
-        for pool in pools:
-            moments = [None, *map(_moment, pool.cuts), None]
-            since, before = moments[stage], moments[stage + 1]
-            if since:
-                _echo(client, settings, pool, since)
-            pool.move(client, settings, since, before)
+        since, before = moments[stage], moments[stage + 1]
+        if since:
+            _echo(client, settings, pool, since)
+        pool.move(client, settings, since, before)
         build(stage)
 
 

@@ -1,4 +1,4 @@
-"""dbt within the tests' own process, copies of the project to edit, and sources filled by demos."""
+"""dbt within the tests' own process, and copies of the project to edit."""
 
 from __future__ import annotations
 
@@ -10,11 +10,9 @@ from typing import Any
 
 import pytest
 import yaml
-from clickhouse_connect.driver.client import Client
 
 from training.dbt import environment, invoke
 from training.settings import ROOT, Settings
-from training.spec import specs
 
 USERS = 3000
 _PARTS = ("models", "macros", "tests/dbt", "dbt_project.yml", "profiles.yml")
@@ -47,7 +45,7 @@ def copy_project(folder: Path, *parts: str) -> Path:
         there = folder / part
         there.parent.mkdir(parents=True, exist_ok=True)
         if (ROOT / part).is_dir():
-            shutil.copytree(ROOT / part, there, ignore=_LEFT_OUT)
+            shutil.copytree(ROOT / part, there, ignore=_LEFT_OUT, dirs_exist_ok=True)
         else:
             shutil.copy2(ROOT / part, there)
     return folder
@@ -63,9 +61,3 @@ def edit_features(
             if model["name"] == f"{use_case}_features":
                 edit(model["columns"])
                 path.write_text(yaml.safe_dump(document, sort_keys=False))
-
-
-def fill_sources(client: Client, settings: Settings) -> None:
-    """What `treehouse demo` would load for every use case, smaller."""
-    for spec in specs().values():
-        spec.demo(client, settings, {"users": USERS}, lambda *_: None)

@@ -118,7 +118,21 @@ def test_typical_is_the_median_and_the_floor_where_half_are_there() -> None:
     assert typical.tolist() == [0.0, 8.0]
 
 
-ties = st.lists(st.sampled_from([0.0, 0.0, 0.0, 1.0, 2.5, 2.5, 40.0]), min_size=1, max_size=400)
+# Few values, many rows each.
+ties = (
+    st.tuples(*[st.integers(0, 200)] * 4)
+    .filter(any)
+    .map(lambda counts: np.repeat([0.0, 1.0, 2.5, 40.0], counts).tolist())
+)
+
+
+def test_most_predictions_are_equal() -> None:
+    """The quantiles of 300 zeros and 100 ones are 0, 0 and 1: one knot, no empty group."""
+    predicted = np.repeat([0.0, 1.0], [300, 100])
+    interval = calibrate(predicted + 1.0, predicted, None, 0.9, 4)
+    assert interval.knots == (1.0,)
+    assert interval.below == interval.above == (1.0, 1.0)
+    assert interval.middle_knots == (1.0,)
 
 
 @settings(max_examples=60, deadline=None)

@@ -149,7 +149,7 @@ def _check_columns(client: Client, settings: Settings, contract: Contract) -> No
         "select name, type from system.columns where database = {d:String} and table = {t:String}",
         parameters={"d": settings.database, "t": name},
     ).result_rows
-    found: dict[str, str] = {column: kind for column, kind in rows}
+    found = {str(column): str(type_name) for column, type_name in rows}
     wanted = [f.name for f in contract.features]
     wanted += [*contract.keys, contract.time, contract.label, "split"]
     missing = [column for column in wanted if column not in found]

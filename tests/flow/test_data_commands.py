@@ -1,0 +1,82 @@
+"""The commands that bring data in hand over what they were told, and say what came of it."""
+
+from __future__ import annotations
+
+import json
+from contextlib import nullcontext
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from tests.conftest import Cli
+from training.cli import app
+from training.intake.load import LoadReport
+
+REPORT = LoadReport("id", "purchases", "x.csv", 10, 7, 2, 1, 0.5)
+
+
+@pytest.fixture
+def told(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """What the loader and the simulator were told; neither does anything."""
+    found: dict[str, Any] = {}
+
+    def loader(*arguments: Any, **options: Any) -> LoadReport:
+        found.update(options, arguments=arguments[2:])
+        return LoadReport(**REPORT.__dict__ | {"interrupted": ("earlier",)})
+
+    def simulator(*_: Any, **options: Any) -> LoadReport:
+        found.update(options)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("training.commands.data.client_of", lambda _: nullcontext(None))
+    monkeypatch.setattr("training.intake.load.load", loader)
+    monkeypatch.setattr("training.simulate.simulate", simulator)
+    return found
+
+
+def test_load_hands_over_its_mapping_and_hints_at_what_to_do(told: dict[str, Any]) -> None:
+    mapping = ("--map", "buyer=customer_id", "--map", "a=b=c")
+    shown = CliRunner().invoke(app, ["load", "purchases", "x.csv", "--format", "CSV", *mapping])
+    assert shown.exit_code == 0
+    assert told["arguments"] == ("purchases", "x.csv")
+    assert (told["fmt"], told["mapping"]) == ("CSV", {"buyer": "customer_id", "a": "b=c"})
+    assert "quarantined: 2" in shown.stdout
+    words = " ".join(shown.stderr.split())
+    assert "from treehouse_raw.quarantine group by reason" in words
+    assert "./treehouse reconcile --repair" in words
+
+
+def test_simulate_hands_over_its_options_and_can_be_interrupted(told: dict[str, Any]) -> None:
+    options = "--users 7 --seed 3 --end 2026-01-31 --replace --beside-others"
+    shown = CliRunner().invoke(app, ["simulate", *options.split()])
+    assert shown.exit_code == 130
+    del told["progress"]
+    assert told == {
+        "users": 7,
+        "seed": 3,
+        "end": date(2026, 1, 31),
+        "replace": True,
+        "beside_others": True,
+    }
+
+
+def test_simulated_users_beside_ones_own(run_cli: Cli, tmp_path: Path) -> None:
+    home, rows = tmp_path / "home", tmp_path / "installs.csv"
+    rows.write_text(
+        "user_id,installed_at,campaign_id,ad_creative_id,country,platform,device_type,os_version\n"
+        "mine,2026-01-01 00:00:00,c,a,DE,ios,phone,17\n"
+    )
+    loaded = json.loads(run_cli("load", "installs", str(rows), "--json", home=home).stdout)
+    assert (loaded["loaded"], loaded["quarantined"]) == (1, 0)
+    simulate = ("simulate", "--users", "50", "--end", "2026-02-01", "--json")
+    refused = run_cli(*simulate, home=home, check=False)
+    assert refused.returncode == 2
+    assert "--beside-others" in json.loads(refused.stdout)["fix"]
+    done = json.loads(run_cli(*simulate, "--beside-others", home=home).stdout)
+    assert (done["installs"], done["already_simulated"]) == (50, False)
+    latest = run_cli("sql", "select max(event_at) < '2026-02-01' as b from treehouse_raw.events",
+                     "--json", home=home)  # fmt: skip
+    assert json.loads(latest.stdout) == [{"b": 1}]
