@@ -23,7 +23,7 @@ from training.engine import connect
 
 CLIENTS = 3
 KILLS = 24
-ROWS = 20_000
+ROWS = 60_000
 #: What one query answers: rows, shortest and longest answer, sum of both heads.
 RIGHT = (ROWS, 3, 3, ROWS * (ROWS - 1) + ROWS // 2)
 
@@ -113,7 +113,7 @@ def test_a_killed_scorer_costs_at_most_one_query(engine: Engine) -> None:
         "select count(), min(length(h)), max(length(h)), sum(h[2] + h[3]) from (select "
         f"treehouse_score(toUInt64({bundle_id(data)}), [toFloat64(number)], "
         f"[if(number % 2 = 0, 'a', 'b')]) as h from numbers({ROWS})) "
-        "settings max_block_size = 3000"
+        "settings max_block_size = 40000"
     )
     clients = [connect(engine.settings) for _ in range(CLIENTS)]
     with load.running(clients):

@@ -20,9 +20,9 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from tests.load.conftest import DATABASE, House
-from training.intake import merge, scratch
 from training.engine import connect
 from training.errors import TreehouseError
+from training.intake import merge, scratch
 from training.intake.scratch import Scratch
 from training.settings import ROOT
 

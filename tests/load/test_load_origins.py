@@ -13,8 +13,8 @@ import pyarrow.parquet
 import pytest
 
 from tests.load.conftest import DATABASE, House
-from training.intake import cdnow
 from training.errors import TreehouseError
+from training.intake import cdnow
 
 ROWS = [
     (f"e{i}", f"u{i % 7}", "open", datetime(2024, 2, 29, 10, 0, i % 60, 123000), i * 1000, i / 4)

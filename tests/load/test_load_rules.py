@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from tests.load.conftest import DATABASE, House
-from training.intake import watch
 from training.errors import TreehouseError
+from training.intake import watch
 from training.intake.classify import classify_sql
 from training.intake.sources import Column, Source
 

@@ -14,8 +14,8 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from tests.load.conftest import DATABASE, House
-from training.intake import reconcile as module
 from training.errors import TreehouseError
+from training.intake import reconcile as module
 from training.intake.reconcile import Difference, reconcile
 
 MODELS = "treehouse_reconcile_tests"
