@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -19,14 +20,40 @@ def scorer(
         list[str] | None, typer.Option(help="Only this shape; repeatable. See training/bench.")
     ] = None,
     rounds: Annotated[int, typer.Option(help="Rounds of which the median is taken.")] = 5,
+    tl2cgen: Annotated[
+        bool, typer.Option("--tl2cgen", help="Also TL2cgen: compiles for minutes.")
+    ] = False,
+    plot: Annotated[
+        Path | None, typer.Option(help="Draw the figures into this .svg or .png file.")
+    ] = None,
     json: JsonFlag = False,
 ) -> None:
     """Nanoseconds a row on one core, beside the trainers' own libraries."""
     from training.bench import models
+    from training.bench.plot import check_plot, draw
     from training.bench.scorer import machine, run
 
+    if plot:
+        check_plot(plot)
     console.err.print(machine())
-    _show(run(shape or models.NAMES, rounds), json)
+    records = run(shape or models.NAMES, rounds, tl2cgen)
+    if plot:
+        draw(records, plot, machine())
+    _show(records, json)
+
+
+@app.command()
+def explain(
+    shape: Annotated[list[str] | None, typer.Option(help="Only this shape; repeatable.")] = None,
+    rounds: Annotated[int, typer.Option(help="Rounds of which the median is taken.")] = 5,
+    json: JsonFlag = False,
+) -> None:
+    """Nanoseconds a row of each input's contribution, beside the libraries' pred_contrib."""
+    from training.bench.explain import SHAPES, run
+    from training.bench.scorer import machine
+
+    console.err.print(machine())
+    _show(run(shape or SHAPES, rounds), json)
 
 
 @app.command()
