@@ -2,7 +2,7 @@
 
 Split conformal prediction, by groups of the predicted value (Mondrian): Vovk, Gammerman, Shafer,
 Algorithmic Learning in a Random World (2005), sections 4.2 and 4.5. Within each group the ends are
-the finite-sample quantiles of (label - prediction) on rows that no fit has seen.
+the finite-sample quantiles of (label - prediction) on rows that no tree has seen.
 """
 
 from __future__ import annotations
