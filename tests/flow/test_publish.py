@@ -42,6 +42,7 @@ def test_a_version_is_a_row_a_file_and_golden_rows(house: House) -> None:
 def test_what_train_leaves_is_published_by_default(house: House) -> None:
     settings = house.engine.settings
     path = settings.home / "trained" / f"{USE_CASE}.bundle"
+    path.unlink(missing_ok=True)  # other tests train in the same home
     with pytest.raises(TreehouseError, match="no trained bundle") as refused:
         publish(house.engine.client, settings, USE_CASE)
     assert refused.value.fix == f"./treehouse train {USE_CASE}"
