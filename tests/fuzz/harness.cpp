@@ -24,21 +24,18 @@ void run_block(const std::uint8_t* data, std::size_t size) {
     static const char* folder = std::getenv("TREEHOUSE_FUZZ_FILES");
     static Store store(folder != nullptr ? folder : "/nonexistent");
     static const int sink = ::open("/dev/null", O_WRONLY | O_CLOEXEC);
-    std::size_t at = 0;
-    // pieces of odd sizes, as pipes deliver them
-    Reader reader([&](void* to, std::size_t wanted) -> ::ssize_t {
-        const std::size_t part = std::min({wanted, size - at, std::size_t{1} + at % 977});
-        if (part != 0) std::memcpy(to, data + at, part);
-        at += part;
-        return static_cast<::ssize_t>(part);
-    });
-    AnswerWriter writer(sink);
-    Scratch scratch;
-    Buffer<double> answers;
-    Block block;
-    while (block.read(reader, store)) {
-        answer_block(block, Task::score, scratch, answers, writer);
-        answer_block(block, Task::explain, scratch, answers, writer);
+    for (const Task task : {Task::score, Task::explain}) {
+        std::size_t at = 0;
+        // pieces of odd sizes, as pipes deliver them
+        Reader reader([&](void* to, std::size_t wanted) -> ::ssize_t {
+            const std::size_t part = std::min({wanted, size - at, std::size_t{1} + at % 977});
+            if (part != 0) std::memcpy(to, data + at, part);
+            at += part;
+            return static_cast<::ssize_t>(part);
+        });
+        Answerer answerer(sink, task);
+        while (answerer.answer(reader, store)) {
+        }
     }
 }
 

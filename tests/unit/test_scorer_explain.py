@@ -45,6 +45,17 @@ def test_contributions_equal_lightgbm(scorer: Scorer, name: str) -> None:
     np.testing.assert_allclose(found.sum(axis=1), margins, rtol=1e-9, atol=1e-9)
 
 
+def test_a_row_alone_is_explained_as_in_a_batch(scorer: Scorer) -> None:
+    """A row that fills no register has a narrower kernel of its own."""
+    forest = compile_forest(train(OBJECTIVES["regression"]), FEATURES)
+    rows, countries = hard_test_rows(forest, 33)
+    values, bundle = rows[:, [0, 1, 3, 4]], bundle_of(forest)
+    batch = explain(scorer, bundle, values, countries)
+    for i in (0, 7, 32):
+        alone = explain(scorer, bundle, values[i : i + 1], countries[i : i + 1])
+        np.testing.assert_allclose(alone[0], batch[i], rtol=1e-12, atol=1e-12)
+
+
 def test_each_class_of_a_multiclass_model(scorer: Scorer) -> None:
     booster = train(OBJECTIVES["multiclass"])
     forest = compile_forest(booster, FEATURES)

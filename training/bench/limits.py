@@ -3,7 +3,8 @@
 Lanes compare every inner node with as many rows at once as a register has bytes; a node takes a
 comparison and a blend, and a core starts two such instructions a cycle: the limit is one node for
 all lanes in each cycle. A walk compares the nodes of one path only; a step is two loads that depend
-on the step before, and a core makes two loads a cycle: with enough walks in flight, one node a cycle.
+on the step before, and a core makes two loads a cycle: with enough walks in flight, one node a
+cycle.
 Ranking, leaf values and heads are not part of the limit, but of the time.
 """
 
@@ -42,7 +43,7 @@ def of_the_limit(forest: Forest, ns_per_row: float, kernel: str, layout: str) ->
     """Time per tree, comparisons in a cycle, and which part of the limit that is."""
     found: dict[str, Any] = {"ns_per_tree": round(ns_per_row / max(forest.n_trees, 1), 3)}
     clock = cycles_per_ns()
-    if clock is None or kernel not in _LANES:
+    if clock is None or kernel not in _LANES or layout not in ("lanes", "walk"):
         return found
     rate = comparisons(forest, layout) / (ns_per_row * clock)
     limit = _LANES[kernel] if layout == "lanes" else 1

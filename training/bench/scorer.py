@@ -71,7 +71,9 @@ class Ours:
         """Our own record, with its time per tree and its distance from the limit."""
         if record["contender"] != "treehouse":
             return record
-        return record | of_the_limit(self.forest, record["ns_per_row"], self.kernel, self.layout)
+        # A row alone takes its own path, to which the argument for batches does not apply.
+        layout = self.layout if record["rows"] > 1 else "alone"
+        return record | of_the_limit(self.forest, record["ns_per_row"], self.kernel, layout)
 
 
 def fitting_rows(predict: Predict, rows: Floats, alone: bool) -> Floats:

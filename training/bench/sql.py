@@ -151,7 +151,7 @@ def _query(client: Client, sql: str, rows: int) -> float:
 
 
 def _kernel(ours: Ours, threads: int) -> float:
-    """Seconds a row of as many kernels as there are cores side by side, without pipe and parsing."""
+    """Seconds a row of a kernel on every core at the same time, without pipes and parsing."""
     rows = models.rows(100_000, 3)
     with ThreadPoolExecutor(threads) as pool:
         waiting = [pool.submit(ours.seconds_per_row, rows, 4, 10_000) for _ in range(threads)]

@@ -11,9 +11,11 @@ namespace treehouse {
 namespace {
 
 constexpr std::size_t kPiece = 8192;                     // elements read at a time
-constexpr std::size_t kKept = std::size_t{16} << 20;     // bytes a buffer may keep between blocks
+constexpr std::size_t kKept = std::size_t{10} << 20;     // bytes a buffer may keep between blocks
+constexpr std::size_t kWindow = std::size_t{1} << 19;    // bytes of numbers that a window aims at
 constexpr std::uint64_t kMaxElements = std::uint64_t{1} << 40;
-constexpr std::size_t kAnswerRows = 16384;               // rows of an answering block
+constexpr std::size_t kAnswerRows = 16384;               // rows of an answering block at most
+constexpr std::size_t kAnswerValues = std::size_t{1} << 17;  // and its values, about
 
 // Column sizes are checked against what their rows need: a mismatch means another declaration.
 void expect_size(std::uint64_t size, std::uint64_t wanted, const char* column) {
@@ -38,13 +40,13 @@ void Offsets::add(std::uint64_t end) {
     ++rows_;
 }
 
-bool Block::read(Reader& reader, Store& store) {
-    numeric_.trim(kKept);
-    codes_.trim(kKept);
-    numeric_offsets_.trim(kKept);
-    code_offsets_.trim(kKept);
-    rows_ = 0;
+bool Block::begin(Reader& reader, Store& store) {
+    rows_ = first_ = end_ = first_run_ = 0;
+    numeric_base_ = codes_base_ = 0;
     runs_.clear();
+    numeric_.clear();
+    code_offsets_.reset();
+    ended_ = true;
     if (reader.at_end()) return false;
     const std::uint64_t columns = reader.number();
     const std::uint64_t rows = reader.number();
@@ -53,17 +55,75 @@ bool Block::read(Reader& reader, Store& store) {
                              static_cast<unsigned long long>(columns));
     if (rows > kMaxElements) refuse("the block promises %llu rows",
                                     static_cast<unsigned long long>(rows));
-    rows_ = static_cast<std::size_t>(rows);
     expect_size(reader.number(), rows * sizeof(std::uint64_t), "bundle");
+    rows_ = static_cast<std::size_t>(rows);
     read_bundles(reader, store);
     const std::uint64_t numeric_size = reader.number();
     read_offsets(reader, numeric_offsets_, "numeric");
     expect_size(numeric_size, 8 * (rows + numeric_offsets_.total()), "numeric");
-    read_numeric(reader);
-    const std::uint64_t categorical_size = reader.number();
-    read_offsets(reader, code_offsets_, "categorical");
-    expect_size(categorical_size, 8 * rows + read_categories(reader), "categorical");
+    choose_window();
+    ended_ = false;
+    if (held_) {
+        read_numeric(reader, numeric_offsets_.total());
+        begin_categories(reader);
+    }
     return true;
+}
+
+void Block::choose_window() {
+    std::size_t chunk = kChunk;
+    held_ = false;
+    for (const Run& run : runs_) {
+        if (run.bundle == nullptr) continue;
+        held_ = held_ || run.bundle->head().n_categorical != 0;
+        chunk = std::max(chunk, run.bundle->chunk());
+    }
+    const std::uint64_t bytes = 8 * (numeric_offsets_.total() / std::max<std::size_t>(rows_, 1));
+    const auto fitting = static_cast<std::size_t>(kWindow / std::max<std::uint64_t>(bytes, 1));
+    window_ = std::clamp(fitting / kChunk * kChunk, chunk, std::max(chunk, kWalkChunk));
+}
+
+void Block::begin_categories(Reader& reader) {
+    categorical_size_ = reader.number();
+    read_offsets(reader, code_offsets_, "categorical");
+    categorical_read_ = 8 * rows_;
+}
+
+bool Block::next(Reader& reader, std::size_t most) {
+    first_ = end_;
+    codes_.clear();
+    if (first_ == rows_) {
+        if (!ended_) end(reader);
+        return false;
+    }
+    end_ = first_ + std::min(most != 0 ? most : window_, rows_ - first_);
+    while (runs_[first_run_].end <= first_) ++first_run_;
+    if (!held_) {
+        numeric_.clear();
+        numeric_base_ = numeric_offsets_.begin(first_);
+        read_numeric(reader, numeric_offsets_.begin(end_) - numeric_base_);
+    } else {
+        codes_base_ = code_offsets_.begin(first_);
+        each_run([&](const Run& run) { read_categories(reader, run); });
+    }
+    return true;
+}
+
+void Block::end(Reader& reader) {
+    if (!held_) {
+        begin_categories(reader);
+        for (const Run& run : runs_) read_categories(reader, run);
+    }
+    expect_size(categorical_size_, categorical_read_, "categorical");
+    ended_ = true;
+}
+
+void Block::trim() {
+    numeric_.trim(kKept);
+    codes_.trim(kKept);
+    numeric_offsets_.trim(kKept);
+    code_offsets_.trim(kKept);
+    if (runs_.capacity() * sizeof(Run) > kKept) std::vector<Run>().swap(runs_);
 }
 
 void Block::read_bundles(Reader& reader, Store& store) {
@@ -105,51 +165,46 @@ void Block::read_offsets(Reader& reader, Offsets& offsets, const char* column) {
     }
 }
 
-void Block::read_numeric(Reader& reader) {
-    numeric_.clear();
-    for (std::uint64_t left = numeric_offsets_.total(); left != 0;) {
+void Block::read_numeric(Reader& reader, std::uint64_t left) {
+    while (left != 0) {
         const auto count = static_cast<std::size_t>(std::min<std::uint64_t>(left, 16 * kPiece));
         reader.exact(numeric_.extend(count), count * sizeof(double));
         left -= count;
     }
 }
 
-std::uint64_t Block::read_categories(Reader& reader) {
-    codes_.clear();
-    std::uint64_t bytes = 0;
-    for (const Run& run : runs_)
-        for (std::size_t row = run.first; row < run.end; ++row) {
-            const std::uint64_t n = code_offsets_.end(row) - code_offsets_.begin(row);
-            for (std::uint64_t j = 0; j < n; ++j) {
-                const std::uint64_t size = reader.varint();
-                bytes += size + varint_size(size);
-                std::int32_t code = Categories::kMissing;
-                if (run.bundle == nullptr || size > Reader::kWindow) {
-                    reader.skip(size);  // longer than any category that is listed
-                } else {
-                    const auto length = static_cast<std::size_t>(size);
-                    code = run.bundle->categories[j].find(reader.view(length), length);
-                }
-                codes_.push(code);
+// Codes are kept for the rows of a window; without a bundle there is nothing to keep.
+void Block::read_categories(Reader& reader, const Run& run) {
+    for (std::size_t row = run.first; row < run.end; ++row) {
+        const std::uint64_t n = code_offsets_.end(row) - code_offsets_.begin(row);
+        for (std::uint64_t j = 0; j < n; ++j) {
+            const std::uint64_t size = reader.varint();
+            categorical_read_ += size + varint_size(size);
+            std::int32_t code = Categories::kMissing;
+            if (run.bundle == nullptr || size > Reader::kWindow) {
+                reader.skip(size);  // longer than any category that is listed
+            } else {
+                const auto length = static_cast<std::size_t>(size);
+                code = run.bundle->categories[j].find(reader.view(length), length);
             }
+            if (held_) codes_.push(code);
         }
-    return bytes;
+    }
 }
 
 void AnswerWriter::add(const double* answer, std::size_t width) {
+    if (ends_.size() == kAnswerRows || values_.size() >= kAnswerValues) flush();
     if (width != 0) std::memcpy(values_.extend(width), answer, width * sizeof(double));
     ends_.push(values_.size());
-    if (ends_.size() == kAnswerRows) flush();
 }
 
 void AnswerWriter::flush() {
     if (ends_.size() == 0) return;
-    writer_.number(1);
-    writer_.number(ends_.size());
-    writer_.number((ends_.size() + values_.size()) * sizeof(double));
-    writer_.bytes(ends_.data(), ends_.size() * sizeof(std::uint64_t));
-    writer_.bytes(values_.data(), values_.size() * sizeof(double));
-    writer_.flush();
+    std::uint64_t head[] = {1, ends_.size(), (ends_.size() + values_.size()) * sizeof(double)};
+    ::iovec pieces[] = {{head, sizeof head},
+                        {ends_.data(), ends_.size() * sizeof(std::uint64_t)},
+                        {values_.data(), values_.size() * sizeof(double)}};
+    write_all(fd_, pieces, 3);
     ends_.clear();
     values_.clear();
 }

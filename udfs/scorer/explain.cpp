@@ -130,23 +130,24 @@ void Explainer::add(const Part& part, const Rows& rows, std::size_t first, std::
                     double* answers) {
     const Forest& forest = *part.forest;
     const std::size_t n_features = forest.head->n_features;
-    const std::size_t size = n_features * kExplainRows;
+    const std::size_t wide = count == 1 ? 1 : kExplainRows;
+    const std::size_t size = n_features * wide;
     x_.assign(size, 0);
     contributions_.assign(size, 0);
     passed_.assign(size, 0);
     share_.assign(n_features, 0);
     for (std::size_t f = 0; f < n_features; ++f)
-        rows.gather(forest.binding[f], first, count, x_.data() + f * kExplainRows);
+        rows.gather(forest.binding[f], first, count, x_.data() + f * wide);
     for (std::size_t i = 0; i < part.trees.size(); ++i) {
         const Quadrature& points = quadrature(part.points[i]);
         lane_kernel().explain({&forest, part.trees[i], part.output, part.points[i],
-                               points.nodes.data(), points.weights.data(), x_.data(),
+                               points.nodes.data(), points.weights.data(), wide, x_.data(),
                                contributions_.data(), passed_.data(), share_.data()});
     }
     for (std::size_t f = 0; f < n_features; ++f)
         for (std::size_t r = 0; r < count; ++r)
             answers[r * width() + 1 + forest.binding[f]] +=
-                part.weight * contributions_[f * kExplainRows + r];
+                part.weight * contributions_[f * wide + r];
 }
 
 }  // namespace treehouse

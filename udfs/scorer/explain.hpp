@@ -28,10 +28,11 @@ struct ExplainJob {
     int points;            // of the quadrature; one of kExplainPoints
     const double* nodes;   // t_q, in (0, 1)
     const double* weights;
-    const double* x;     // [feature][kExplainRows]
-    double* contributions;  // [feature][kExplainRows], added to
+    std::size_t wide;    // rows side by side: kExplainRows, or 1 for a row alone
+    const double* x;     // [feature][wide]
+    double* contributions;  // [feature][wide], added to
     // Of each feature on the path: whether each row has passed so far, and the share that has.
-    double* passed;  // [feature][kExplainRows]
+    double* passed;  // [feature][wide]
     double* share;   // [feature]; 0: not on the path
 };
 

@@ -14,41 +14,36 @@
 
 namespace treehouse {
 
-namespace {
-
 // Rows that share a bundle are scored together even if others lie between them: an experiment
 // that assigns a version to each row would else be scored one row at a time.
-class Chunk {
+class Answerer::Mix {
 public:
-    void add(const Block& block, const Bundle* bundle, std::size_t row, std::size_t position) {
-        std::size_t group = 0;
-        while (group < groups_.size() && groups_[group].bundle != bundle) ++group;
-        if (group == groups_.size()) groups_.push_back({bundle, {}, {}, {}});
-        Group& chosen = groups_[group];
-        chosen.numeric_at.push_back(block.numeric_offsets().begin(row));
-        chosen.codes_at.push_back(block.code_offsets().begin(row));
-        chosen.position.push_back(position);
+    // Answers lie `stride` apart, in the order of the rows.
+    void begin(std::size_t stride) { stride_ = stride; }
+
+    void add(const Block& block, const Run& run, std::size_t row) {
+        widths_.push_back(run.bundle != nullptr ? run.bundle->width() : 0);
+        if (run.bundle == nullptr) return;
+        std::size_t i = 0;
+        while (i < used_ && groups_[i].bundle != run.bundle) ++i;
+        if (i == groups_.size()) groups_.emplace_back();
+        Group& group = groups_[i];
+        if (i == used_) ++used_;
+        group.bundle = run.bundle;
+        group.numeric_at.push_back(block.numeric_at(row));
+        group.codes_at.push_back(block.codes_at(row));
+        group.position.push_back(widths_.size() - 1);
     }
 
-    void score(const Block& block, Scratch& scratch, Buffer<double>& answers, std::size_t stride) {
-        Buffer<double> found;
-        for (Group& group : groups_) {
-            Rows rows;
-            rows.numeric = block.numeric();
-            rows.codes = block.codes();
-            rows.n_numeric = group.bundle->head().n_numeric;
-            rows.n_categorical = group.bundle->head().n_categorical;
-            rows.numeric_at = group.numeric_at.data();
-            rows.codes_at = group.codes_at.data();
-            rows.count = group.position.size();
-            const std::size_t width = group.bundle->width();
-            found.resize(rows.count * width);
-            group.bundle->score(rows, scratch, found.data());
-            for (std::size_t r = 0; r < rows.count; ++r)
-                std::copy_n(found.data() + r * width, width,
-                            answers.data() + group.position[r] * stride);
-        }
-        groups_.clear();
+    std::size_t rows() const { return widths_.size(); }
+
+    void finish(const Block& block, Scratch& scratch, AnswerWriter& writer) {
+        answers_.resize(widths_.size() * stride_);
+        for (std::size_t i = 0; i < used_; ++i) score(block, groups_[i], scratch);
+        for (std::size_t i = 0; i < widths_.size(); ++i)
+            writer.add(answers_.data() + i * stride_, widths_[i]);
+        widths_.clear();
+        used_ = 0;
     }
 
 private:
@@ -57,84 +52,116 @@ private:
         std::vector<std::uint64_t> numeric_at, codes_at;
         std::vector<std::size_t> position;
     };
-    std::vector<Group> groups_;
+
+    void score(const Block& block, Group& group, Scratch& scratch) {
+        Rows rows;
+        rows.numeric = block.numeric();
+        rows.codes = block.codes();
+        rows.n_numeric = group.bundle->head().n_numeric;
+        rows.n_categorical = group.bundle->head().n_categorical;
+        rows.numeric_at = group.numeric_at.data();
+        rows.codes_at = group.codes_at.data();
+        rows.count = group.position.size();
+        const std::size_t width = group.bundle->width();
+        found_.resize(rows.count * width);
+        group.bundle->score(rows, scratch, found_.data());
+        for (std::size_t r = 0; r < rows.count; ++r)
+            std::copy_n(found_.data() + r * width, width,
+                        answers_.data() + group.position[r] * stride_);
+        group.numeric_at.clear();
+        group.codes_at.clear();
+        group.position.clear();
+    }
+
+    std::vector<Group> groups_;  // the first `used_` are in use
+    std::size_t used_ = 0;
+    std::size_t stride_ = 0;
+    std::vector<std::size_t> widths_;
+    Buffer<double> found_, answers_;
 };
+
+namespace {
 
 Rows rows_of(const Block& block, const Bundle& bundle, std::size_t first, std::size_t count) {
     Rows rows;
-    rows.numeric = block.numeric() + block.numeric_offsets().begin(first);
-    rows.codes = block.codes() + block.code_offsets().begin(first);
+    rows.numeric = block.numeric() + block.numeric_at(first);
+    rows.codes = block.codes() + block.codes_at(first);
     rows.n_numeric = bundle.head().n_numeric;
     rows.n_categorical = bundle.head().n_categorical;
     rows.count = count;
     return rows;
 }
 
-void answer_run(const Block& block, const Run& run, Scratch& scratch, Buffer<double>& answers,
-                AnswerWriter& writer) {
-    if (run.bundle == nullptr) {
-        for (std::size_t r = run.first; r < run.end; ++r) writer.add(nullptr, 0);
-        return;
-    }
+}  // namespace
+
+Answerer::Answerer(int out, Task task)
+    : task_(task), writer_(out), mix_(std::make_unique<Mix>()) {}
+
+Answerer::~Answerer() = default;
+
+bool Answerer::answer(Reader& reader, Store& store) {
+    constexpr std::size_t kShortRun = 64;
+    if (!block_.begin(reader, store)) return false;
+    const std::vector<Run>& runs = block_.runs();
+    const bool mixed = task_ == Task::score && runs.size() > 1 &&
+                       block_.rows() / runs.size() < kShortRun;
+    std::size_t stride = 0;
+    for (const Run& run : runs)
+        if (run.bundle != nullptr) stride = std::max(stride, run.bundle->width());
+    mix_->begin(stride);
+    while (block_.next(reader)) answer_window(mixed);
+    writer_.flush();
+    for (const Run& run : runs) store.count(run.bundle, run.end - run.first);
+    store.end_block();
+    block_.trim();
+    return true;
+}
+
+void Answerer::answer_window(bool mixed) {
+    if (mixed) return answer_mix();
+    block_.each_run([this](const Run& run) {
+        if (run.bundle == nullptr)
+            for (std::size_t r = run.first; r < run.end; ++r) writer_.add(nullptr, 0);
+        else if (task_ == Task::explain)
+            explain_run(run);
+        else
+            score_run(run);
+    });
+}
+
+void Answerer::score_run(const Run& run) {
     const std::size_t width = run.bundle->width();
     const std::size_t chunk = run.bundle->chunk();
     for (std::size_t first = run.first; first < run.end; first += chunk) {
-        const Rows rows = rows_of(block, *run.bundle, first, std::min(chunk, run.end - first));
-        answers.resize(rows.count * width);
-        run.bundle->score(rows, scratch, answers.data());
-        for (std::size_t r = 0; r < rows.count; ++r) writer.add(answers.data() + r * width, width);
+        const Rows rows = rows_of(block_, *run.bundle, first, std::min(chunk, run.end - first));
+        answers_.resize(rows.count * width);
+        run.bundle->score(rows, scratch_, answers_.data());
+        for (std::size_t r = 0; r < rows.count; ++r)
+            writer_.add(answers_.data() + r * width, width);
     }
 }
 
 // Explanations are answered run by run.
-void explain_run(const Block& block, const Run& run, Scratch& scratch, Buffer<double>& answers,
-                 AnswerWriter& writer) {
-    if (run.bundle == nullptr) return answer_run(block, run, scratch, answers, writer);
+void Answerer::explain_run(const Run& run) {
     Explainer& explainer = run.bundle->explainer();
     const std::size_t width = explainer.width();
     for (std::size_t first = run.first; first < run.end; first += kChunk) {
-        const Rows rows = rows_of(block, *run.bundle, first, std::min(kChunk, run.end - first));
-        answers.resize(rows.count * width);
-        explainer.explain(rows, answers.data());
-        for (std::size_t r = 0; r < rows.count; ++r) writer.add(answers.data() + r * width, width);
+        const Rows rows = rows_of(block_, *run.bundle, first, std::min(kChunk, run.end - first));
+        answers_.resize(rows.count * width);
+        explainer.explain(rows, answers_.data());
+        for (std::size_t r = 0; r < rows.count; ++r)
+            writer_.add(answers_.data() + r * width, width);
     }
 }
 
-void answer_mixed(const Block& block, Scratch& scratch, Buffer<double>& answers,
-                  AnswerWriter& writer) {
-    std::size_t stride = 0;
-    for (const Run& run : block.runs())
-        if (run.bundle != nullptr) stride = std::max(stride, run.bundle->width());
-    answers.resize(kChunk * stride);
-    std::vector<std::size_t> widths;
-    Chunk chunk;
-    const auto finish = [&] {
-        chunk.score(block, scratch, answers, stride);
-        for (std::size_t i = 0; i < widths.size(); ++i)
-            writer.add(answers.data() + i * stride, widths[i]);
-        widths.clear();
-    };
-    for (const Run& run : block.runs())
+void Answerer::answer_mix() {
+    block_.each_run([this](const Run& run) {
         for (std::size_t row = run.first; row < run.end; ++row) {
-            if (run.bundle != nullptr) chunk.add(block, run.bundle, row, widths.size());
-            widths.push_back(run.bundle != nullptr ? run.bundle->width() : 0);
-            if (widths.size() == kChunk) finish();
+            mix_->add(block_, run, row);
+            if (mix_->rows() == kChunk) mix_->finish(block_, scratch_, writer_);
         }
-    finish();
-}
-
-}  // namespace
-
-void answer_block(const Block& block, Task task, Scratch& scratch, Buffer<double>& answers,
-                  AnswerWriter& writer) {
-    constexpr std::size_t kShortRun = 64;
-    if (task == Task::explain)
-        for (const Run& run : block.runs()) explain_run(block, run, scratch, answers, writer);
-    else if (block.runs().size() > 1 && block.rows() / block.runs().size() < kShortRun)
-        answer_mixed(block, scratch, answers, writer);
-    else
-        for (const Run& run : block.runs()) answer_run(block, run, scratch, answers, writer);
-    writer.flush();
+    });
+    mix_->finish(block_, scratch_, writer_);
 }
 
 void measure(int in, Store& store, Task task, std::size_t rounds, std::size_t batch) {
@@ -142,13 +169,18 @@ void measure(int in, Store& store, Task task, std::size_t rounds, std::size_t ba
     Block block;
     Scratch scratch;
     Buffer<double> answers;
-    if (!block.read(reader, store) || block.runs().size() != 1 ||
-        block.runs().front().bundle == nullptr)
+    if (!block.begin(reader, store) || block.runs().size() != 1 ||
+        block.runs().front().bundle == nullptr || !block.next(reader, block.rows()))
         refuse("give one block of rows with one bundle");
     const Bundle& bundle = *block.runs().front().bundle;
     batch = std::max<std::size_t>(1, std::min(batch, bundle.chunk()));
-    std::printf("{\"kernel\":\"%s\",\"rows\":%zu,\"seconds\":[", lane_kernel().name,
-                block.rows());
+    bool lanes = true, walk = true;
+    for (const Forest& forest : bundle.forests) {
+        lanes = lanes && forest.lanes != nullptr;
+        walk = walk && forest.walk != nullptr;
+    }
+    std::printf("{\"kernel\":\"%s\",\"layout\":\"%s\",\"rows\":%zu,\"seconds\":[",
+                lane_kernel().name, lanes ? "lanes" : walk ? "walk" : "other", block.rows());
     double total = 0;
     for (std::size_t round = 0; round < rounds; ++round) {
         const auto start = std::chrono::steady_clock::now();
@@ -187,14 +219,8 @@ void serve(int in, int out, Store& store, Task task) {
     ::fcntl(out, F_SETPIPE_SZ, 1 << 20);
 #endif
     Reader reader([in](void* to, std::size_t size) { return ::read(in, to, size); });
-    AnswerWriter writer(out);
-    Scratch scratch;
-    Buffer<double> answers;
-    Block block;
-    while (block.read(reader, store)) {
-        answer_block(block, task, scratch, answers, writer);
-        for (const Run& run : block.runs()) store.count(run.bundle, run.end - run.first);
-        store.end_block();
+    Answerer answerer(out, task);
+    while (answerer.answer(reader, store)) {
     }
 }
 

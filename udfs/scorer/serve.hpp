@@ -1,15 +1,37 @@
 // The serving loop: blocks in, answers out, until the engine closes the pipe.
 #pragma once
 
+#include <memory>
+#include <string>
+
 #include "block.hpp"
 
 namespace treehouse {
 
 enum class Task { score, explain };
 
-// Answers every row of a block, in order.
-void answer_block(const Block& block, Task task, Scratch& scratch, Buffer<double>& answers,
-                  AnswerWriter& writer);
+// Answers blocks, every row in order. What it needs to do so is kept from block to block.
+class Answerer {
+public:
+    Answerer(int out, Task task);
+    ~Answerer();
+    // False at the end of the stream.
+    bool answer(Reader& reader, Store& store);
+
+private:
+    class Mix;
+    void answer_window(bool mixed);
+    void score_run(const Run& run);
+    void explain_run(const Run& run);
+    void answer_mix();
+
+    Task task_;
+    Block block_;
+    Scratch scratch_;
+    Buffer<double> answers_;
+    AnswerWriter writer_;
+    std::unique_ptr<Mix> mix_;
+};
 
 // Scores the block on stdin again and again, `batch` rows at a time, and prints seconds per round
 // as JSON: the kernel's own time, ranking included, without parsing and pipes.

@@ -100,16 +100,32 @@ void Writer::bytes(const void* from, std::size_t size) {
 }
 
 void Writer::flush() {
-    const char* at = pending_.data();
-    std::size_t left = pending_.size();
-    while (left != 0) {
-        const ::ssize_t written = ::write(fd_, at, left);
+    ::iovec piece{pending_.data(), pending_.size()};
+    write_all(fd_, &piece, 1);
+    pending_.clear();
+}
+
+void write_all(int fd, ::iovec* pieces, int count) {
+    for (;;) {
+        while (count != 0 && pieces->iov_len == 0) {
+            ++pieces;
+            --count;
+        }
+        if (count == 0) return;
+        const ::ssize_t written = ::writev(fd, pieces, count);
         if (written < 0 && errno == EINTR) continue;
         if (written <= 0) refuse("cannot write the answer: %s", std::strerror(errno));
-        at += written;
-        left -= static_cast<std::size_t>(written);
+        for (auto left = static_cast<std::size_t>(written); left != 0;) {
+            const std::size_t part = std::min(left, pieces->iov_len);
+            pieces->iov_base = static_cast<char*>(pieces->iov_base) + part;
+            pieces->iov_len -= part;
+            left -= part;
+            if (left != 0) {
+                ++pieces;
+                --count;
+            }
+        }
     }
-    pending_.clear();
 }
 
 }  // namespace treehouse

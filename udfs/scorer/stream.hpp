@@ -2,6 +2,7 @@
 #pragma once
 
 #include <sys/types.h>
+#include <sys/uio.h>
 
 #include <cstddef>
 #include <cstdint>
@@ -38,6 +39,9 @@ private:
     std::size_t begin_ = 0;
     std::size_t end_ = 0;
 };
+
+// All of several pieces, one after the other.
+void write_all(int fd, ::iovec* pieces, int count);
 
 class Writer {
 public:
