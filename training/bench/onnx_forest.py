@@ -17,7 +17,7 @@ from training.forest.model import NodeFlag
 
 def to_onnx(forest: Forest) -> bytes | None:
     """A serialised model with input x float32[rows, features], or None for categorical splits."""
-    from onnx import TensorProto, helper
+    from onnx import TensorProto, helper  # type: ignore[import-not-found,unused-ignore]
 
     if bool(np.any(forest.flags & NodeFlag.CATEGORICAL)):
         return None
