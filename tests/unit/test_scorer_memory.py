@@ -1,10 +1,11 @@
-"""A scorer process: bounded memory for blocks as ClickHouse sends them, and quick loading."""
+"""A scorer process: bounded memory for blocks as ClickHouse sends them."""
 
 from __future__ import annotations
 
 import json
 import subprocess
 import threading
+import time
 from pathlib import Path
 
 import lightgbm as lgb
