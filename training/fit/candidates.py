@@ -9,7 +9,7 @@ offset, as an exposure in an actuary's rate model: trees alone can't extrapolate
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -43,12 +43,21 @@ class Candidate:
 
     def predict(self, matrix: Floats, features: tuple[str, ...]) -> Floats:
         """float64[rows] by the trainer's own library, for float64[rows, features]."""
+        return self.answers({self.name: self.value}, matrix, features)[self.name]
+
+    def answers(
+        self, heads: Mapping[str, Expression], matrix: Floats, features: tuple[str, ...]
+    ) -> dict[str, Floats]:
+        """float64[rows] for each head over these boosters, which predict once for all of them."""
         outputs = [
             np.asarray(b.predict(matrix), dtype=np.float64).reshape(len(matrix), -1)
             for b in self.boosters
         ]
         inputs = {name: matrix[:, i] for i, name in enumerate(features)}
-        return np.broadcast_to(evaluate(self.value, outputs, inputs), len(matrix)).copy()
+        return {
+            name: np.broadcast_to(evaluate(head, outputs, inputs), len(matrix)).copy()
+            for name, head in heads.items()
+        }
 
 
 def fit_candidates(spec: Spec, data: Dataset, progress: Progress | None = None) -> list[Candidate]:

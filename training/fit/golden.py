@@ -41,14 +41,7 @@ def golden_rows(
                 matrix[row, column] = _edge(rng, thresholds[names[column]])
             else:
                 matrix[row, column] = np.nan
-    from training.fit.candidates import Candidate as _Candidate
-
-    answers = np.column_stack(
-        [
-            _Candidate(name, chosen.boosters, head).predict(matrix, names)
-            for name, head in bundle.heads.items()
-        ]
-    )
+    answers = np.column_stack([*chosen.answers(bundle.heads, matrix, names).values()])
     text = [
         [_text(bundle, names, name, row, rng) for name in bundle.inputs.categorical]
         for row in matrix
