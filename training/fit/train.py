@@ -109,8 +109,7 @@ def _assemble(spec: Spec, data: Dataset, chosen: Candidate) -> tuple[Bundle, dic
         # Every candidate's value is a product of exponentials of its margins, or one margin.
         explained={(forest, 0): 1.0 for forest in range(len(chosen.boosters))},
     )
-    answers = chosen.answers(bundle.heads, data.matrix, names)
-    return bundle, answers
+    return bundle, chosen.answers(heads, data.matrix, names)
 
 
 def _check_heads(contract: Contract, heads: dict[str, Expression]) -> None:
