@@ -54,8 +54,17 @@ class RunningServer(Engine):
     admin: Client | None
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """A test's folder says which engine it needs."""
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """`--slow`: the tests of minutes as well."""
+    parser.addoption("--slow", action="store_true", help="run the slow tests as well")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """A test's folder says which engine it needs; slow tests are left out unless asked for."""
+    if not config.getoption("--slow"):
+        slow = [item for item in items if item.get_closest_marker("slow")]
+        items[:] = [item for item in items if not item.get_closest_marker("slow")]
+        config.hook.pytest_deselected(items=slow)
     for item in items:
         folder = item.path.relative_to(Path(__file__).parent).parts[0]
         if folder in ("embedded", "server") and not item.get_closest_marker("server"):

@@ -77,7 +77,7 @@ def install(
     epilog=example("test -m 'not server' -x"),
 )
 def test(context: typer.Context) -> None:
-    """Lint, types, SQL and all tests; what follows is passed to pytest."""
+    """Lint, types, SQL and tests; what follows is passed to pytest (--slow: the slow tests too)."""
     checks = (
         ("ruff", "check", "."),
         ("ruff", "format", "--check", "."),
