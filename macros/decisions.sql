@@ -15,3 +15,10 @@
 {% macro string_list(values) -%}
     ('{{ values | map('replace', "'", "\\'") | join("', '") }}')
 {%- endmacro %}
+
+{# The name of the class that a model of the task "classes" decided for, of the number that it
+   answers first. The heads after the first name the classes; further labels come after them. #}
+{% macro predicted_class(use_case, value) -%}
+    {%- set names = feature_contract(use_case).heads[1:] if execute else [''] -%}
+    arrayElementOrNull(['{{ names | join("', '") }}'], toUInt8(ifNull({{ value }}, 254)) + 1)
+{%- endmacro %}

@@ -1,4 +1,5 @@
-{# The SQL functions of every use case: predict_<use_case>, ..._full, and both for a given version;
+{# The SQL functions of every use case: predict_<use_case>, ..._full, and both for a given version
+   or an experiment (macros/experiments.sql);
    explain_<use_case>, what each feature contributed, and ..._top, the strongest k of them.
 
    A view keeps the text that a function had when the view was created, but dictGet stays live:
@@ -18,7 +19,7 @@
 {% macro predict_functions(contract) %}
     {%- set registry = var('registry_database') -%}
     {%- set champion -%}
-        dictGetOrDefault('{{ registry }}.champions', 'bundle', ('{{ contract.use_case }}', '{{ contract.hash }}'), toUInt64(0))
+        dictGet('{{ registry }}.champions', 'bundle', ('{{ contract.use_case }}', '{{ contract.hash }}'))
     {%- endset -%}
     {%- set key = "('" ~ contract.use_case ~ "', toUInt32(version))" -%}
     {%- set chosen -%}
@@ -32,7 +33,7 @@
         _predict_function(name ~ '_full_at', contract, chosen, full=true, first='version'),
         _explain_function(contract, champion),
         _explain_top_function(contract),
-    ]) -}}
+    ] + experiment_predict_functions(contract, champion)) -}}
 {% endmacro %}
 
 {% macro _predict_function(name, contract, bundle, full, first=none) %}
@@ -43,16 +44,35 @@
 
 {# (base, contributions): they add up to the margin, the answer before exp or the logistic. #}
 {% macro _explain_function(contract, bundle) %}
-    {%- set names = [] -%}
-    {%- for kind in ('numeric', 'categorical') -%}
-        {%- for feature in contract.features if feature.kind == kind -%}
-            {%- do names.append("'" ~ feature.name ~ "'") -%}
-        {%- endfor -%}
-    {%- endfor -%}
     {%- set answer -%}
-        arrayMap(answer -> cast(tuple(arrayElementOrNull(answer, 1), if(empty(answer), [], arrayZip([{{ names | join(', ') }}], arraySlice(answer, 2)))), 'Tuple(base Nullable(Float64), contributions Array(Tuple(feature String, contribution Float64)))'), [{{ _scorer_call('treehouse_explain', contract, bundle) }}])[1]
+        arrayMap(answer -> cast(tuple(arrayElementOrNull(answer, 1), if(empty(answer), [], {{ _contributions(contract) }})), 'Tuple(base Nullable(Float64), contributions Array(Tuple(feature String, contribution Float64)))'), [{{ _scorer_call('treehouse_explain', contract, bundle) }}])[1]
     {%- endset -%}
     {{- return(_create_function('explain_' ~ contract.use_case, _arguments(contract), answer)) -}}
+{% endmacro %}
+
+{# Each feature's contribution out of `answer`. What the networks' outputs contribute to a forest
+   that reads them lies between the two kinds, and is told as one: their number is the version's. #}
+{% macro _contributions(contract) %}
+    {%- set numeric = _feature_names(contract, 'numeric') -%}
+    {%- set categorical = _feature_names(contract, 'categorical') -%}
+    {%- if not contract.networks -%}
+        {{- return('arrayZip([' ~ (numeric + categorical) | join(', ') ~ '], arraySlice(answer, 2))') -}}
+    {%- endif -%}
+    {%- set own = (numeric + categorical) | length -%}
+    {{- return(
+        'arrayZip([' ~ (numeric + ["'networks'"] + categorical) | join(', ') ~ '], arrayConcat('
+        ~ 'arraySlice(answer, 2, ' ~ numeric | length ~ '), '
+        ~ '[arraySum(arraySlice(answer, ' ~ (2 + numeric | length) ~ ', length(answer) - ' ~ (1 + own) ~ '))], '
+        ~ 'arraySlice(answer, length(answer) - ' ~ (categorical | length - 1) ~ ')))'
+    ) -}}
+{% endmacro %}
+
+{% macro _feature_names(contract, kind) %}
+    {%- set names = [] -%}
+    {%- for feature in contract.features if feature.kind == kind -%}
+        {%- do names.append("'" ~ feature.name ~ "'") -%}
+    {%- endfor -%}
+    {{- return(names) -}}
 {% endmacro %}
 
 {% macro _explain_top_function(contract) %}
@@ -80,29 +100,32 @@
 {% endmacro %}
 
 {% macro _scorer_call(function, contract, bundle) %}
-    {%- set numeric = [] -%}
-    {%- set categorical = [] -%}
+    {%- set elements = {'numeric': [], 'categorical': [], 'tokens': [], 'series': []} -%}
     {%- for feature in contract.features -%}
         {%- set column = adapter.quote(feature.name) -%}
         {%- if feature.kind == 'numeric' -%}
             {#- A product is refused for text, dates and enums, which a cast would turn into numbers. -#}
-            {%- do numeric.append(column ~ ' * 1.') -%}
+            {%- do elements.numeric.append(column ~ ' * 1.') -%}
+        {%- elif feature.kind == 'categorical' -%}
+            {%- do elements.categorical.append('toString(' ~ column ~ ')') -%}
+        {%- elif feature.kind == 'tokens' -%}
+            {%- do elements.tokens.append('arrayMap(v -> toString(v), ' ~ column ~ ')') -%}
         {%- else -%}
-            {%- do categorical.append('toString(' ~ column ~ ')') -%}
+            {%- do elements.series.append('arrayMap(v -> v * 1., ' ~ column ~ ')') -%}
         {%- endif -%}
     {%- endfor -%}
-    {{- return(
-        function ~ '(' ~ bundle ~ ', ' ~ _array(numeric, 'Float64', 'nan') ~ ', '
-        ~ _array(categorical, 'String', "''") ~ ')'
-    ) -}}
+    {#- Null goes in as it is; a lambda would cost a single row a tenth of its time. -#}
+    {%- set numeric = _array(elements.numeric, 'Float64') -%}
+    {%- set categorical = _array(elements.categorical, 'String') -%}
+    {%- if contract.networks -%}
+        {%- set arrays = [numeric, categorical, '[' ~ elements.tokens | join(', ') ~ ']', '[' ~ elements.series | join(', ') ~ ']'] -%}
+        {%- set numeric = 'arrayConcat(' ~ numeric ~ ', treehouse_network(' ~ ([bundle] + arrays) | join(', ') ~ '))' -%}
+    {%- endif -%}
+    {{- return(function ~ '(' ~ [bundle, numeric, categorical] | join(', ') ~ ')') -}}
 {% endmacro %}
 
-{# One lambda for all elements: analysing a function a column would cost a single row dearly. #}
-{% macro _array(elements, type, missing) %}
-    {{- return(
-        'arrayMap(v -> ifNull(v, ' ~ missing ~ '), [' ~ elements | join(', ') ~ '])'
-        if elements else 'emptyArray' ~ type ~ '()'
-    ) -}}
+{% macro _array(elements, type) %}
+    {{- return('[' ~ elements | join(', ') ~ ']' if elements else 'emptyArray' ~ type ~ '()') -}}
 {% endmacro %}
 
 {# The scorer answers [version, head 1, head 2, ...], or [] where no version is promoted. The

@@ -10,7 +10,26 @@
         {% endfor %}
         {% do run_statements(source_ddl(raw, owned)) %}
         {% do run_statements(load_state_ddl(raw)) %}
-        {% do run_statements(registry_ddl(registry, dictionary_credentials())) %}
+        {% do run_statements(registry_ddl(
+            registry, dictionary_credentials(), var('state_engine'),
+            adapter.get_clickhouse_cluster_name() or '',
+        )) %}
+        {% do run_statements(experiments_ddl(
+            registry, dictionary_credentials(), var('state_engine'),
+            adapter.get_clickhouse_cluster_name() or '',
+        )) %}
+        {% do run_statements(runs_ddl(
+            registry, var('state_engine'), adapter.get_clickhouse_cluster_name() or '',
+        )) %}
+        {% do run_statements(trials_ddl(
+            registry, var('state_engine'), adapter.get_clickhouse_cluster_name() or '',
+        )) %}
+        {% do run_statements(monitoring_ddl(
+            registry, var('state_engine'), adapter.get_clickhouse_cluster_name() or '',
+        )) %}
+        {% do run_statements(tiering_ddl(
+            registry, var('state_engine'), adapter.get_clickhouse_cluster_name() or '',
+        )) %}
     {% endif %}
 {% endmacro %}
 

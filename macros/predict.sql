@@ -29,7 +29,7 @@
     {{- return(function ~ '(' ~ arguments | join(', ') ~ ')') -}}
 {% endmacro %}
 
-{# The contract of a use case: {use_case, features: [{name, kind}], heads, hash}.
+{# The contract of a use case: {use_case, features: [{name, kind}], heads, networks, hash}.
    training/contract.py reads the same YAML to the same hash. #}
 {% macro feature_contract(use_case) %}
     {%- for node in graph.nodes.values()
@@ -57,14 +57,20 @@
     {%- set parts = [] -%}
     {%- for column in node.columns.values() -%}
         {%- if (column.config.meta or column.meta).role == 'feature' -%}
-            {%- set kind = 'categorical' if 'String' in column.data_type else 'numeric' -%}
+            {%- set is_text = 'String' in column.data_type -%}
+            {%- if column.data_type.startswith('Array(') -%}
+                {%- set kind = 'tokens' if is_text else 'series' -%}
+            {%- else -%}
+                {%- set kind = 'categorical' if is_text else 'numeric' -%}
+            {%- endif -%}
             {%- do features.append({'name': column.name, 'kind': kind}) -%}
             {%- do parts.append(column.name ~ ' ' ~ kind) -%}
         {%- endif -%}
     {%- endfor -%}
+    {%- set networks = meta.networks or features | selectattr('kind', 'in', ['tokens', 'series']) | list | length > 0 -%}
     {%- set text = meta.use_case ~ '(' ~ parts | join(', ') ~ ') -> (' ~ meta.heads | join(', ') ~ ')' -%}
     {{- return({
-        'use_case': meta.use_case, 'features': features, 'heads': meta.heads,
-        'hash': local_md5(text),
+        'use_case': meta.use_case, 'features': features, 'heads': meta.heads, 'networks': networks,
+        'hash': local_md5(text ~ (' with networks' if networks else '')),
     }) -}}
 {% endmacro %}

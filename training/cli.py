@@ -9,7 +9,22 @@ import typer
 
 from training import console
 from training.bench import cli as bench
-from training.commands import data, look, models, operate, whole
+from training.commands import (
+    data,
+    experiments,
+    look,
+    models,
+    monitor,
+    operate,
+    replay,
+    report,
+    retrain,
+    tier,
+    tune,
+    versions,
+    whole,
+    workload,
+)
 from training.errors import TreehouseError
 from training.settings import Settings
 
@@ -21,8 +36,23 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for group in (whole, data, models, look, operate):
+for group in (
+    whole,
+    data,
+    models,
+    versions,
+    tune,
+    retrain,
+    report,
+    monitor,
+    look,
+    operate,
+    workload,
+):
     app.add_typer(group.app)
+app.add_typer(experiments.app, name="experiment", rich_help_panel="Models")
+app.add_typer(replay.app, name="replay", rich_help_panel="The engine itself")
+app.add_typer(tier.app, name="tier", rich_help_panel="The engine itself")
 app.add_typer(bench.app, name="bench", rich_help_panel="Work on Treehouse")
 
 

@@ -29,8 +29,11 @@ class Feature:
 
     @property
     def kind(self) -> str:
-        """ "categorical" for strings, else "numeric"."""
-        return "categorical" if "String" in self.type else "numeric"
+        """ "categorical" for strings, else "numeric"; of arrays "tokens" and "series"."""
+        is_text = "String" in self.type
+        if self.type.startswith("Array("):
+            return "tokens" if is_text else "series"
+        return "categorical" if is_text else "numeric"
 
 
 @dataclass(frozen=True)
@@ -44,6 +47,10 @@ class Contract:
         keys: Columns that identify a row of the training set.
         time: Column that says when the row was known.
         label: Column of the training set that is to be predicted.
+        weight: Column of the training set with each row's weight, or "".
+        known_at: Column of the training set that says when the label was known, or "".
+        has_networks: Whether a version may hold neural networks: `meta: {networks: true}`, or a
+            feature is a sequence, which only networks read. Without, no network is ever asked.
     """
 
     use_case: str
@@ -52,12 +59,16 @@ class Contract:
     keys: tuple[str, ...]
     time: str
     label: str
+    weight: str = ""
+    known_at: str = ""
+    has_networks: bool = False
 
     @property
     def text(self) -> str:
         """The contract in one line, of which the hash is taken."""
         arguments = ", ".join(f"{f.name} {f.kind}" for f in self.features)
-        return f"{self.use_case}({arguments}) -> ({', '.join(self.heads)})"
+        networks = " with networks" if self.has_networks else ""
+        return f"{self.use_case}({arguments}) -> ({', '.join(self.heads)}){networks}"
 
     @property
     def hash(self) -> str:
@@ -118,15 +129,20 @@ def _contract(meta: dict[str, Any], entries: dict[str, dict[str, Any]]) -> Contr
                 expected=f"a column with `config: {{meta: {{role: {name}}}}}`",
                 fix=f"see models/ltv/ltv.yml, and add it to models/{use_case}/{use_case}.yml",
             )
+    features = tuple(
+        Feature(c["name"], c["data_type"]) for c in columns if _meta(c).get("role") == "feature"
+    )
     return Contract(
         use_case=use_case,
-        features=tuple(
-            Feature(c["name"], c["data_type"]) for c in columns if _meta(c).get("role") == "feature"
-        ),
+        features=features,
         heads=tuple(meta["heads"]),
         keys=_with_role(columns, "key"),
         time=_with_role(columns, "time")[0],
         label=_with_role(labels, "label")[0],
+        weight=next(iter(_with_role(labels, "weight")), ""),
+        known_at=next(iter(_with_role(labels, "known_at")), ""),
+        has_networks=bool(meta.get("networks"))
+        or any(f.kind in ("tokens", "series") for f in features),
     )
 
 

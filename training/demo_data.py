@@ -5,11 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from training.engine import identifier, literal
+from training.tiering.volumes import use_volumes
+
 if TYPE_CHECKING:
     from clickhouse_connect.driver.client import Client
 
     from training.console import Report
     from training.settings import Settings
+
+_FEW_USERS = 20_000  # below, the workload is shorter
 
 
 def simulated_platform(
@@ -40,3 +45,33 @@ def real_purchases(
         "purchases_duplicate": result.duplicate,
         "purchases_quarantined": result.quarantined,
     }
+
+
+def shop_workload(
+    client: Client, settings: Settings, options: Mapping[str, Any], report: Report
+) -> dict[str, int]:
+    """Ask what the people of a simulated shop ask, on tables in three volumes where there are such.
+
+    `options`: users; few make it short. What an earlier demo left is not run again.
+    """
+    from training.queries.collect import ensure_engine_tables
+    from training.workload.plan import Options
+    from training.workload.run import run_workload
+    from training.workload.shop import DATABASE
+
+    ensure_engine_tables(client, settings)
+    queries = f"{identifier(settings.raw_database)}.engine_queries"
+    counted = f"select count() from {queries} where has(databases, {literal(DATABASE)})"
+    there = client.query(counted).result_rows[0][0]
+    if not there:
+        days = 42 if options["users"] >= _FEW_USERS else 28
+        plan = Options(
+            hours=24 * days, sessions=5, people=15, wall_minutes=1440, meetings=0, load_hours=24
+        )
+        run_workload(
+            settings, plan, clients=2, replace=True,
+            progress=lambda done, total: report("statements", done, total),
+        )  # fmt: skip
+        use_volumes(client, DATABASE)
+        there = client.query(counted).result_rows[0][0]
+    return {"queries": there}

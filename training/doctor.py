@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import re
 import shutil
 import subprocess
 import sys
@@ -20,9 +21,9 @@ from clickhouse_connect.driver.exceptions import ClickHouseError
 from packaging.requirements import Requirement
 
 from training.bundle import Bundle, Inputs, bundle_id, e
-from training.engine import connect, literal, server_profile
+from training.engine import connect, identifier, literal, server_profile
 from training.errors import TreehouseError
-from training.install import role_grants
+from training.install import network_packages, role_grants
 from training.settings import ROOT, Settings, python_version_supported
 from udfs.build import build, find_compiler
 
@@ -84,6 +85,7 @@ def _engine_checks(client: Client, settings: Settings) -> Iterator[Check]:
     if function.status == "ok":
         yield _guarded("model files", lambda _: _model_files(client, settings), settings)
     yield _guarded("registry", lambda _: _registry(client, settings), settings)
+    yield _guarded("treehouse_network()", lambda _: _network(client, settings), settings)
 
 
 def _guarded(name: str, check: Callable[[Settings], Check], settings: Settings) -> Check:
@@ -202,7 +204,7 @@ def _grants(client: Client) -> Check:
     lacking = [
         f"{privilege} on {place}"
         for privilege, place in role_grants()
-        if not _may(client, privilege, place.replace("treehouse*.", "treehouse."))
+        if not _may(client, privilege, re.sub(r"\b\*", "", place))
     ]
     if lacking:
         return Check(
@@ -259,6 +261,27 @@ def _model_files(client: Client, settings: Settings) -> Check:
     if answer != [1.0, 42.0]:
         return Check("model files", "fail", f"{answer} instead of [1, 42]", _INSTALL)
     return Check("model files", "ok", f"SQL writes and the scorer reads {settings.model_files}")
+
+
+def _network(client: Client, settings: Settings) -> Check:
+    """Whether the worker for neural networks starts; only models that hold one need it."""
+    name, needed = "treehouse_network()", _versions_with_networks(client, settings)
+    try:
+        client.query("select treehouse_network(0::UInt64, [], [], [], [])")
+    except ClickHouseError as error:
+        found = f"{needed} published versions need it: {str(error).splitlines()[0]}"
+        fix = f"a Python with {network_packages()} on the server; {_INSTALL}"
+        return Check(name, "fail" if needed else "warn", found, fix)
+    return Check(name, "ok", f"the worker starts; {needed} published versions need it")
+
+
+def _versions_with_networks(client: Client, settings: Settings) -> int:
+    versions = f"{identifier(settings.registry_database)}.versions"
+    try:
+        rows = client.query(f"select countIf(notEmpty(networks)) from {versions}").result_rows
+    except ClickHouseError:  # no registry yet
+        return 0
+    return int(rows[0][0])
 
 
 def _registry(client: Client, settings: Settings) -> Check:

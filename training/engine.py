@@ -20,6 +20,7 @@ from clickhouse_connect.driver.exceptions import ClickHouseError
 from training.errors import TreehouseError
 from training.settings import ROOT, Settings, profile
 from udfs.build import build
+from udfs.network import pack
 
 _CONFIG = """\
 <clickhouse>
@@ -29,6 +30,34 @@ _CONFIG = """\
 </user_defined_executable_functions_config>
   <max_server_memory_usage>{memory}</max_server_memory_usage>
   <mark_cache_size>268435456</mark_cache_size>
+  <!-- What the use cases on the engine itself learn from. A server keeps both by default; here
+       they are gone with the process, which has to collect before it ends. -->
+  <query_log>
+    <database>system</database>
+    <table>query_log</table>
+  </query_log>
+  <part_log>
+    <database>system</database>
+    <table>part_log</table>
+  </part_log>
+  <!-- Volumes for `treehouse tier`, all on this machine. The first is the default policy's, so that
+       a table may change over: alter table ... modify setting storage_policy = 'tiered'. -->
+  <storage_configuration>
+    <disks>
+      <warm><path>{home}/volumes/warm/</path></warm>
+      <cold><path>{home}/volumes/cold/</path></cold>
+    </disks>
+    <policies>
+      <tiered>
+        <volumes>
+          <default><disk>default</disk></default>
+          <warm><disk>warm</disk></warm>
+          <cold><disk>cold</disk></cold>
+        </volumes>
+        <move_factor>0</move_factor>
+      </tiered>
+    </policies>
+  </storage_configuration>
 </clickhouse>
 """
 _FUNCTIONS = str(ROOT / "udfs")
@@ -202,6 +231,7 @@ def _prepare_home(settings: Settings, functions: str) -> Path:
         fresh = scorer.with_suffix(".new")
         shutil.copy2(built, fresh)
         fresh.replace(scorer)
+    pack.write(scripts / pack.NAME, [sys.executable])
     config = settings.home / "config.xml"
     text = _CONFIG.format(home=settings.home, udfs=functions, memory=settings.memory_bytes)
     if not config.exists() or config.read_text() != text:

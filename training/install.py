@@ -5,16 +5,23 @@ from __future__ import annotations
 import re
 import shlex
 import shutil
+import sys
+import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from packaging.requirements import Requirement
+
 from training.errors import TreehouseError
 from training.settings import ROOT
-from udfs.build import build
+from udfs.build import BINARY, build
+from udfs.network import pack
 
 DATA = Path("var/lib/clickhouse")
 CONFIG = Path("etc/clickhouse-server")
+#: Where the server's own Python environment for networks belongs.
+NETWORK_PYTHON = Path("/opt/treehouse/bin/python")
 _UDFS = ROOT / "udfs"
 _HEAD = """\
 # Treehouse on a ClickHouse server: once, as root, on each node. Nothing needs a restart.
@@ -23,6 +30,10 @@ _HEAD = """\
 # user_files_path side by side.
 """
 _TAIL = """\
+# Models with neural networks also need a Python of the server's own (3.11 or newer); tree models
+# don't:
+#   python3 -m venv {venv}
+#   {venv}/bin/pip install {packages}
 # Then, as an administrator of ClickHouse, a user for Treehouse:
 #   CREATE USER treehouse IDENTIFIED BY '...';
 #   GRANT treehouse TO treehouse;
@@ -76,7 +87,13 @@ def install_plan(root: Path = Path("/")) -> list[InstallFile]:
             0o755,
         ),
         InstallFile(
-            "the declaration of treehouse_score()",
+            "the worker for neural networks",
+            pack.write(BINARY.with_name(pack.NAME), [NETWORK_PYTHON, sys.executable]),
+            root / DATA / "user_scripts" / pack.NAME,
+            0o755,
+        ),
+        InstallFile(
+            "the declaration of treehouse_score() and its like",
             _UDFS / "treehouse_function.xml",
             root / CONFIG / "treehouse_function.xml",
         ),
@@ -107,7 +124,18 @@ def render_print(plan: Sequence[InstallFile]) -> str:
         else:
             body = f"{command} {shlex.quote(str(file.source))} {destination}\n"
         parts.append(f"# {file.purpose[0].upper()}{file.purpose[1:]}.\n{body}")
-    return "\n".join([*parts, _TAIL])
+    tail = _TAIL.format(venv=NETWORK_PYTHON.parent.parent, packages=network_packages())
+    return "\n".join([*parts, tail])
+
+
+def network_packages() -> str:
+    """What the worker for neural networks imports, in the ranges of pyproject.toml, for pip."""
+    wanted = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
+    return " ".join(
+        shlex.quote(requirement)
+        for requirement in wanted
+        if Requirement(requirement).name in ("numpy", "onnxruntime", "pyarrow")
+    )
 
 
 def apply(plan: Sequence[InstallFile]) -> list[InstallFile]:

@@ -1,78 +1,87 @@
-"""From a bundle on disk to a version that can be called: checks, files, parity, registry row."""
+"""From a bundle on disk to a version that can be called: checks, files, gates, registry row."""
 
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
-from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from training.bundle import Bundle, bundle_id
+from training.bundle.container import Kind, Reader
 from training.bundle.renumber import with_version
 from training.contract import load_contract
-from training.engine import identifier, literal
+from training.engine import identifier
 from training.errors import TreehouseError
-from training.registry import ensure_registry, find_version, record, versions
-from training.settings import Settings
+from training.lifecycle.artifacts import place_file, upload
+from training.lifecycle.gates import judge, write_gates
+from training.lifecycle.holdout import holdout
+from training.lifecycle.outcome import Outcome
+from training.lifecycle.parity import Parity, tolerance, verify
+from training.lifecycle.statistics import write_statistics
+from training.registry import Version, ensure_registry, find_version, record
+from training.spec import load_spec
 
 if TYPE_CHECKING:
     from clickhouse_connect.driver.client import Client
 
-    from training.registry import Version
+    from training.settings import Settings
 
-TOLERANCE = 1e-12
-"""Largest difference between an answer and the trainer's own, relative to the row's largest answer:
-an interval's end may be a small difference of large numbers. Sums of leaves are equal to the bit;
-exp and the logistic function of two C libraries differ by up to 2 ulp (4e-16), and a head combines
-a handful of them."""
-
-
-@dataclass(frozen=True)
-class Parity:
-    """How the engine's answers compare with the trainer's: the gate of every publish."""
-
-    answers: int
-    different: int
-    worst: float
-
-    @property
-    def is_equal(self) -> bool:
-        return self.different == 0 and self.answers > 0
+__all__ = ["Parity", "check_contract", "place_file", "publish", "upload", "verify"]
+_NEVER = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def publish(
-    client: Client, settings: Settings, use_case: str, path: Path | None = None
+    client: Client,
+    settings: Settings,
+    use_case: str,
+    path: Path | None = None,
+    *,
+    force: str = "",
 ) -> tuple[Version, Parity]:
     """Publish the bundle that `train` left; it answers only once it is promoted.
 
-    The registry row comes last: whatever fails before leaves what was there answering.
+    The registry's row, and after it the event, come last: whatever fails before leaves what was
+    there answering. Two publishers at once may try for the same number; the row carries it as its
+    deduplication token, so the engine keeps the first, and the other one takes the next number.
+
+    Args:
+        client: Of the engine.
+        settings: Where the registry is.
+        use_case: Whose model it is.
+        path: The bundle; by default, where `train` leaves it.
+        force: A reason to publish though a gate refuses; kept in `events`. Contract and parity
+            can't be forced.
 
     Raises:
-        TreehouseError: No bundle, one that does not fit the contract, or one whose answers in
-            the engine differ from the trainer's.
+        TreehouseError: No bundle, or a gate refuses it: the message says which, and by how much.
     """
     path = path or settings.home / "trained" / f"{use_case}.bundle"
     data, header = _read(path, use_case)
-    check_contract(use_case, header)
+    contract = load_contract(use_case)
     ensure_registry(client, settings)
-    version = max((v.version for v in versions(client, settings, use_case)), default=0) + 1
-    data = with_version(data, version)
-    upload(client, settings, data, header["info"]["golden"])
-    parity = verify(client, settings, bundle_id(data))
-    if not parity.is_equal:
-        raise TreehouseError(
-            f"The answers of {use_case} in the engine differ from the trainer's: not published.",
-            value=f"{parity.different} of {parity.answers} answers, worst by {parity.worst:.3g}",
-            expected=f"relative differences of at most {TOLERANCE}",
-            fix="please report this with the bundle: " + str(path),
-        )
-    _insert_version(client, settings, data, header, version)
-    published = find_version(client, settings, use_case, version)
-    record(client, settings, published, "publish")
-    return published, parity
+    fits = _contract_gate(client, settings, use_case, header)
+    outcomes: list[Outcome] = []
+    for number in itertools.count(_next_number(client, settings, use_case)):
+        data = with_version(data, number)
+        header["bundle"] = bundle_id(data)
+        upload(client, settings, data, header["info"]["golden"])
+        parity, equals = _parity_gate(client, settings, header, path)
+        if not outcomes:
+            outcomes = _judge(client, settings, header, [fits, equals], len(data), force)
+            is_known = _is_known(outcomes)
+            header["holdout"] = holdout(client, settings, contract) if is_known else (_NEVER, 0)
+        if _insert_version(client, settings, data, header, number):
+            break
+    if is_known:
+        write_statistics(client, settings, contract, header, number)
+    write_gates(client, settings, header, outcomes, version=number, forced=bool(force))
+    published = find_version(client, settings, use_case, number)
+    needed = force if not all(outcome.passed for outcome in outcomes) else ""
+    record(client, settings, published, "publish", needed)
+    return find_version(client, settings, use_case, number), parity
 
 
 def _read(path: Path, use_case: str) -> tuple[bytes, dict[str, Any]]:
@@ -84,11 +93,23 @@ def _read(path: Path, use_case: str) -> tuple[bytes, dict[str, Any]]:
         )
     data = path.read_bytes()
     header = Bundle.read_header(data)
+    header["explained"] = len(Reader(data).section(Kind.EXPLAINED, 0)) > 0
     if header["model"] != use_case:
         raise TreehouseError(
             "The bundle is of another use case.", value=header["model"], expected=use_case
         )
     return data, header
+
+
+def _contract_gate(
+    client: Client, settings: Settings, use_case: str, header: dict[str, Any]
+) -> Outcome:
+    try:
+        check_contract(use_case, header)
+    except TreehouseError as error:
+        write_gates(client, settings, header, [Outcome("contract", 1, 0, str(error.value))])
+        raise
+    return Outcome("contract", 0, 0, "the features and heads of now")
 
 
 def check_contract(use_case: str, header: dict[str, Any]) -> None:
@@ -100,7 +121,7 @@ def check_contract(use_case: str, header: dict[str, Any]) -> None:
     contract = load_contract(use_case)
     if header["contract"] == contract.hash:
         return
-    trained = {*header["inputs"]["numeric"], *header["inputs"]["categorical"]}
+    trained = {name for names in header["inputs"].values() for name in names}
     wanted = {feature.name for feature in contract.features}
     parts = [
         f"{what}: {', '.join(sorted(names))}"
@@ -115,132 +136,109 @@ def check_contract(use_case: str, header: dict[str, Any]) -> None:
     )
 
 
-def upload(client: Client, settings: Settings, data: bytes, golden: dict[str, Any]) -> None:
-    """Put a model file where the scorer looks, over SQL alone; equal files are left alone.
-
-    Raises:
-        TreehouseError: What the engine stored is not what was sent.
-    """
-    registry = identifier(settings.registry_database)
-    bundle, sha256 = bundle_id(data), hashlib.sha256(data).hexdigest()
-    # Each on its own: whoever was here before may have been stopped in between.
-    if not _has(client, f"{registry}.golden_rows", bundle):
-        _insert_golden(client, settings, bundle, golden)
-    if not _has(client, f"{registry}.artifacts", bundle):
-        client.insert(
-            "artifacts",
-            [[bundle, sha256, data]],
-            column_names=["bundle", "sha256", "content"],
-            database=settings.registry_database,
-        )
-    place_file(client, settings, bundle, sha256)
-
-
-def place_file(client: Client, settings: Settings, bundle: int, sha256: str) -> None:
-    """Write a model file of the registry's `artifacts` to the engine's disk, if it is not there.
-
-    Raises:
-        TreehouseError: What was stored is not what was sent.
-    """
-    registry = identifier(settings.registry_database)
-    file = f"file({literal(f'{settings.model_files}/{bundle:016x}.bundle')}, 'RawBLOB', 'c String')"
-    if _file_hash(client, file) == sha256:
-        return
-    client.command(
-        f"insert into function {file} select content from {registry}.artifacts "
-        f"where bundle = {bundle} limit 1 settings engine_file_truncate_on_insert = 1"
-    )
-    stored = _file_hash(client, file)
-    if stored != sha256:
+def _parity_gate(
+    client: Client, settings: Settings, header: dict[str, Any], path: Path
+) -> tuple[Parity, Outcome]:
+    has_networks = bool(header["networks"])
+    parity = verify(client, settings, header["bundle"], has_networks=has_networks)
+    bound = tolerance(has_networks=has_networks)
+    found = f"{parity.different} of {parity.answers} answers differ, worst by {parity.worst:.3g}"
+    worst = parity.worst if parity.answers else float("nan")
+    outcome = Outcome("parity", worst, bound, found)
+    if not parity.is_equal:
+        write_gates(client, settings, header, [outcome])
         raise TreehouseError(
-            "The engine did not store the model file as it was sent.",
-            value=stored,
-            expected=sha256,
-            fix="see that its disk has room: ./treehouse doctor",
+            f"The answers of {header['model']} in the engine differ from the trainer's: "
+            "not published.",
+            value=found,
+            expected=f"relative differences of at most {bound}",
+            fix=f"please report this with the bundle: {path}",
         )
+    return parity, outcome
 
 
-def _file_hash(client: Client, file: str) -> str:
-    """SHA-256 of a file of the engine; "" where there is none."""
-    rows = client.query(
-        f"select lower(hex(SHA256(c))) from {file} settings engine_file_empty_if_not_exists = 1"
-    ).result_rows
-    return str(rows[0][0]) if rows else ""
+def _judge(
+    client: Client,
+    settings: Settings,
+    header: dict[str, Any],
+    before: list[Outcome],
+    size: int,
+    force: str,
+) -> list[Outcome]:
+    """What all gates found; a refusal is written down before it is raised."""
+    name = header["model"]
+    outcomes = before + judge(client, settings, load_spec(name), header, size)
+    refusals = [outcome for outcome in outcomes if not outcome.passed]
+    if refusals and not force:
+        write_gates(client, settings, header, outcomes)
+        raise TreehouseError(
+            f"{name} is not published: refused by {len(refusals)} of {len(outcomes)} gates.",
+            value="\n            ".join(map(str, refusals)),
+            expected="within the bounds of `gates` in the spec; select * from "
+            f"{settings.registry_database}.gates has them all",
+            fix=f'./treehouse publish {name} --force "why", if you know better',
+        )
+    return outcomes
 
 
-def _has(client: Client, table: str, bundle: int) -> bool:
-    return bool(
+def _is_known(outcomes: list[Outcome]) -> bool:
+    """Whether the training set is there, and still the one of the fit."""
+    return all(outcome.passed for outcome in outcomes if outcome.gate == "training set")
+
+
+def _next_number(client: Client, settings: Settings, use_case: str) -> int:
+    return 1 + int(
         client.query(
-            f"select count() from {table} where bundle = {{b:UInt64}}", parameters={"b": bundle}
+            f"select max(version) from {identifier(settings.registry_database)}.versions "
+            "where model = {model:String}",
+            parameters={"model": use_case},
         ).result_rows[0][0]
     )
 
 
-def _insert_golden(client: Client, settings: Settings, bundle: int, golden: dict[str, Any]) -> None:
-    rows = zip(golden["numeric"], golden["categorical"], golden["answers"], strict=True)
-    client.insert(
-        "golden_rows",
-        [[bundle, i, *row] for i, row in enumerate(rows)],
-        column_names=["bundle", "row", "numeric", "categorical", "answers"],
-        database=settings.registry_database,
-    )
-
-
-def verify(client: Client, settings: Settings, bundle: int) -> Parity:
-    """Compare the engine's answers to a version's golden rows with the trainer's, in SQL."""
-    answers, different, worst = client.query(
-        f"""
-        with pairs as (
-            select
-                arrayJoin(arrayZip(
-                    arraySlice(treehouse_score(bundle, numeric, categorical), 2), answers
-                )) as pair,
-                pair.1 as ours,
-                pair.2 as theirs,
-                ours = theirs or (isNaN(ours) and isNaN(theirs)) as is_same,
-                arrayMax(arrayMap(x -> if(isFinite(x), abs(x), 0), answers)) as scale,
-                abs(ours - theirs) / greatest(scale, 1e-300) as difference
-            from {identifier(settings.registry_database)}.golden_rows
-            where bundle = {{b:UInt64}}
-        )
-        select
-            count(),
-            countIf(not is_same and not difference <= {TOLERANCE}),
-            maxIf(difference, not is_same)
-        from pairs
-        """,
-        parameters={"b": bundle},
-    ).result_rows[0]
-    return Parity(int(answers), int(different), float(np.nan_to_num(worst, nan=np.inf)))
-
-
 def _insert_version(
-    client: Client, settings: Settings, data: bytes, header: dict[str, Any], version: int
-) -> None:
-    info = header["info"]
+    client: Client, settings: Settings, data: bytes, header: dict[str, Any], number: int
+) -> bool:
+    """Whether the number is ours: a row of the same number that came first keeps it."""
+    info, lineage = header["info"], header["info"]["lineage"]
+    name, bundle = header["model"], bundle_id(data)
+    features = [(feature.name, feature.kind) for feature in load_contract(name).features]
     row = {
-        "model": header["model"],
-        "version": version,
+        "model": name,
+        "version": number,
         "contract": header["contract"],
-        "bundle": bundle_id(data),
+        "bundle": bundle,
         "sha256": hashlib.sha256(data).hexdigest(),
         "bytes": len(data),
         "heads": header["heads"],
+        "features": features,
+        "networks": header["networks"],
         "spec_hash": info["spec_hash"],
-        "training_rows": int(info["lineage"]["rows"]),
-        "training_fingerprint": int(info["lineage"]["fingerprint"]),
+        "training_from": _time(lineage["from"]),
+        "training_to": _time(lineage["to"]),
+        "holdout_from": header["holdout"][0],
+        "holdout_rows": header["holdout"][1],
+        "training_rows": int(lineage["rows"]),
+        "training_fingerprint": int(lineage["fingerprint"]),
         "libraries": info["libraries"],
         "parameters": json.dumps(info["parameters"]),
         "metrics": json.dumps(info["metrics"]),
     }
-    times = {
-        "training_from": info["lineage"]["from"],
-        "training_to": info["lineage"]["to"],
-    }
-    columns = [*row, *times]
     client.insert(
         "versions",
-        [[*row.values(), *(np.datetime64(t.split("+")[0]).item() for t in times.values())]],
-        column_names=columns,
+        [list(row.values())],
+        column_names=list(row),
         database=settings.registry_database,
+        settings={"insert_deduplication_token": f"{name}:{number}"},
     )
+    kept = client.query(
+        f"select bundle from {identifier(settings.registry_database)}.versions "
+        "where model = {model:String} and version = {version:UInt32}",
+        parameters={"model": name, "version": number},
+    ).result_rows
+    return (bundle,) in kept
+
+
+def _time(text: str) -> datetime:
+    """A time of the lineage; all are UTC."""
+    return datetime.fromisoformat(text).replace(tzinfo=UTC)

@@ -7,104 +7,95 @@ dictionary reload; every view looks the champion up at its next query.
 from __future__ import annotations
 
 import getpass
-import json
-from dataclasses import dataclass
-from datetime import datetime
-from typing import TYPE_CHECKING, Any
-
-from jinja2.sandbox import SandboxedEnvironment
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 from training.contract import load_contract
-from training.engine import identifier, literal, run_script, server_profile
+from training.ddl import MACROS, run_ddl, storage
+from training.engine import identifier, literal, server_profile
 from training.errors import TreehouseError
-from training.settings import ROOT, Settings
+from training.lifecycle.artifacts import place_file
+from training.lifecycle.versions import Version, find_version, versions
+from training.settings import Settings
 
 if TYPE_CHECKING:
     from clickhouse_connect.driver.client import Client
 
-_DDL = ROOT / "macros" / "registry.sql"
-
-
-@dataclass(frozen=True)
-class Version:
-    """One published version, as the registry knows it."""
-
-    model: str
-    version: int
-    created_at: datetime
-    contract: str
-    bundle: int
-    bytes: int
-    metrics: dict[str, Any]
-    parameters: dict[str, Any]
-    is_champion: bool
+__all__ = [
+    "Version",
+    "ensure_registry",
+    "find_version",
+    "promote",
+    "record",
+    "retire",
+    "rollback",
+    "versions",
+]
+_DDL = MACROS / "registry.sql"
+_READ_ANEW = {
+    "promote": "champions", "rollback": "champions", "publish": "bundles", "collect": "bundles",
+}  # fmt: skip
+"""Action to the dictionary that changes by it, on every node of a cluster."""
 
 
 def ensure_registry(client: Client, settings: Settings) -> None:
     """Create the registry's tables and dictionaries where they are missing."""
-    macros: Any = SandboxedEnvironment().from_string(_DDL.read_text()).module
     credentials = ""
     if settings.target == "server" and (profile := server_profile())["password"]:
         credentials = f"user {literal(profile['user'])} password {literal(profile['password'])}"
-    run_script(client, macros.registry_ddl(identifier(settings.registry_database), credentials))
-
-
-def versions(client: Client, settings: Settings, model: str | None = None) -> list[Version]:
-    """Every published version, newest first."""
-    registry = identifier(settings.registry_database)
-    rows = client.query(
-        f"""
-        select model, version, created_at, contract, bundle, bytes, metrics, parameters,
-            champion.version = versions.version
-        from {registry}.versions as versions
-        left join (
-            select model, contract, argMax(version, at) as version
-            from {registry}.events
-            where action in ('promote', 'rollback', 'retire')
-            group by model, contract
-        ) as champion using (model, contract)
-        where {{model:String}} in ('', model)
-        order by model, version desc
-        """,
-        parameters={"model": model or ""},
-    ).result_rows
-    return [
-        Version(*row[:-3], json.loads(row[-3]), json.loads(row[-2]), bool(row[-1]))  # type: ignore[call-arg]
-        for row in rows
-    ]
-
-
-def find_version(client: Client, settings: Settings, model: str, version: int) -> Version:
-    """One version.
-
-    Raises:
-        TreehouseError: It was never published.
-    """
-    load_contract(model)
-    found = versions(client, settings, model)
-    for candidate in found:
-        if candidate.version == version:
-            return candidate
-    there = ", ".join(str(v.version) for v in reversed(found)) or "none yet"
-    raise TreehouseError(
-        f"{model} has no such version.",
-        value=version,
-        expected=f"one of: {there}",
-        fix="./treehouse models" if found else f"./treehouse train {model} --publish",
-    )
+    database = identifier(settings.registry_database)
+    run_ddl(client, _DDL, "registry_ddl", database, credentials, **storage(settings))
 
 
 def promote(
-    client: Client, settings: Settings, model: str, version: int, reason: str = ""
+    client: Client,
+    settings: Settings,
+    model: str,
+    version: int,
+    reason: str = "",
+    *,
+    force: bool = False,
 ) -> Version:
-    """Let a version answer from the next query on.
+    """Let a version answer from the next query on; for views of its contract, old or new.
+
+    Args:
+        client: Of the engine.
+        settings: Where the registry is.
+        model: The use case.
+        version: Its number.
+        reason: For the record.
+        force: Whether a retired version may come back.
 
     Raises:
-        TreehouseError: There is no such version.
+        TreehouseError: There is no such version, it is incomplete, retired or cleared away, or
+            its model file can't be had. Whoever answered still does.
     """
     chosen = find_version(client, settings, model, version)
+    _check_state(chosen, force=force)
+    place_file(client, settings, chosen.bundle, chosen.sha256)
     record(client, settings, chosen, "promote", reason)
     return chosen
+
+
+def _check_state(version: Version, *, force: bool) -> None:
+    name = f"Version {version.version} of {version.model}"
+    if version.state == "incomplete":
+        raise TreehouseError(
+            f"{name} was never published to the end.",
+            value="its publisher was stopped before the last step",
+            fix=f"./treehouse publish {version.model}",
+        )
+    if version.state == "collected":
+        raise TreehouseError(
+            f"{name} was cleared away: its model file is gone.",
+            fix="promote another one: ./treehouse models",
+        )
+    if version.state == "retired" and not force:
+        raise TreehouseError(
+            f"{name} is retired.",
+            expected="a version that is not",
+            fix=f"./treehouse promote {version.model} {version.version} --force, to bring it back",
+        )
 
 
 def rollback(client: Client, settings: Settings, model: str, reason: str = "") -> Version | None:
@@ -117,42 +108,98 @@ def rollback(client: Client, settings: Settings, model: str, reason: str = "") -
         TreehouseError: Nothing is promoted.
     """
     load_contract(model)  # says what there is, and suggests
-    contract, standing = _standing(client, settings, model)
+    known = {v.version: v for v in versions(client, settings, model)}
+    contract, standing = standing_promotions(client, settings, model)
     if not standing:
         raise TreehouseError(
             f"Nothing of {model} is promoted, so there is nothing to roll back.",
             fix=f"./treehouse promote {model} <version>",
         )
-    if len(standing) == 1:
+    earlier = [
+        known[number]
+        for number in standing[:-1]
+        if number in known and known[number].state == "published"
+    ]
+    if not earlier:
         _insert_event(client, settings, model, contract, "rollback", 0, 0, reason)
         return None
-    previous = find_version(client, settings, model, standing[-2])
+    previous = earlier[-1]
+    place_file(client, settings, previous.bundle, previous.sha256)
     record(client, settings, previous, "rollback", reason)
     return previous
 
 
-def _standing(client: Client, settings: Settings, model: str) -> tuple[str, list[int]]:
+def standing_promotions(client: Client, settings: Settings, model: str) -> tuple[str, list[int]]:
     """The contract promoted last, and its promotions that were not rolled back, oldest first."""
     rows = client.query(
         f"select contract, action, version from {identifier(settings.registry_database)}.events "
-        "where model = {model:String} and action in ('promote', 'rollback', 'retire') order by at",
+        "where model = {model:String} and action in ('promote', 'rollback') order by at, bundle",
         parameters={"model": model},
     ).result_rows
-    if not rows:
-        return "", []
-    contract: str = rows[-1][0]
+    contract: str = rows[-1][0] if rows else ""
+    return contract, _stack((action, number) for of, action, number in rows if of == contract)
+
+
+def _stack(events: Iterable[tuple[str, int]]) -> list[int]:
+    """A promotion adds a version; a rollback ends all after the one that it names, 0 all."""
     standing: list[int] = []
-    for row_contract, action, version in rows:
-        if row_contract != contract:
-            continue
+    for action, version in events:
         if action == "promote":
             if standing[-1:] != [version]:  # promoted again: nothing to go back to in between
                 standing.append(version)
-        elif action == "rollback" and standing:
+            continue
+        while standing and standing[-1] != version:
             standing.pop()
-        elif action == "retire":
-            standing = []
-    return contract, standing
+        if version and not standing:
+            standing.append(version)
+    return standing
+
+
+def retire(
+    client: Client, settings: Settings, model: str, version: int, reason: str = ""
+) -> Version:
+    """Take a version out of use: no promotion or rollback chooses it; `gc` may clear it away.
+
+    Raises:
+        TreehouseError: There is no such version, it answers now, or an experiment runs with it.
+    """
+    chosen = find_version(client, settings, model, version)
+    name = f"Version {version} of {model}"
+    if chosen.is_champion:
+        raise TreehouseError(
+            f"{name} answers now.",
+            expected="a version that nobody asks",
+            fix=f"./treehouse promote {model} <another version>, or ./treehouse rollback {model}",
+        )
+    if version in in_experiments(client, settings, model):
+        raise TreehouseError(f"{name} is in a running experiment.", fix="stop the experiment first")
+    if chosen.state in ("retired", "collected"):
+        raise TreehouseError(f"{name} is retired already.", value=chosen.state)
+    record(client, settings, chosen, "retire", reason)
+    return chosen
+
+
+def in_experiments(client: Client, settings: Settings, model: str) -> set[int]:
+    """The versions of a model that running experiments ask."""
+    there = client.query(
+        "select count() from system.tables where database = {d:String} and name = 'experiments'",
+        parameters={"d": settings.registry_database},
+    ).result_rows
+    if not there[0][0]:
+        return set()
+    rows = client.query(
+        f"""
+        select distinct arrayJoin(now.2)
+        from (
+            select argMax((model, versions, action), at) as now
+            from {identifier(settings.registry_database)}.experiments
+            group by experiment
+        )
+        where now.1 = {{model:String}} and now.3 != 'stop'
+        """,
+        parameters={"model": model},
+    ).result_rows
+    return {number for (number,) in rows}
 
 
 def record(
@@ -175,12 +222,19 @@ def _insert_event(
     bundle: int,
     reason: str,
 ) -> None:
-    database = identifier(settings.registry_database)
-    client.insert(
-        "events",
-        [[model, contract, action, version, bundle, getpass.getuser(), reason]],
-        column_names=["model", "contract", "action", "version", "bundle", "actor", "reason"],
-        database=settings.registry_database,
+    """The last event decides, so time goes on after it even if a clock was ahead of this one."""
+    events = f"{identifier(settings.registry_database)}.events"
+    values = {"contract": contract, "action": action, "actor": getpass.getuser(), "reason": reason}
+    client.command(
+        f"insert into {events} (at, model, contract, action, version, bundle, actor, reason) "
+        "select greatest(now64(6, 'UTC'), "
+        f"(select max(at) + toIntervalMicrosecond(1) from {events} where model = {{model:String}}))"
+        ", {model:String}, {contract:String}, {action:String}, "
+        f"{version}, {bundle}, {{actor:String}}, {{reason:String}}",
+        parameters={"model": model} | values,
     )
-    for dictionary in ("champions", "bundles"):
-        client.command(f"system reload dictionary {database}.{dictionary}")
+    cluster = storage(settings)["cluster"]
+    place = f"on cluster {cluster} " if cluster else ""
+    if dictionary := _READ_ANEW.get(action):
+        name = f"{identifier(settings.registry_database)}.{dictionary}"
+        client.command(f"system reload dictionary {place}{name}")

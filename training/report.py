@@ -8,41 +8,84 @@ from typing import Any
 from training import console
 
 _COLUMNS = {
-    "mae": "MAE $",
-    "rmse": "RMSE $",
-    "mape_payers": "MAPE payers",
-    "gini": "Gini",
-    "bias": "bias",
-    "cohort_mape": "cohort MAPE",
+    "value": {
+        "mae": "MAE $",
+        "rmse": "RMSE $",
+        "mape_payers": "MAPE payers",
+        "gini": "Gini",
+        "bias": "bias",
+        "cohort_mape": "cohort MAPE",
+    },
+    "probability": {
+        "log_loss": "log loss",
+        "brier": "Brier",
+        "auc": "AUC",
+        "average_precision": "average precision",
+        "calibration_error": "calibration error",
+        "lift_1": "lift 1 %",
+        "lift_5": "lift 5 %",
+        "lift_10": "lift 10 %",
+    },
+    "classes": {"cost": "cost", "accuracy": "accuracy", "log_loss": "log loss"},
 }
+_COMPARED = {
+    "value": ("mae", "rmse", "gini"),
+    "probability": ("log_loss", "brier", "auc"),
+    "classes": ("cost",),
+}
+"""What a model is to be better in than its baselines."""
+_HIGHER_IS_BETTER = ("gini", "auc")
 
 
 def metric_rows(metrics: Mapping[str, Any]) -> list[tuple[str, Mapping[str, Any]]]:
     """Who is compared: the model, its baselines, and the best possible where it is known."""
-    rows = [
-        (f"model: value ({metrics['chosen']})", metrics["model"]),
-        ("model: typical (median)", metrics["typical"]),
-        *metrics["baselines"].items(),
-    ]
+    rows = [(f"model: value ({metrics['chosen']})", metrics["model"])]
+    for name, title in (("typical", "typical (median)"), ("uncalibrated", "before calibration")):
+        if name in metrics:
+            rows.append((f"model: {title}", metrics[name]))
+    rows += metrics["baselines"].items()
     if "best_possible" in metrics:
         rows.append(("best possible", metrics["best_possible"]))
     return rows
 
 
 def show_metrics(model: str, metrics: Mapping[str, Any]) -> None:
-    """The table of metrics, the interval's coverage, and lift by decile as bars."""
+    """The table of metrics, what is particular to the task, and lift by decile as bars."""
+    task = metrics["task"]
+    columns = dict(_COLUMNS[task])
+    rows = [(name, dict(row)) for name, row in metric_rows(metrics)]
+    if task == "classes":
+        for name in metrics["model"]["recall"]:
+            columns[name] = f"recall {name}"
+        rows = [(name, row | row["recall"]) for name, row in rows]
     console.show_table(
-        ("", *_COLUMNS.values()),
-        [(name, *(row.get(key) for key in _COLUMNS)) for name, row in metric_rows(metrics)],
-        title=f"{model}: {metrics['rows']:,} test rows, "
-        f"{metrics['model']['zero_share']:.1%} of them zero",
+        ("", *columns.values()),
+        [(name, *(row.get(key) for key in columns)) for name, row in rows],
+        title=f"{model}: {metrics['rows']:,} test rows{_share(metrics)}",
     )
-    interval = metrics["interval"]
-    console.out.print(
-        f"Interval: {interval['coverage']:.1%} of the labels inside "
-        f"(target {interval['target']:.0%}), {interval['width']:,.2f} USD wide on average"
-    )
-    deciles = metrics["model"]["deciles"]
+    if "interval" in metrics:
+        interval = metrics["interval"]
+        console.out.print(
+            f"Interval: {interval['coverage']:.1%} of the labels inside "
+            f"(target {interval['target']:.0%}), {interval['width']:,.2f} wide on average"
+        )
+    if "calibration" in metrics:
+        console.out.print(f"Calibrated by: {metrics['calibration']['method']}")
+    _show_lift(metrics["model"].get("deciles", []))
+    for name, further in metrics.get("also", {}).items():
+        show_metrics(f"{model}: {name}", further)
+
+
+def _share(metrics: Mapping[str, Any]) -> str:
+    model = metrics["model"]
+    if "zero_share" in model:
+        return f", {model['zero_share']:.1%} of them zero"
+    return f", {model['base_rate']:.1%} of them yes" if "base_rate" in model else ""
+
+
+def _show_lift(deciles: list[Mapping[str, float]]) -> None:
+    if not deciles:
+        return
     labels = [f"{10 * (i + 1):>3} %" for i in range(len(deciles))]
     console.out.print("Lift by decile of the prediction, best first (1 = the mean):")
     for line in console.bars([decile["lift"] for decile in deciles], labels):
@@ -50,12 +93,14 @@ def show_metrics(model: str, metrics: Mapping[str, Any]) -> None:
 
 
 def beaten(metrics: Mapping[str, Any]) -> dict[str, dict[str, bool]]:
-    """Baseline to whether the model is better in MAE (its typical value), RMSE and Gini."""
-    return {
-        name: {
-            "mae": metrics["typical"]["mae"] < row["mae"],
-            "rmse": metrics["model"]["rmse"] < row["rmse"],
-            "gini": metrics["model"]["gini"] > row["gini"],
-        }
-        for name, row in metrics["baselines"].items()
-    }
+    """Baseline to whether the model is better, by metric; of values, MAE is the median's."""
+    found: dict[str, dict[str, bool]] = {}
+    for name, row in metrics["baselines"].items():
+        found[name] = {}
+        for metric in _COMPARED[metrics["task"]]:
+            model = metrics["typical"] if metric == "mae" else metrics["model"]
+            ours, theirs = model[metric], row[metric]
+            if ours is not None and theirs is not None:
+                is_higher = metric in _HIGHER_IS_BETTER
+                found[name][metric] = ours > theirs if is_higher else ours < theirs
+    return found

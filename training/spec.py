@@ -8,11 +8,14 @@ from __future__ import annotations
 import importlib
 import pkgutil
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from training.contract import Contract, load_contract
+from training.errors import TreehouseError
+from training.lifecycle.limits import Gates
+from training.monitor.watch import Watch
 
 if TYPE_CHECKING:
     from clickhouse_connect.driver.client import Client
@@ -24,7 +27,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Boosting:
-    """LightGBM's parameters under its own meanings; the defaults are the usual starting point."""
+    """Of LightGBM and XGBoost alike; the defaults are the usual starting point."""
 
     trees: int = 1000
     """At most; early stopping takes what the validation rows ask for. More is slower to score."""
@@ -40,10 +43,62 @@ class Boosting:
     """Share of the rows that each tree sees."""
     column_share: float = 0.8
     """Share of the features that each tree sees."""
+    l2: float = 0.0
+    """Ridge penalty on a leaf's value, in rows. Higher is smoother."""
     patience: int = 50
     """Trees without improvement on the validation rows before fitting stops."""
     seed: int = 7
     """Of every random choice: equal data and spec give an equal model."""
+
+
+@dataclass(frozen=True)
+class Retrain:
+    """When a model is due to be fitted anew, and what becomes of the new version."""
+
+    promote: bool = False
+    """Let a version that passes every gate answer at once; otherwise a person promotes it."""
+    max_age_days: float = 30.0
+    """Days after its publication from which a champion is due. Fewer cost more fits."""
+    on_drift: bool = True
+    """Whether an open alert makes the model due, whatever its age."""
+    min_new_rows: int = 1
+    """Training rows later than all of the champion's, without which a due run stops unfitted."""
+    schedule: str = "0 4 * * *"
+    """When to look whether it is due, as cron has it; `retrain --cron` prints it."""
+
+
+@dataclass(frozen=True)
+class Bagging:
+    """Of random forests and extremely randomised trees."""
+
+    trees: int = 200
+    """More is never less accurate, but slower to score and larger."""
+    depth: int = 12
+    """Most splits on a path. Deep trees are scored more slowly."""
+    rows_per_leaf: int = 20
+    """Fewest training rows of a leaf. Higher is smoother, and the model smaller."""
+    column_share: float = 0.4
+    """Share of the features among which each split chooses."""
+    seed: int = 7
+    """Of every random choice."""
+
+
+@dataclass(frozen=True)
+class Also:
+    """A further label, a value that the head of its name answers from the same features.
+
+    Rows whose label is null are not fitted, nor measured: a time to live is known only of what
+    was asked for again.
+    """
+
+    objectives: tuple[str, ...] = ("squared_error", "tweedie")
+    """As the spec's, of the task "value"."""
+    trainers: tuple[str, ...] = ("lightgbm",)
+    """As the spec's."""
+    label_floor: float | None = 0.0
+    """Lowest answer that makes sense, or None."""
+    baselines: Mapping[str, str] = field(default_factory=dict)
+    """As the spec's."""
 
 
 @dataclass(frozen=True)
@@ -52,34 +107,54 @@ class Spec:
 
     Attributes:
         about: One sentence for people.
+        task: What the label is. "value": a number; heads value, low, high and typical (the
+            median). "probability": whether something happens (0 or 1); heads value (calibrated),
+            score (0 to 100) and raw (before calibration). "classes": the name of one of the heads
+            after the first, each of which answers its class's probability; value is the number of
+            the class, from 0, whose expected cost is least.
+        cost: For "classes": cost[class that is][class decided for], in the order of the heads;
+            by default 1 for every mistake.
         known: Feature that holds the part of the label that has already come, or "": only the
             rest is predicted, and the known part is added.
         pace: Feature with a naive forecast of the rest of the label, or "": the objective
             "paced_tweedie" corrects it by trees, so that the answer grows with it beyond what the
             training rows hold.
         label_floor: Lowest answer that makes sense, or None.
-        objectives: What is tried; the best on the validation rows is kept.
-        boosting: Parameters of all candidates.
+        objectives: What is tried, with each trainer that has it; the best on the validation rows
+            is kept. By default all that the task has.
+        trainers: "lightgbm", "xgboost", "random_forest", "extra_trees".
+        boosting: Parameters of all boosted candidates.
+        bagging: Parameters of all forests.
+        also: Further labels, by the column of the training set, which is the head's name too.
         baselines: Name to SQL expression over the training set (window functions over the rows
-            of `split = 'train'` take the place of fitting).
+            of `split = 'train'` take the place of fitting): a value, a probability, or the name
+            of a class.
         fitted_baselines: Name to a function that answers float64[rows] for all rows.
         cohort: SQL expressions that make a cohort, for the error of sums over cohorts.
-        best_possible: SQL that answers (key, mean, median) of the true distribution on
-            simulated data, or "".
+        best_possible: SQL that answers what is known of the true distribution on simulated data,
+            or "": key, mean and, for values, median; for classes a column named after each.
         coverage: Share of the labels that the interval is to hold.
         interval_bins: Groups by predicted value with an interval of their own. More is sharper
             and needs more calibration rows: at least 50 a bin.
+        retrain: When it is due to be fitted anew, and whether the new version answers at once.
+        gates: What a version must keep to be published.
+        watch: What is worth an alert of the monitor.
         demo: Fills the sources for `treehouse demo`.
     """
 
     use_case: str
     about: str
     demo: Callable[[Client, Settings, Mapping[str, Any], Report], dict[str, Any]]
+    task: Literal["value", "probability", "classes"] = "value"
+    cost: tuple[tuple[float, ...], ...] = ()
     known: str = ""
     pace: str = ""
     label_floor: float | None = None
-    objectives: tuple[str, ...] = ("squared_error", "tweedie", "two_part", "paced_tweedie")
+    objectives: tuple[str, ...] = ()
+    trainers: tuple[str, ...] = ("lightgbm",)
     boosting: Boosting = field(default_factory=Boosting)
+    bagging: Bagging = field(default_factory=Bagging)
+    also: Mapping[str, Also] = field(default_factory=dict)
     baselines: Mapping[str, str] = field(default_factory=dict)
     fitted_baselines: Mapping[str, Callable[[Client, Settings, Dataset], Floats]] = field(
         default_factory=dict
@@ -88,6 +163,45 @@ class Spec:
     best_possible: str = ""
     coverage: float = 0.9
     interval_bins: int = 20
+    retrain: Retrain = field(default_factory=Retrain)
+    gates: Gates = field(default_factory=Gates)
+    watch: Watch = field(default_factory=Watch)
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The names of the classes, in the order of their numbers; none for other tasks."""
+        heads = self.contract.heads[1:] if self.task == "classes" else ()
+        return tuple(head for head in heads if head not in self.also)
+
+    def for_label(self, name: str) -> Spec:
+        """The spec of a further label: a value, from the same features."""
+        also = self.also[name]
+        return replace(
+            self, task="value", cost=(), known="", pace="", label_floor=also.label_floor,
+            objectives=also.objectives, trainers=also.trainers, also={}, fitted_baselines={},
+            baselines={f"{name}: {key}": sql for key, sql in also.baselines.items()},
+            cohort=(), best_possible="",
+        )  # fmt: skip
+
+    @property
+    def costs(self) -> tuple[tuple[float, ...], ...]:
+        """cost[class that is][class decided for]; 1 for every mistake if the spec has none.
+
+        Raises:
+            TreehouseError: It is not square, or has a negative or infinite cost.
+        """
+        k = len(self.classes)
+        found = self.cost or tuple(tuple(float(i != j) for j in range(k)) for i in range(k))
+        if [len(row) for row in found] != [k] * k or not all(
+            0 <= cost < float("inf") for row in found for cost in row
+        ):
+            raise TreehouseError(
+                f"The cost matrix of {self.use_case} does not fit its classes.",
+                value=found,
+                expected=f"{k} rows of {k} costs of at least 0, for " + ", ".join(self.classes),
+                fix=f"mend `cost` in training/specs/{self.use_case}.py",
+            )
+        return found
 
     @property
     def contract(self) -> Contract:
@@ -116,8 +230,6 @@ def load_spec(use_case: str) -> Spec:
     found = specs()
     if use_case not in found:
         load_contract(use_case)  # says what there is, and suggests
-        from training.errors import TreehouseError
-
         raise TreehouseError(
             "This use case has a contract but no spec.",
             value=use_case,

@@ -1,4 +1,4 @@
-"""What is there: engine, rows of the sources, quarantine, champions."""
+"""What is there: engine, rows of the sources, quarantine, champions. Nothing here writes."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 from training import console
 from training.contract import contracts
 from training.engine import identifier
-from training.intake.sources import ensure_raw, read_sources
-from training.registry import ensure_registry, versions
+from training.errors import TreehouseError
+from training.intake.sources import read_sources
+from training.lifecycle.versions import Version, versions
 
 if TYPE_CHECKING:
     from clickhouse_connect.driver.client import Client
@@ -17,42 +18,57 @@ if TYPE_CHECKING:
 
 
 def read_status(client: Client, settings: Settings) -> dict[str, Any]:
-    """Engine, sources (rows and newest time), quarantined rows, and each use case's champion."""
-    ensure_raw(client, settings)
-    ensure_registry(client, settings)
-    published = versions(client, settings)
+    """Engine, sources (rows and newest time), quarantined rows, and each use case's champion.
+
+    What is not there yet is None; `notice` says why there are no models.
+    """
+    published, notice = _published(client, settings)
     return {
         "target": settings.target,
         "engine": client.server_version,
         "home": str(settings.home) if settings.target == "embedded" else None,
         "sources": _sources(client, settings),
-        "quarantined": client.query(
-            f"select count() from {identifier(settings.raw_database)}.quarantine"
-        ).result_rows[0][0],
-        "models": [
-            {
-                "model": name,
-                "versions": sum(v.model == name for v in published),
-                "champion": next(
-                    (v.version for v in published if v.model == name and v.is_champion), None
-                ),
-                "fits_contract": any(
-                    v.is_champion and v.contract == contract.hash
-                    for v in published
-                    if v.model == name
-                ),
-            }
-            for name, contract in contracts().items()
-        ],
+        "quarantined": _quarantined(client, settings),
+        "models": [_model([v for v in published if v.model == name], name) for name in contracts()],
+        "notice": notice,
     }
+
+
+def _published(client: Client, settings: Settings) -> tuple[list[Version], str | None]:
+    try:
+        return versions(client, settings), None
+    except TreehouseError as error:
+        return [], f"{error.what} {error.fix}"
+
+
+def _model(of_model: list[Version], name: str) -> dict[str, Any]:
+    """The champion of the present contract, else of an older one."""
+    answering = sorted(
+        (v for v in of_model if v.is_champion), key=lambda v: (v.fits_contract, v.version)
+    )
+    return {
+        "model": name,
+        "versions": len(of_model),
+        "champion": answering[-1].version if answering else None,
+        "fits_contract": bool(answering) and answering[-1].fits_contract,
+    }
+
+
+def _quarantined(client: Client, settings: Settings) -> int | None:
+    table = identifier(settings.raw_database) + ".quarantine"
+    if not client.query(f"exists table {table}").result_rows[0][0]:
+        return None
+    return int(client.query(f"select count() from {table}").result_rows[0][0])
 
 
 def _sources(client: Client, settings: Settings) -> list[dict[str, Any]]:
     found = []
     for source in read_sources(settings).values():
-        rows, newest = client.query(
-            f"select count(), maxOrNull({identifier(source.time)}) from {source.qualified}"
-        ).result_rows[0]
+        rows, newest = None, None
+        if client.query(f"exists table {source.qualified}").result_rows[0][0]:
+            rows, newest = client.query(
+                f"select count(), maxOrNull({identifier(source.time)}) from {source.qualified}"
+            ).result_rows[0]
         found.append(
             {"source": source.name, "table": source.qualified, "rows": rows, "newest": newest}
         )
@@ -67,7 +83,7 @@ def show_status(status: dict[str, Any]) -> None:
         ("source", "table", "rows", "newest (UTC)"),
         [(s["source"], s["table"], s["rows"], s["newest"]) for s in status["sources"]],
     )
-    console.out.print(f"Quarantined rows: {status['quarantined']:,}")
+    console.out.print(f"Quarantined rows: {console.cell(status['quarantined'])}")
     console.show_table(
         ("model", "versions", "champion", "fits the contract"),
         [
@@ -75,3 +91,5 @@ def show_status(status: dict[str, Any]) -> None:
             for m in status["models"]
         ],
     )
+    if status["notice"]:
+        console.out.print(status["notice"], style="yellow", markup=False)

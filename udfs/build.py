@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import os
+import platform
 import shutil
 import subprocess
 import sys
@@ -35,13 +36,15 @@ _WARNINGS = (
     *("-Wall", "-Wextra", "-Wconversion", "-Wshadow", "-Werror"),
     *("-Wno-maybe-uninitialized", "-Wno-uninitialized"),
 )
-_SANITIZE = ("-O1", "-g", "-fno-omit-frame-pointer", "-fno-sanitize-recover=all")
+#: Line numbers alone: following variables through the kernels would double the time to compile.
+_SANITIZE = ("-O1", "-g1", "-fno-omit-frame-pointer", "-fno-sanitize-recover=all")
 
 #: What each variant adds to the common flags.
 VARIANTS: dict[str, tuple[str, ...]] = {
     "release": ("-O3", "-static", "-s"),
     "checks": ("-O3", "-static", *_WARNINGS),
     "asan": (*_SANITIZE, "-fsanitize=address,undefined"),
+    "aarch64": ("-O3", "-static", "-s"),
 }
 
 
@@ -54,24 +57,29 @@ def _error(what: str, fix: str, value: object = None) -> Exception:
     return TreehouseError(what, value=value, fix=fix)
 
 
-def find_compiler() -> list[str]:
+def find_compiler(variant: str = "release") -> list[str]:
     """The command of a C++ compiler: $CXX, g++, c++, clang++, else the one in `ziglang`.
+
+    For another processor than this one: Debian's cross compiler, or `ziglang`.
 
     Raises:
         TreehouseError: there is none; the message says how to get one.
     """
+    crossing = variant == "aarch64" and platform.machine() != "aarch64"
     chosen = os.environ.get("CXX")
-    if chosen:
+    if chosen and not crossing:
         return chosen.split()
-    for name in ("g++", "c++", "clang++"):
+    for name in ("aarch64-linux-gnu-g++",) if crossing else ("g++", "c++", "clang++"):
         found = shutil.which(name)
         if found:
             return [found]
     if importlib.util.find_spec("ziglang") is not None:
-        return [sys.executable, "-m", "ziglang", "c++"]
+        target = ["-target", "aarch64-linux-musl"] if crossing else []
+        return [sys.executable, "-m", "ziglang", "c++", *target]
+    package = "g++-aarch64-linux-gnu" if crossing else "g++"
     raise _error(
         "no C++ compiler was found",
-        "install g++ or clang++ (Debian, Ubuntu: apt-get install g++), or run: pip install ziglang",
+        f"install one (Debian, Ubuntu: apt-get install {package}), or run: pip install ziglang",
     )
 
 
@@ -99,7 +107,7 @@ def build(force: bool = False, variant: str = "release") -> Path:
     Args:
         force: build even if nothing changed.
         variant: "release"; "checks", with warnings as errors; "asan", with the address and
-            undefined-behaviour sanitizers.
+            undefined-behaviour sanitizers; "aarch64", for that processor.
 
     Raises:
         TreehouseError: no compiler, or it failed; the message holds the compiler's own text.
@@ -112,16 +120,15 @@ def build(force: bool = False, variant: str = "release") -> Path:
     if not force and target.is_file() and current == fresh:
         return target
     target.parent.mkdir(parents=True, exist_ok=True)
-    _compile(target, VARIANTS[variant], fresh)
+    _compile(target, find_compiler(variant), VARIANTS[variant], fresh)
     stamp.write_text(fresh + "\n")
     return target
 
 
 def compile_commands(
-    units: list[Path], flags: tuple[str, ...], folder: Path
+    compiler: list[str], units: list[Path], flags: tuple[str, ...], folder: Path
 ) -> tuple[list[list[str]], list[Path]]:
     """A command for each source, and the object that it makes in the folder."""
-    compiler = find_compiler()
     objects = [folder / (unit.stem + ".o") for unit in units]
     commands = [
         [*compiler, *_COMMON, *flags, "-c", str(unit), "-o", str(target)]
@@ -130,15 +137,15 @@ def compile_commands(
     return commands, objects
 
 
-def _compile(target: Path, flags: tuple[str, ...], fresh: str) -> None:
+def _compile(target: Path, compiler: list[str], flags: tuple[str, ...], fresh: str) -> None:
     """Objects side by side, then one link, then an atomic rename."""
     units = [p for p in source_files() if p.suffix == ".cpp"]
     flags = (*flags, f'-DTREEHOUSE_SOURCE_HASH="{fresh}"')
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=".build-") as folder:
-        commands, objects = compile_commands(units, flags, Path(folder))
+        commands, objects = compile_commands(compiler, units, flags, Path(folder))
         run_commands(commands)
         linked = Path(folder) / target.name
-        command = [*find_compiler(), *_COMMON, *flags, *map(str, objects)]
+        command = [*compiler, *_COMMON, *flags, *map(str, objects)]
         run_commands([[*command, "-o", str(linked)]])
         linked.chmod(0o755)
         linked.replace(target)

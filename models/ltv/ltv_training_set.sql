@@ -1,12 +1,19 @@
 -- Only users whose whole horizon has passed. The split is by time: the newest fifth of the
--- installs is the test, the fifth before it chooses and calibrates the model.
+-- installs is the test. What is fitted has labels that were known when the first of them came, as
+-- it will be in service; the users in between, whose labels reach into the test's days, are not
+-- used. Of the fitted rows, the newest quarter chooses and calibrates the model.
 {{ config(materialized='table', engine='MergeTree', order_by='user_id') }}
 
 {%- set last_day = (var('ltv_horizon_days') | int) - 1 %}
 
 with mature as (
 
-    select * from {{ ref('ltv_features') }}
+    select
+        *,
+        toDateTime(
+            install_day + {{ var('ltv_horizon_days') }}, '{{ var('time_zone') }}'
+        ) as label_known_at
+    from {{ ref('ltv_features') }}
     where install_day <= (select last_mature_install_day from {{ ref('ltv_observation') }})
 
 ),
@@ -23,23 +30,40 @@ labels as (
 
 ),
 
-boundaries as (
+test as (
 
-    select quantilesExact(0.6, 0.8)(installed_at) as at -- noqa: LT01
+    select quantileExact(0.8)(installed_at) as begins from mature -- noqa: LT01
+
+),
+
+placed as (
+
+    select
+        mature.*,
+        installed_at > (select begins from test) as is_test,
+        install_day + {{ var('ltv_embargo_days') }} <= toDate(
+            (select begins from test), '{{ var('time_zone') }}'
+        ) as is_fitted
     from mature
+
+),
+
+choice as (
+
+    select quantileExactIf(0.75)(installed_at, is_fitted) as begins from placed -- noqa: LT01
 
 )
 
 select
-    mature.*,
+    placed.* except (is_test, is_fitted),
     labels.d90_ltv as d90_ltv,
     multiIf(
-        mature.installed_at <= boundaries.at[1], 'train',
-        mature.installed_at > boundaries.at[2], 'test',
-        cityHash64(mature.user_id) % 2 = 0, 'validation',
+        is_test, 'test',
+        not is_fitted, 'unused',
+        installed_at <= (select begins from choice), 'train',
+        cityHash64(user_id) % 2 = 0, 'validation',
         'calibration'
     ) as split,
     labels.d90_ltv > {{ var('ltv_outlier_usd') }} as is_outlier
-from mature
-left join labels on mature.user_id = labels.labelled_user
-cross join boundaries
+from placed
+left join labels on placed.user_id = labels.labelled_user

@@ -40,6 +40,7 @@ labels as (
 select
     features.*,
     labels.future_amount as future_amount,
+    mature.horizon_end as label_known_at,
     multiIf(
         features.as_of = (select as_of from test), 'test',
         features.as_of = (select as_of from choice),

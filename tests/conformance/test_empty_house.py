@@ -11,6 +11,7 @@ from tests.conftest import Engine
 from tests.support.house import dbt
 from training.contract import Contract
 from training.engine import literal
+from training.fit.candidates import wanted
 from training.spec import specs
 
 _TYPES = re.compile(
@@ -44,6 +45,12 @@ def test_contract_has_a_spec(contract: Contract) -> None:
     names = {feature.name for feature in contract.features}
     assert {spec.known, spec.pace} - {""} <= names
     assert 0 < spec.coverage < 1
+    assert wanted(spec)
+    if spec.task == "classes":
+        assert len(spec.classes) > 1
+        assert contract.heads[1 : 1 + len(spec.classes)] == spec.classes
+        assert spec.costs
+    assert set(spec.also) <= set(contract.heads)
 
 
 def test_models_are_there(empty: Engine, contract: Contract) -> None:

@@ -109,7 +109,7 @@ def _compare(
     """What the build of a stage changed in the rows that the one before it had."""
     columns = [feature.name for feature in spec.contract.features]
     if part == "training_set":
-        columns = [spec.contract.label]
+        columns = [spec.contract.label, *spec.also]
     table = f"{who}_{spec.use_case}_{part}"
     return changed_columns(
         staged.client, spec.contract, columns, (f"{table}_{stage - 1}", f"{table}_{stage}")

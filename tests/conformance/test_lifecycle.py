@@ -18,13 +18,17 @@ from training.bundle import Bundle
 from training.contract import Contract, load_contract
 from training.engine import identifier
 from training.errors import TreehouseError
+from training.fit.candidates import wanted
 from training.fit.dataset import SPLITS
 from training.fit.train import Trained, train
+from training.page import write_page
 from training.publish import Parity, publish, verify
 from training.registry import Version, promote, rollback
+from training.report import beaten
 from training.spec import Spec
 
 _GOLDEN = 256
+_FEW_TREES = "few trees need not be good"
 
 
 @dataclass(frozen=True)
@@ -84,7 +88,11 @@ class Lived:
 
 def small(spec: Spec) -> Spec:
     """The same spec with few trees."""
-    return replace(spec, boosting=replace(spec.boosting, trees=30, patience=10))
+    return replace(
+        spec,
+        boosting=replace(spec.boosting, trees=30, patience=10),
+        bagging=replace(spec.bagging, trees=10, depth=8),
+    )
 
 
 @pytest.fixture(scope="module")
@@ -94,7 +102,7 @@ def lived(fresh: Engine, spec: Spec) -> Lived:
     spec.demo(client, settings, {"users": USERS}, lambda *_: None)
     dbt(settings, "build", "--select", f"+path:models/{spec.use_case}")
     trained = train(client, settings, small(spec))
-    version, parity = publish(client, settings, spec.use_case)
+    version, parity = publish(client, settings, spec.use_case, force=_FEW_TREES)
     promote(client, settings, spec.use_case, version.version)
     return Lived(fresh, spec, trained, version, parity)
 
@@ -139,8 +147,25 @@ def test_bundle_says_what_it_is(lived: Lived) -> None:
     assert tuple(header["inputs"]["categorical"]) == lived.contract.of_kind("categorical")
     metrics = header["info"]["metrics"]
     assert set(metrics["baselines"]) == {*lived.spec.baselines, *lived.spec.fitted_baselines}
-    assert set(metrics["choice"]) <= set(lived.spec.objectives)
-    assert 0 < metrics["interval"]["coverage"] <= 1
+    assert metrics["task"] == lived.spec.task
+    assert set(metrics["choice"]) == {" ".join(pair) for pair in wanted(lived.spec)}
+    assert metrics["chosen"] in metrics["choice"]
+    assert set(metrics.get("also", {})) == set(lived.spec.also)
+    compared = beaten(metrics)
+    assert set(compared) == set(metrics["baselines"])
+    assert all(compared.values())
+    if lived.spec.task == "value":
+        assert 0 < metrics["interval"]["coverage"] <= 1
+
+
+def test_report_is_written(lived: Lived) -> None:
+    page = write_page(lived.engine.client, lived.engine.settings, lived.spec)
+    assert page.version == lived.version.version
+    assert set(page.left_out) <= {
+        "cohorts", "confusion", "calibration", "gain", "dependence", "drift", "matured", "alerts",
+        "experiments", "serving", "runs",
+    }  # fmt: skip
+    assert all(metric in page.html for metric in ("Sum off by",) if lived.spec.task == "value")
 
 
 def test_golden_rows_agree_to_zero_differences(lived: Lived) -> None:
@@ -229,9 +254,10 @@ def test_a_view_of_the_old_contract_keeps_its_champion(
     assert lived.query("select max({call}), max({full}.version) from {features}") == [(None, 0)]
     assert lived.scores() == before
 
-    quick = replace(small(spec), objectives=("squared_error",), fitted_baselines={})
+    trainer, objective = wanted(spec)[0]
+    quick = replace(small(spec), trainers=(trainer,), objectives=(objective,), fitted_baselines={})
     train(client, settings, quick)
-    version, _ = publish(client, settings, spec.use_case)
+    version, _ = publish(client, settings, spec.use_case, force=_FEW_TREES)
     promote(client, settings, spec.use_case, version.version)
     assert version.version == lived.version.version + 1
     answered = lived.query("select max({call}) is not null, max({full}.version) from {features}")

@@ -1,7 +1,8 @@
-"""One more use case is one folder of SQL and one spec: a copy of the project gets one.
+"""One more use case is one folder of SQL and one spec: a copy of the project gets two.
 
-The copy goes the whole way in processes of its own, and the suite beside this file takes the new
-use case up without being told.
+One answers a probability; the other decides among classes by their cost, and answers a value
+besides. The copy goes the whole way in processes of its own, and the suite beside this file takes
+the new use cases up without being told.
 """
 
 from __future__ import annotations
@@ -18,15 +19,14 @@ import pytest
 from tests.support.house import copy_project
 from training.settings import ROOT
 
-_NAME = "repeat_purchase"
-_MODELS = {
-    f"{_NAME}.yml": """
+_REPEAT = {
+    "repeat_purchase.yml": """
 models:
   - name: repeat_purchase_features
     description: "Grain: one customer at the beginning of one month."
     config:
       contract: {enforced: true}
-      meta: {use_case: repeat_purchase, heads: [value, low, high]}
+      meta: {use_case: repeat_purchase, heads: [value, score, raw]}
     columns:
       - {name: customer_id, data_type: String, config: {meta: {role: key}}}
       - {name: as_of, data_type: Date, config: {meta: {role: time}}}
@@ -39,7 +39,7 @@ models:
     columns:
       - {name: buys_again, config: {meta: {role: label}}, data_tests: [not_null]}
 """,
-    f"{_NAME}_features.sql": """
+    "repeat_purchase_features.sql": """
 {{ config(materialized='table', engine='MergeTree', order_by='(as_of, customer_id)') }}
 
 with months as (
@@ -66,7 +66,7 @@ cross join months
 where purchase_day < as_of and cityHash64(customer_id) % 4 = 0
 group by customer_id, as_of
 """,
-    f"{_NAME}_training_set.sql": """
+    "repeat_purchase_training_set.sql": """
 {{ config(materialized='table', engine='MergeTree', order_by='(as_of, customer_id)') }}
 
 with features as (
@@ -90,7 +90,7 @@ select
     ) as split
 from features
 """,
-    f"{_NAME}_scores.sql": """
+    "repeat_purchase_scores.sql": """
 with scored as (
     select *, {{ predict_full('repeat_purchase') }} as prediction
     from {{ ref('repeat_purchase_features') }}
@@ -104,28 +104,126 @@ select
     prediction.version as model_version
 from scored
 """,
-    f"{_NAME}_decisions.sql": """
+    "repeat_purchase_decisions.sql": """
 select customer_id, predicted_repeat > 0.5 as send_thanks
 from {{ ref('repeat_purchase_scores') }}
 where predicted_repeat is not null
 """,
 }
-_SPEC = '''
+_REPEAT_SPEC = '''
 """Whether a customer buys again within the coming month."""
 
 from training.demo_data import real_purchases
-from training.spec import Boosting, Spec
+from training.spec import Bagging, Boosting, Spec
 
 SPEC = Spec(
     use_case="repeat_purchase",
     about="Whether a customer buys again within the coming month.",
     demo=real_purchases,
-    label_floor=0.0,
-    objectives=("squared_error", "two_part"),
+    task="probability",
+    trainers=("xgboost", "random_forest"),
     boosting=Boosting(trees=40, depth=4, leaves=15, rows_per_leaf=100),
+    bagging=Bagging(trees=20, depth=6, rows_per_leaf=100),
     baselines={"habit": "avgIf(buys_again, split = 'train') over (partition by habit)"},
 )
 '''
+_TIER = {
+    "spend_tier.yml": """
+models:
+  - name: spend_tier_features
+    description: "Grain: one customer at the beginning of one month."
+    config:
+      contract: {enforced: true}
+      meta: {use_case: spend_tier, heads: [value, nothing, little, much, amount]}
+    columns:
+      - {name: customer_id, data_type: String, config: {meta: {role: key}}}
+      - {name: as_of, data_type: Date, config: {meta: {role: time}}}
+      - {name: visits, data_type: UInt64, config: {meta: {role: feature}}}
+      - {name: days_since_last, data_type: UInt32, config: {meta: {role: feature}}}
+      - {name: habit, data_type: String, config: {meta: {role: feature}}}
+
+  - name: spend_tier_training_set
+    columns:
+      - {name: tier, config: {meta: {role: label}}, data_tests: [not_null]}
+      - {name: importance, config: {meta: {role: weight}}}
+      - {name: known_at, config: {meta: {role: known_at}}}
+""",
+    "spend_tier_features.sql": """
+{{ config(materialized='table', engine='MergeTree', order_by='(as_of, customer_id)') }}
+
+select customer_id, as_of, visits, days_since_last, habit
+from {{ ref('repeat_purchase_features') }}
+""",
+    "spend_tier_training_set.sql": """
+{{ config(materialized='table', engine='MergeTree', order_by='(as_of, customer_id)') }}
+
+with amounts as (
+    select
+        customer_id,
+        toStartOfMonth(purchase_day) as as_of,
+        toFloat64(sum(amount_usd)) as spent
+    from {{ ref('stg_purchases') }}
+    group by customer_id, as_of
+)
+
+select
+    features.customer_id as customer_id,
+    features.as_of as as_of,
+    features.visits as visits,
+    features.days_since_last as days_since_last,
+    features.habit as habit,
+    training.split as split,
+    addMonths(features.as_of, 1) as known_at,
+    multiIf(amounts.spent = 0, 'nothing', amounts.spent < 30, 'little', 'much') as tier,
+    nullIf(amounts.spent, 0) as amount,
+    1 + amounts.spent / 1000 as importance
+from {{ ref('spend_tier_features') }} as features
+inner join {{ ref('repeat_purchase_training_set') }} as training
+    on features.customer_id = training.customer_id and features.as_of = training.as_of
+left join amounts
+    on features.customer_id = amounts.customer_id and features.as_of = amounts.as_of
+""",
+    "spend_tier_scores.sql": """
+with scored as (
+    select *, {{ predict_full('spend_tier') }} as prediction
+    from {{ ref('spend_tier_features') }}
+    where as_of = (select max(as_of) from {{ ref('spend_tier_features') }})
+)
+
+select
+    customer_id,
+    as_of,
+    prediction.value as predicted_tier,
+    prediction.amount as predicted_amount_usd,
+    prediction.version as model_version
+from scored
+""",
+    "spend_tier_decisions.sql": """
+select customer_id, {{ predicted_class('spend_tier', 'predicted_tier') }} as tier
+from {{ ref('spend_tier_scores') }}
+where predicted_tier is not null
+""",
+}
+_TIER_SPEC = '''
+"""How much a customer spends within the coming month: nothing, little or much."""
+
+from training.demo_data import real_purchases
+from training.spec import Also, Bagging, Boosting, Spec
+
+SPEC = Spec(
+    use_case="spend_tier",
+    about="How much a customer spends within the coming month.",
+    demo=real_purchases,
+    task="classes",
+    cost=((0, 1, 1), (5, 0, 1), (20, 5, 0)),
+    trainers=("lightgbm", "extra_trees"),
+    boosting=Boosting(trees=20, depth=4, leaves=15, rows_per_leaf=100),
+    bagging=Bagging(trees=15, depth=6, rows_per_leaf=100),
+    also={"amount": Also(objectives=("tweedie",), trainers=("xgboost",))},
+    baselines={"habit": "if(habit = 'many' and days_since_last < 40, 'much', 'nothing')"},
+)
+'''
+_USE_CASES = {"repeat_purchase": (_REPEAT, _REPEAT_SPEC), "spend_tier": (_TIER, _TIER_SPEC)}
 
 
 @pytest.fixture(scope="module")
@@ -136,17 +234,19 @@ def before() -> dict[str, str]:
 
 @pytest.fixture(scope="module")
 def project(before: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A copy of the project with one more folder of models and one more spec."""
+    """A copy of the project with two more folders of models and two more specs."""
     folder = copy_project(
         tmp_path_factory.mktemp("projects") / "more", "training", "udfs", "tests", "pyproject.toml"
     )
     copied = set(folder.rglob("*"))
-    (folder / "models" / _NAME).mkdir()
-    for name, text in _MODELS.items():
-        (folder / "models" / _NAME / name).write_text(text.lstrip())
-    (folder / "training" / "specs" / f"{_NAME}.py").write_text(_SPEC.lstrip())
+    for use_case, (models, spec) in _USE_CASES.items():
+        (folder / "models" / use_case).mkdir()
+        for name, text in models.items():
+            (folder / "models" / use_case / name).write_text(text.lstrip())
+        (folder / "training" / "specs" / f"{use_case}.py").write_text(spec.lstrip())
     added = {path.relative_to(folder).parent for path in set(folder.rglob("*")) - copied}
-    assert added == {Path("models"), Path("models") / _NAME, Path("training/specs")}
+    folders = {Path("models") / use_case for use_case in _USE_CASES}
+    assert added == {Path("models"), *folders, Path("training/specs")}
     assert before
     return folder
 
@@ -180,35 +280,48 @@ def tracked_files() -> dict[str, str]:
 
 
 def test_it_goes_the_whole_way(project: Path) -> None:
-    """Loaded, built, trained, published, promoted; then a prediction from SQL."""
-    told = run(project, "-m", "training", "demo", "--only", _NAME, "--json")
-    model = json.loads(told)["models"][_NAME]
-    assert model["version"] == 1
-    assert model["parity"]["different"] == 0
-    assert model["model"]["gini"] > model["baselines"]["habit"]["gini"]
+    """Loaded, built, trained, published, promoted; then predictions from SQL."""
+    chosen = [word for name in _USE_CASES for word in ("--only", name)]
+    models = json.loads(run(project, "-m", "training", "demo", *chosen, "--json"))["models"]
+    for model in models.values():
+        assert model["version"] == 1
+        assert model["parity"]["different"] == 0
+    repeat, tier = models["repeat_purchase"], models["spend_tier"]
+    assert repeat["model"]["auc"] > repeat["baselines"]["habit"]["auc"]
+    assert repeat["model"]["log_loss"] <= repeat["uncalibrated"]["log_loss"] + 0.002
+    assert repeat["model"]["calibration_error"] < 0.02
+    assert tier["model"]["cost"] < tier["baselines"]["habit"]["cost"]
+    assert tier["also"]["amount"]["rows"] < tier["rows"]
+    features = "visits, days_since_last, habit"
     sql = (
-        "select toUInt32(countIf(value > 0)) as some, toUInt32(count()) as rows,"
-        " any(whole.version) as version from (select"
-        " predict_repeat_purchase(visits, spent, days_since_last, habit) as value,"
-        " predict_repeat_purchase_full(visits, spent, days_since_last, habit) as whole"
-        " from treehouse.repeat_purchase_features)"
+        f"select toUInt32(count()) as rows, toUInt32(countIf(p.value between 0 and 1)) as shares,"
+        " toUInt32(countIf(p.score = 100 * p.value)) as scores, any(p.version) as version,"
+        " toUInt32(countIf(abs(t.nothing + t.little + t.much - 1) < 1e-9)) as wholes,"
+        " toUInt32(countIf(t.amount > 0)) as amounts, arraySort(groupUniqArray(t.value)) as tiers"
+        " from (select predict_repeat_purchase_full(visits, spent, days_since_last, habit) as p,"
+        f" predict_spend_tier_full({features}) as t from treehouse.repeat_purchase_features)"
     )
-    (answer,) = json.loads(run(project, "-m", "training", "sql", sql, "--format", "JSONEachRow"
-                               ).join("[]"))  # fmt: skip
+    told = run(project, "-m", "training", "sql", sql, "--format", "JSONEachRow")
+    (answer,) = json.loads(told.join("[]"))
     assert answer["rows"] > 1000
-    assert answer["some"] > answer["rows"] / 2
+    for part in ("shares", "scores", "wholes", "amounts"):
+        assert answer[part] == answer["rows"], part
     assert answer["version"] == 1
+    assert set(answer["tiers"]) <= {0, 1, 2}
+    assert len(answer["tiers"]) > 1
 
 
-def test_the_suite_finds_it(project: Path) -> None:
-    """Each conformance test that runs for a use case runs for the new one, and passes."""
+def test_the_suite_finds_them(project: Path) -> None:
+    """Each conformance test that runs for a use case runs for the new ones, and passes."""
     listed = run(project, "-m", "pytest", "tests/conformance", "--collect-only", "-q")
-    found = {line.split("::")[0] for line in listed.splitlines() if _NAME in line}
-    assert {Path(name).stem for name in found} == {
-        "test_empty_house", "test_leakage", "test_lifecycle", "test_splits",
-    }  # fmt: skip
+    for name in _USE_CASES:
+        found = {line.split("::")[0] for line in listed.splitlines() if name in line}
+        assert {Path(path).stem for path in found} == {
+            "test_empty_house", "test_leakage", "test_lifecycle", "test_splits",
+        }  # fmt: skip
     run(
-        project, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-k", f"{_NAME} and not server",
+        project, "-m", "pytest", "-q", "-p", "no:cacheprovider",
+        "-k", "(repeat_purchase or spend_tier and (lifecycle or house)) and not server",
         "tests/conformance/test_empty_house.py", "tests/conformance/test_leakage.py",
         "tests/conformance/test_lifecycle.py", "tests/conformance/test_splits.py",
     )  # fmt: skip

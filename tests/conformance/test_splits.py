@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import pytest
+from clickhouse_connect.driver.client import Client
 
 from tests.conftest import Engine
 from tests.support.future import changed_columns, empty_sources, keep, make_pool
 from tests.support.house import dbt
+from training.contract import Contract
 from training.engine import identifier
 from training.intake.sources import ensure_raw
 from training.spec import Spec
@@ -22,7 +24,8 @@ def state(embedded: Engine) -> Engine:
 
 
 def test_splits(state: Engine, spec: Spec) -> None:
-    """Who is in two parts has labels that the rows from the later part's first day don't change."""
+    """Nothing that is fitted knows what comes after the test's first row, not even as a label; and
+    who is both in training and in choice has labels that were known when the choice began."""
     client, settings, contract = state.client, state.settings, spec.contract
     name = f"{spec.use_case}_training_set"
     pool = make_pool(client, settings, spec)
@@ -36,7 +39,7 @@ def test_splits(state: Engine, spec: Spec) -> None:
     build(None, f"{name}_whole")
     time, keys = identifier(contract.time), ", ".join(map(identifier, contract.keys))
     table = f"treehouse_stages.{name}_whole"
-    for early, late in ((("train",), _CHOICE), (_CHOICE, ("test",))):
+    for early, late in ((("train",), _CHOICE), (("train", *_CHOICE), ("test",))):
         is_early, is_late = f"split in {_list(early)}", f"split in {_list(late)}"
         ends, begins, moment, shared = client.query(
             f"select maxIf({time}, {is_early}), minIf({time}, {is_late}) as begins,"
@@ -45,17 +48,31 @@ def test_splits(state: Engine, spec: Spec) -> None:
             f" from {table}"
         ).result_rows[0]
         assert ends < begins
-        if not shared:
+        if late == _CHOICE and not shared:
             continue
         kept = f"{name}_before_{late[0]}"
         build(f"fromUnixTimestamp64Milli({moment}, 'UTC')", kept)
-        keep_early = f"{name}_{early[0]}"
+        keep_early = f"{name}_until_{late[0]}"
         client.command(
             f"create table treehouse_stages.{keep_early} engine = MergeTree order by tuple() "
             f"as select * from {table} where split in {_list(early)}"
         )
-        found = changed_columns(client, contract, [contract.label], (keep_early, kept))
+        found = changed_columns(client, contract, [contract.label, *spec.also], (keep_early, kept))
         assert found == ({}, 1.0)
+    if contract.known_at:
+        _check_known_at(client, contract, table)
+
+
+def _check_known_at(client: Client, contract: Contract, table: str) -> None:
+    """What the training set says of when a label was known agrees with how it is split."""
+    known = f"toDateTime64({identifier(contract.known_at)}, 3, 'UTC')"
+    time = f"toDateTime64({identifier(contract.time)}, 3, 'UTC')"
+    latest, test, backwards = client.query(
+        f"select maxIf({known}, split in {_list(('train', *_CHOICE))}),"
+        f" minIf({time}, split = 'test'), countIf({known} < {time}) from {table}"
+    ).result_rows[0]
+    assert latest <= test
+    assert backwards == 0
 
 
 def _list(splits: tuple[str, ...]) -> str:

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 import numpy as np
 import pytest
 from clickhouse_connect.driver.client import Client
 
-from tests.support.datasets import CONTRACT, made_up_spec
+from tests.support.datasets import CONTRACT, HEADS, made_up_spec
 from training.errors import TreehouseError
 from training.fit.dataset import SPLITS, load_dataset
 from training.settings import Settings
-from training.spec import Spec
+from training.spec import Also, Spec
 
 _DATABASE = "treehouse_dataset_tests"
 _TABLE = f"{_DATABASE}.made_up_training_set"
@@ -195,3 +195,109 @@ def test_the_row_that_the_message_shows_how_to_find(
     fill(client, label="if(number = 10, nan, number % 3)")
     command = str(refusal(client, own, spec).fix).split('"')[1]
     assert [row[0] for row in client.query(command).result_rows] == ["10"]
+
+
+@pytest.fixture
+def of_task(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Spec]:
+    """A spec of another task, with the contract that goes with it."""
+
+    def make(task: str, **contract: str) -> Spec:
+        changed = replace(CONTRACT, heads=HEADS[task], **contract)
+        monkeypatch.setattr("training.spec.load_contract", lambda _: changed)
+        return made_up_spec(task=task)
+
+    return make
+
+
+_TIERS = "['none', 'some', 'much'][intDiv(number, 6) % 3 + 1]"
+
+
+def test_classes_are_numbered_as_the_heads_are(
+    client: Client, own: Settings, of_task: Callable[..., Spec]
+) -> None:
+    fill(client, label=_TIERS)
+    spec = replace(of_task("classes"), baselines={"rule": "if(early > 1, 'much', 'none')"})
+    data = load_dataset(client, own, spec)
+    rows = client.query(
+        f"select number, early from (select toUInt32(id) as number, early, split, id, at from "
+        f"{_TABLE}) where split != 'unused' order by id, at"
+    ).result_rows
+    np.testing.assert_array_equal(data.label, [number // 6 % 3 for number, _ in rows])
+    expected = [2.0 if early > 1 else 0.0 for _, early in rows]
+    np.testing.assert_array_equal(data.extra["rule"], expected)
+
+
+def test_weights_times_and_further_labels(
+    client: Client, own: Settings, of_task: Callable[..., Spec]
+) -> None:
+    spec = of_task("probability", weight="days", known_at="known")
+    spec = replace(spec, also={"later": Also(baselines={"zero": "0"})})
+    known = "at + 30"
+    fill(
+        client, label="number % 3 = 1", days="toUInt8(number % 7 + 1)", known=known,
+        later="if(number % 4 = 0, null, number / 4)",
+    )  # fmt: skip
+    data = load_dataset(client, own, spec)
+    assert data.weight is not None
+    np.testing.assert_array_equal(data.weight, data.column("days"))
+    np.testing.assert_array_equal(data.known_at - data.time, 30 * 86_400.0)
+    assert set(data.label) == {0.0, 1.0}
+    further = data.for_label("later")
+    assert 0 < len(further.label) < len(data.label)
+    assert np.isfinite(further.label).all()
+    assert further.weight is None
+    np.testing.assert_array_equal(further.extra["later: zero"], np.zeros(len(further.label)))
+
+
+@pytest.mark.parametrize(
+    ("task", "changes", "what", "value"),
+    [
+        ("probability", {"label": "number % 3"}, "neither 0 nor 1", "100 rows"),
+        ("classes", {"label": "if(number = 10, 'lots', " + _TIERS + ")"}, "no class", "1 rows"),
+        ("classes", {"label": "if(number % 2 = 0, 'some', 'much')"}, "without a training", "none"),
+        ("classes", {"label": "number % 3"}, "other types", "label UInt8"),
+    ],
+)
+def test_labels_of_other_tasks(
+    client: Client,
+    own: Settings,
+    of_task: Callable[..., Spec],
+    task: str,
+    changes: dict[str, str],
+    what: str,
+    value: str,
+) -> None:
+    fill(client, **changes)
+    error = refusal(client, own, of_task(task))
+    assert what in error.what
+    if what != "neither 0 nor 1":
+        assert error.value == value
+
+
+@pytest.mark.parametrize("bad", ["0", "-1", "nan", "null"])
+def test_a_weight_that_is_none(
+    client: Client, own: Settings, of_task: Callable[..., Spec], bad: str
+) -> None:
+    weight = f"if(number = 12, {bad}, 1.5)"
+    fill(client, label="number % 3 = 1", weight=weight)
+    error = refusal(client, own, of_task("probability", weight="weight"))
+    assert "not a positive number" in error.what
+    assert error.value == "1 rows"
+
+
+def test_a_rule_that_names_no_class(
+    client: Client, own: Settings, of_task: Callable[..., Spec]
+) -> None:
+    fill(client, label=_TIERS)
+    spec = replace(of_task("classes"), baselines={"rule": "if(early > 1, 'most', 'none')"})
+    error = refusal(client, own, spec)
+    assert "answers what is no class" in error.what
+    assert error.value == "rule"
+
+
+def test_costs_that_do_not_fit(of_task: Callable[..., Spec]) -> None:
+    spec = of_task("classes")
+    assert spec.costs == ((0, 1, 1), (1, 0, 1), (1, 1, 0))
+    for cost in (((0, 1), (1, 0)), ((0, 1, 1), (1, 0, -1), (1, 1, 0))):
+        with pytest.raises(TreehouseError, match="does not fit its classes"):
+            _ = replace(spec, cost=cost).costs

@@ -27,6 +27,7 @@ NAMES = [
     "treehouse_score()",
     "model files",
     "registry",
+    "treehouse_network()",
 ]
 
 
@@ -43,6 +44,7 @@ def test_a_healthy_engine(fresh: Engine) -> None:
     assert list(found) == expected
     poor = {name: check for name, check in found.items() if check.status == "fail"}
     assert not poor
+    assert found["treehouse_network()"].status == "ok"
     assert found["registry"].status == "warn"
     assert "./treehouse build" in found["registry"].fix
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 
 import pytest
@@ -9,9 +10,9 @@ from clickhouse_connect.driver.exceptions import ClickHouseError
 
 from tests.conftest import RunningServer
 from tests.flow.conftest import ARGUMENTS, House
-from tests.support.small_bundle import FEATURE, USE_CASE
+from tests.support.small_bundle import FEATURE, MADE_UP, USE_CASE
 from training.dbt import invoke
-from training.engine import run_script, server_profile
+from training.engine import connect, run_script, server_profile
 from training.errors import TreehouseError
 from training.registry import ensure_registry, promote, rollback, versions
 
@@ -65,6 +66,51 @@ def test_views_follow_the_champion_at_their_next_query(watched: House) -> None:
     assert seen(watched) == [(30, 2)] * 2
 
 
+def test_under_load_no_query_fails_and_each_has_one_version(watched: House) -> None:
+    """Eight clients ask views during twenty promotions; what the registry says is what answers."""
+    client, settings = watched.engine.client, watched.engine.settings
+    for factor in (2, 3):
+        watched.promoted(factor)
+    client.command(
+        f"create or replace view treehouse.flow_many as select p.value as value, p.version as "
+        f"version from (select predict_{USE_CASE}_full({ARGUMENTS}) as p "
+        "from treehouse.flow_rows cross join numbers(500) as times)"
+    )
+    question = "select uniqExact(version), any(version), min(value), max(value) from treehouse.{}"
+    answers: list[tuple[float, ...]] = []
+    failures: list[Exception] = []
+    stopped = threading.Event()
+
+    def ask(view: str) -> None:
+        own = connect(settings)
+        while not stopped.wait(0.02):
+            try:
+                answers.append(tuple(own.query(question.format(view)).result_rows[0]))
+            except Exception as error:
+                failures.append(error)
+        own.close()
+
+    views = ("flow_many", "flow_view") * 4
+    threads = [threading.Thread(target=ask, args=(view,)) for view in views]
+    for thread in threads:
+        thread.start()
+    try:
+        for step, number in enumerate((1, 2) * 10):
+            if step == 10:  # a publish replaces the dictionaries
+                watched.publish(4)
+            promote(client, settings, USE_CASE, number)
+            assert watched.answer() == {1: 20, 2: 30}[number]
+            listed = versions(client, settings, USE_CASE)
+            assert [v.version for v in listed if v.is_champion] == [number]
+    finally:
+        stopped.set()
+        for thread in threads:
+            thread.join()
+        client.command("drop view treehouse.flow_many sync")
+    assert not failures
+    assert set(answers) == {(1, 1, 20, 20), (1, 2, 30, 30)}
+
+
 def test_any_version_can_be_asked_whatever_is_promoted(house: House) -> None:
     house.promoted(2)
     house.promoted(3)
@@ -114,7 +160,7 @@ def test_who_promoted_what_and_why_is_kept(house: House) -> None:
     assert house.query(
         "select action, version, reason from treehouse_registry.events order by at"
     ) == [
-        ("publish", 1, ""),
+        ("publish", 1, MADE_UP),
         ("promote", 1, ""),
         ("promote", 1, "it's 'better'; says \\Ann"),
         ("rollback", 0, "no"),
@@ -163,7 +209,7 @@ def test_dictionaries_load_where_the_server_asks_for_a_password(server: RunningS
         server.client.command(f"system reload dictionary treehouse_registry.{name}")
     loaded = (
         "select name, status, last_exception from system.dictionaries "
-        "where database = 'treehouse_registry' order by name"
+        "where database = 'treehouse_registry' and name in ('bundles', 'champions') order by name"
     )
     rows = server.client.query(loaded).result_rows
     assert rows == [("bundles", "LOADED", ""), ("champions", "LOADED", "")]

@@ -18,7 +18,6 @@
 #include <vector>
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size);
-extern "C" void __sanitizer_set_death_callback(void (*callback)());
 
 namespace {
 
@@ -35,6 +34,12 @@ void dump() {
     std::ofstream("crash-input", std::ios::binary)
         .write(reinterpret_cast<const char*>(current.data()),
                static_cast<std::streamsize>(current.size()));
+}
+
+// Sanitizers abort (abort_on_error=1): each has a runtime of its own, but this signal is common.
+void died(int) {
+    dump();
+    std::_Exit(4);
 }
 
 void hang(int) {
@@ -156,7 +161,7 @@ int main(int count, char** arguments) {
     const double seconds = std::atof(arguments[1]);
     std::mt19937_64 random(std::strtoull(arguments[2], nullptr, 10));
     ::signal(SIGALRM, hang);
-    __sanitizer_set_death_callback(dump);
+    ::signal(SIGABRT, died);
     std::vector<Input> corpus;
     for (const Input& input : read_corpus(arguments[3])) {
         run(input);

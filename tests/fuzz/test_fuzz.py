@@ -1,11 +1,13 @@
-"""A short coverage-guided run over blocks and model files, with sanitizers.
+"""Hostile blocks and model files: refused in one line or answered, never worse.
 
-TREEHOUSE_FUZZ_SECONDS makes it long, TREEHOUSE_FUZZ_KEEP=1 adds to the corpus what reaches new
-code. The corpus holds such inputs; seeds are made anew, so that they fit the current format.
+Every run replays the corpus through the scorer as it ships; with --slow a coverage-guided fuzzer
+starts from it, with sanitizers. TREEHOUSE_FUZZ_SECONDS makes that long, TREEHOUSE_FUZZ_KEEP=1 adds
+to the corpus what reaches new code. Seeds are made anew, so that they fit the current format.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 from pathlib import Path
@@ -15,17 +17,17 @@ import numpy as np
 import pytest
 from sklearn.ensemble import RandomForestClassifier
 
-from tests.support.scorer_pipe import block
+from tests.support.scorer_pipe import Scorer, block, mended
 from training.bundle import Bundle, Inputs, bundle_id, e
 from training.forest import compile_forest
-from udfs.build import SOURCES, compile_commands, find_compiler, run_commands
+from udfs.build import SOURCES, build, compile_commands, find_compiler, run_commands
 
 HERE = Path(__file__).parent
 CORPUS = HERE / "corpus"
-SECONDS = os.environ.get("TREEHOUSE_FUZZ_SECONDS", "8")
+SECONDS = os.environ.get("TREEHOUSE_FUZZ_SECONDS", "20")
 KEEP = os.environ.get("TREEHOUSE_FUZZ_KEEP")
 SEED = os.environ.get("TREEHOUSE_FUZZ_SEED", "1")
-SANITIZE = ("-O1", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all")
+SANITIZE = ("-O1", "-g1", "-fsanitize=address,undefined", "-fno-sanitize-recover=all")
 
 
 @pytest.fixture(scope="session")
@@ -34,12 +36,14 @@ def driver(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("fuzz")
     sources = [p for p in SOURCES.glob("*.cpp") if p.name != "main.cpp"]
     covered = (*SANITIZE, "-fsanitize-coverage=trace-pc", f"-I{SOURCES}")
-    commands, objects = compile_commands([*sources, HERE / "harness.cpp"], covered, folder)
-    plain, driver_object = compile_commands([HERE / "driver.cpp"], SANITIZE, folder)
+    compiler = find_compiler()
+    units = [*sources, HERE / "harness.cpp"]
+    commands, objects = compile_commands(compiler, units, covered, folder)
+    plain, driver_object = compile_commands(compiler, [HERE / "driver.cpp"], SANITIZE, folder)
     run_commands(commands + plain)
     target = folder / "driver"
     linked = [*map(str, objects + driver_object), "-o", str(target)]
-    run_commands([[*find_compiler(), *SANITIZE, *linked]])
+    run_commands([[*compiler, *SANITIZE, *linked]])
     return target
 
 
@@ -65,6 +69,46 @@ def seeds() -> dict[str, bytes]:
     return {name: bundle.to_bytes() for name, bundle in bundles.items()}
 
 
+@pytest.fixture(scope="module")
+def scorer(tmp_path_factory: pytest.TempPathFactory) -> Scorer:
+    """The scorer as it ships, over the seeds' model files."""
+    scorer = Scorer(build(), tmp_path_factory.mktemp("fuzzed"))
+    for data in seeds().values():
+        scorer.publish(data)
+    return scorer
+
+
+def answered_or_refused(done: subprocess.CompletedProcess[bytes]) -> bool:
+    """Whether it was answered; fails for anything but a refusal in one line."""
+    lines = done.stderr.count(b"\n")
+    assert (done.returncode, lines) in ((0, 0), (1, 1)), done.stderr.decode(errors="replace")
+    return done.returncode == 0
+
+
+@pytest.mark.parametrize("path", sorted((CORPUS / "block").iterdir()), ids=lambda path: path.name)
+def test_blocks_of_the_corpus_are_answered_or_refused(scorer: Scorer, path: Path) -> None:
+    for task in ((), ("explain",)):
+        answered_or_refused(scorer.run(path.read_bytes(), *task))
+
+
+@pytest.mark.parametrize("path", sorted((CORPUS / "file").iterdir()), ids=lambda path: path.name)
+def test_files_of_the_corpus_are_served_or_refused(scorer: Scorer, path: Path) -> None:
+    number = scorer.publish(mended(path.read_bytes()))
+    file = scorer.folder / f"{number:016x}.bundle"
+    command = [scorer.binary, "--check", file, "--json"]
+    checked = subprocess.run(command, capture_output=True, check=False, timeout=60)
+    if answered_or_refused(checked):
+        found = json.loads(checked.stdout)
+        numeric = np.random.default_rng(0).normal(size=(300, len(found["numeric"])))
+        texts = [("c1",) * len(found["categorical"])] * len(numeric)
+        for rows in (1, 300):
+            data = block([number] * rows, numeric[:rows], texts[:rows])
+            for task in ((), ("explain",)):
+                answered_or_refused(scorer.run(data, *task))
+    file.unlink()
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("target", ["block", "file"])
 def test_no_input_breaks_the_scorer(driver: Path, tmp_path: Path, target: str) -> None:
     files, inputs = tmp_path / "files", tmp_path / "inputs"
@@ -82,18 +126,23 @@ def test_no_input_breaks_the_scorer(driver: Path, tmp_path: Path, target: str) -
     if target == "block":
         for i, number in enumerate(numbers):
             ids = [number, 0, number, numbers[0]] * (i + 1)
-            texts = [("c1",), (), ("",), ("unseen",)] * (i + 1)
-            numeric = [(1.5,), (), (float("nan"),), (-2.0,)] * (i + 1)
+            texts = [("c1",), (), (None,), ("unseen",)] * (i + 1)
+            numeric = [(1.5,), (), (float("nan"),), (None,)] * (i + 1)
             (inputs / f"seed-{i}").write_bytes(block(ids, numeric, texts))
     command = [str(driver), SECONDS, SEED, str(inputs)]
     if KEEP:
         kept.mkdir(parents=True, exist_ok=True)
         command.append(str(kept))
-    environment = {"TREEHOUSE_FUZZ_TARGET": target, "TREEHOUSE_FUZZ_FILES": str(files)}
+    environment = {
+        "TREEHOUSE_FUZZ_TARGET": target,
+        "TREEHOUSE_FUZZ_FILES": str(files),
+        "ASAN_OPTIONS": "abort_on_error=1:allocator_may_return_null=0",
+        "UBSAN_OPTIONS": "abort_on_error=1:print_stacktrace=1",
+    }
     done = subprocess.run(
         command,
         cwd=tmp_path,
-        env={**os.environ, **environment, "ASAN_OPTIONS": "allocator_may_return_null=0"},
+        env={**os.environ, **environment},
         capture_output=True,
         text=True,
         check=False,

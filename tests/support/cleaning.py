@@ -8,7 +8,10 @@ from dbt.adapters.clickhouse.dbclient import _ensured_databases
 from training.engine import identifier
 
 _DATABASES = "name = 'simulation_truth' or name like 'treehouse%'"
-_FUNCTIONS = r"origin = 'SQLUserDefined' and name like 'predict\_%'"
+_FUNCTIONS = (
+    r"origin = 'SQLUserDefined' and (name like 'predict\_%' "
+    "or name in ('variant', 'experiment_version', 'tier_decision'))"
+)
 
 
 def treehouse_databases(client: Client) -> list[str]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from training.contract import Contract, Feature
@@ -20,6 +22,11 @@ CONTRACT = Contract(
     time="at",
     label="label",
 )
+HEADS = {
+    "value": ("value", "low", "high", "typical"),
+    "probability": ("value", "score", "raw"),
+    "classes": ("value", "none", "some", "much"),
+}
 CATEGORIES = {"country": ("AT", "DE", "US")}
 
 
@@ -52,3 +59,12 @@ def made_up_dataset(rows: int = 4000, seed: int = 0) -> Dataset:
         extra={},
         lineage={},
     )
+
+
+def made_up_classes(task: str, rows: int = 3000, seed: int = 0) -> Dataset:
+    """The same rows with an uncertain outcome: whether anything comes, or how much of it."""
+    data = made_up_dataset(rows, seed)
+    rest = data.label - data.column("early")
+    label = np.digitize(rest, [1e-9] if task == "probability" else [1e-9, 5.0])
+    contract = replace(CONTRACT, heads=HEADS[task])
+    return replace(data, contract=contract, label=label.astype(np.float64))

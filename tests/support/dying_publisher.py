@@ -16,7 +16,7 @@ from typing import Any
 
 from clickhouse_connect.driver.client import Client
 
-from tests.support.small_bundle import FEATURE, USE_CASE
+from tests.support.small_bundle import FEATURE, MADE_UP, USE_CASE
 from training.contract import load_contract
 from training.engine import connect
 from training.publish import publish
@@ -42,7 +42,7 @@ def main(action: str, point: str, path: Path) -> None:
     found = {"before": _champion(client, settings), "answered": _answer(client)}
     if action == "publish":
         _arm(client, point)
-    version, parity = publish(client, settings, USE_CASE, path)
+    version, parity = publish(client, settings, USE_CASE, path, force=MADE_UP)
     if action == "promote":
         _arm(client, point)
         promote(client, settings, USE_CASE, version.version)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,6 +13,8 @@ from numpy.typing import NDArray
 from training.bundle import Bundle, bundle_id
 
 Floats = NDArray[np.float64]
+#: The engine leaves anything under a NULL.
+UNDER_NULL = (7.5, "DE")
 
 
 def varint(value: int) -> bytes:
@@ -29,20 +32,29 @@ def text(value: str | bytes) -> bytes:
 
 def block(
     bundles: Sequence[int],
-    numeric: Sequence[Sequence[float]],
-    categorical: Sequence[Sequence[str]],
+    numeric: Sequence[Sequence[float | None]] | Floats,
+    categorical: Sequence[Sequence[str | None]],
 ) -> bytes:
-    """One block of (bundle, numeric, categorical), as the engine would send it."""
+    """One block of (bundle, numeric, categorical), as the engine would send it; None is NULL."""
     rows = len(bundles)
 
     def offsets(arrays: Sequence[Sequence[object]]) -> bytes:
         return np.cumsum([len(a) for a in arrays], dtype="<u8").tobytes() if rows else b""
 
-    matrix = numeric if isinstance(numeric, np.ndarray) else [x for row in numeric for x in row]
+    def nulls(values: Sequence[object]) -> bytes:
+        return bytes(value is None for value in values)
+
+    if isinstance(numeric, np.ndarray):
+        numbers, are_null = numeric, bytes(numeric.size)
+    else:
+        flat = [x for row in numeric for x in row]
+        numbers, are_null = np.array([UNDER_NULL[0] if x is None else x for x in flat]), nulls(flat)
+    texts = [s for row in categorical for s in row]
+    strings = b"".join(text(UNDER_NULL[1] if s is None else s) for s in texts)
     columns = (
         np.array(bundles, "<u8").tobytes(),
-        offsets(numeric) + np.asarray(matrix, "<f8").tobytes(),
-        offsets(categorical) + b"".join(text(s) for row in categorical for s in row),
+        offsets(numeric) + are_null + numbers.astype("<f8").tobytes(),
+        offsets(categorical) + nulls(texts) + strings,
     )
     return number(3) + number(rows) + b"".join(number(len(c)) + c for c in columns)
 
@@ -65,6 +77,12 @@ def answers(data: bytes) -> list[Floats]:
     return rows
 
 
+def mended(data: bytes) -> bytes:
+    """A model file with a length and a checksum that fit: what else is wrong with it shows."""
+    checked = len(data).to_bytes(8, "little") + data[24:]
+    return data[:12] + zlib.crc32(checked).to_bytes(4, "little") + checked
+
+
 class Scorer:
     """A folder of published bundles and the binary that serves them."""
 
@@ -85,7 +103,7 @@ class Scorer:
         self,
         bundle: Bundle | int,
         numeric: Floats,
-        categorical: Sequence[Sequence[str]] | None = None,
+        categorical: Sequence[Sequence[str | None]] | None = None,
     ) -> Floats:
         """float64[rows, heads]: the heads of every row, without the version."""
         number = self.publish(bundle) if isinstance(bundle, Bundle) else bundle

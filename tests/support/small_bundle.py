@@ -12,10 +12,19 @@ from training.contract import load_contract
 USE_CASE = "purchase_value"
 FEATURE = "amount_1m"
 ROWS = 32
+#: Why it is published although no training set belongs to it.
+MADE_UP = "made up for a test"
 
 
 def small_bundle(
-    factor: float, *, contract: str | None = None, model: str = USE_CASE, error: float = 0.0
+    factor: float,
+    *,
+    contract: str | None = None,
+    model: str = USE_CASE,
+    error: float = 0.0,
+    fingerprint: int = 7,
+    mae: float = 1.0,
+    padding: str = "",
 ) -> bytes:
     """What `train` would leave: its first head answers `factor` times the feature amount_1m.
 
@@ -24,6 +33,9 @@ def small_bundle(
         contract: Another contract than that of the use case.
         model: Another use case than the contract's.
         error: Added to one of the golden answers.
+        fingerprint: Of the training set that it says it was fitted to.
+        mae: One of its metrics.
+        padding: Makes the file larger.
     """
     wanted = load_contract(USE_CASE)
     numeric = np.random.default_rng(1).gamma(1.0, 20.0, (ROWS, len(wanted.of_kind("numeric"))))
@@ -43,15 +55,19 @@ def small_bundle(
         },
         info={
             "spec_hash": "0" * 32,
+            "padding": padding,
             "lineage": {
                 "rows": ROWS,
-                "fingerprint": 7,
+                "fingerprint": fingerprint,
                 "from": "1997-01-01 00:00:00+00:00",
                 "to": "1998-01-01 00:00:00+00:00",
             },
             "libraries": {"numpy": np.__version__},
             "parameters": {"factor": factor},
-            "metrics": {"model": {"mae": 1.0, "gini": 0.5}},
+            "metrics": {
+                "model": {"mae": mae, "gini": 0.5, "deviance": 1.0},
+                "baselines": {"BG/NBD + Gamma-Gamma": {"deviance": 2.0}},
+            },
             "golden": {
                 "numeric": numeric.tolist(),
                 "categorical": [[] for _ in range(ROWS)],

@@ -11,21 +11,18 @@ import pytest
 from numpy.typing import NDArray
 from sklearn.metrics import mean_tweedie_deviance
 
-from tests.support.datasets import CONTRACT, made_up_dataset, made_up_spec
+from tests.support.datasets import made_up_dataset, made_up_spec
 from training.bundle import e
-from training.fit.candidates import (
-    TWEEDIE_POWER,
-    Candidate,
-    calibration_factor,
-    choose,
-    fit_candidates,
-    parameters,
-)
+from training.errors import TreehouseError
+from training.fit.boosters import parameters
+from training.fit.candidate import Candidate
+from training.fit.candidates import choose, fit_candidates
 from training.fit.dataset import Dataset
+from training.fit.job import TWEEDIE_POWER
+from training.fit.values import calibration_factor
 from training.spec import Boosting
 
 Floats = NDArray[np.float64]
-NAMES = tuple(feature.name for feature in CONTRACT.features)
 
 
 @pytest.fixture(scope="module")
@@ -36,11 +33,14 @@ def data() -> Dataset:
 @pytest.fixture(scope="module")
 def fitted(data: Dataset) -> dict[str, Candidate]:
     """Every objective, with nothing known and nothing paced but paced_tweedie itself."""
-    return {c.name: c for c in fit_candidates(made_up_spec(pace="early"), data)}
+    return {
+        c.name.removeprefix("lightgbm "): c
+        for c in fit_candidates(made_up_spec(pace="early"), data)
+    }
 
 
 def raw(candidate: Candidate, number: int, data: Dataset) -> Floats:
-    return np.asarray(candidate.boosters[number].predict(data.matrix), dtype=np.float64)
+    return np.asarray(candidate.models[number].predict(data.matrix), dtype=np.float64)
 
 
 def expected_answers(data: Dataset, rest: Floats, known: Floats | float = 0.0) -> Floats:
@@ -53,17 +53,17 @@ def expected_answers(data: Dataset, rest: Floats, known: Floats | float = 0.0) -
 def test_every_objective_is_fitted(fitted: dict[str, Candidate], data: Dataset) -> None:
     assert list(fitted) == ["squared_error", "tweedie", "two_part", "paced_tweedie"]
     without_pace = fit_candidates(made_up_spec(objectives=("tweedie", "paced_tweedie")), data)
-    assert [candidate.name for candidate in without_pace] == ["tweedie"]
+    assert [candidate.name for candidate in without_pace] == ["lightgbm tweedie"]
 
 
 def test_answers_are_the_boosters_own(fitted: dict[str, Candidate], data: Dataset) -> None:
     for name in ("squared_error", "tweedie"):
-        found = fitted[name].predict(data.matrix, NAMES)
+        found = fitted[name].predict(data)[:, 0]
         np.testing.assert_array_equal(found, expected_answers(data, raw(fitted[name], 0, data)))
     two = fitted["two_part"]
     probability, amount = raw(two, 0, data), raw(two, 1, data)
     assert ((probability > 0) & (probability < 1)).all()
-    found = two.predict(data.matrix, NAMES)
+    found = two.predict(data)[:, 0]
     np.testing.assert_array_equal(found, expected_answers(data, probability * amount))
 
 
@@ -85,9 +85,9 @@ def test_paced_answers_are_pace_times_correction(
     candidate = fitted["paced_tweedie"]
     start = data.label[data.rows("train")].mean()
     offset = start + np.maximum(np.nan_to_num(data.column("early")), 0.0)
-    found = candidate.predict(data.matrix, NAMES)
+    found = candidate.predict(data)[:, 0]
     np.testing.assert_array_equal(found, expected_answers(data, offset * raw(candidate, 0, data)))
-    margin = np.asarray(candidate.boosters[0].predict(data.matrix, raw_score=True))
+    margin = np.asarray(candidate.models[0].predict(data.matrix, raw_score=True))
     rest = np.exp(np.log(offset) + margin)
     np.testing.assert_allclose(found, expected_answers(data, rest), rtol=1e-12)
 
@@ -96,7 +96,7 @@ def test_paced_trees_were_fitted_with_the_offset(data: Dataset) -> None:
     """The trees correct the pace: without it as offset they would answer the value, times pace."""
     boosting = Boosting(trees=60, learning_rate=0.3, depth=4, leaves=15, patience=60)
     spec = made_up_spec(pace="early", objectives=("paced_tweedie",), boosting=boosting)
-    found = fit_candidates(spec, data)[0].predict(data.matrix, NAMES)
+    found = fit_candidates(spec, data)[0].predict(data)[:, 0]
     early = data.column("early")
     for part in (early == 0, (early > 0) & (early < 3), early > 6):
         rows = data.rows("train") & part
@@ -105,7 +105,8 @@ def test_paced_trees_were_fitted_with_the_offset(data: Dataset) -> None:
 
 def test_paced_answers_grow_beyond_the_training_rows(fitted: dict[str, Candidate]) -> None:
     whales = np.array([[1e4, 3.0, 1.0], [2e4, 3.0, 1.0], [np.nan, 3.0, 1.0], [-5.0, 3.0, 1.0]])
-    first, second, missing, negative = fitted["paced_tweedie"].predict(whales, NAMES)
+    few = replace(made_up_dataset(4), matrix=whales)
+    first, second, missing, negative = fitted["paced_tweedie"].predict(few)[:, 0]
     assert second == pytest.approx(2 * first, rel=1e-3)
     assert np.isfinite(missing)
     assert 0 < negative < first
@@ -129,8 +130,8 @@ def test_calibration_by_hand() -> None:
 def test_what_is_known_is_added_and_never_undercut(data: Dataset, name: str) -> None:
     spec = made_up_spec(known="early", pace="early", objectives=(name,))
     (candidate,) = fit_candidates(spec, data)
-    found, known = candidate.predict(data.matrix, NAMES), data.column("early")
-    rest = [raw(candidate, n, data) for n in range(len(candidate.boosters))]
+    found, known = candidate.predict(data)[:, 0], data.column("early")
+    rest = [raw(candidate, n, data) for n in range(len(candidate.models))]
     if name == "paced_tweedie":
         start = np.maximum(data.label - known, 0)[data.rows("train")].mean()
         rest[0] = (start + known) * rest[0]
@@ -146,14 +147,14 @@ def test_the_floor_is_the_least_answer(data: Dataset) -> None:
         fit_candidates(made_up_spec(objectives=("squared_error",), label_floor=floor), shifted)[0]
         for floor in (None, 0.0)
     )
-    below = free.predict(data.matrix, NAMES)
+    below = free.predict(data)[:, 0]
     assert (below < 0).any()
-    np.testing.assert_array_equal(floored.predict(data.matrix, NAMES), np.maximum(below, 0.0))
+    np.testing.assert_array_equal(floored.predict(data)[:, 0], np.maximum(below, 0.0))
 
 
 def test_equal_data_and_spec_give_an_equal_model(data: Dataset) -> None:
     spec = made_up_spec(objectives=("tweedie",))
-    texts = [fit_candidates(spec, data)[0].boosters[0].model_to_string() for _ in range(2)]
+    texts = [fit_candidates(spec, data)[0].models[0].model_to_string() for _ in range(2)]
     assert texts[0] == texts[1]
 
 
@@ -165,10 +166,10 @@ def test_validation_rows_stop_the_fitting() -> None:
         objectives=("squared_error",), boosting=Boosting(trees=200, patience=5, depth=4, leaves=15)
     )
     (candidate,) = fit_candidates(spec, noise)
-    assert candidate.boosters[0].best_iteration < 100
+    assert candidate.models[0].best_iteration < 100
 
 
-def test_choose_takes_the_lowest_deviance(data: Dataset) -> None:
+def test_choose_takes_the_least_loss(data: Dataset) -> None:
     rows = data.rows("validation")
     label = data.label[rows]
     booster = lgb.train(
@@ -177,8 +178,8 @@ def test_choose_takes_the_lowest_deviance(data: Dataset) -> None:
         num_boost_round=1,
     )
     constants = {"far": 100.0, "near": float(label.mean()), "zero": 0.0}
-    candidates = [Candidate(n, (booster,), e.const(value)) for n, value in constants.items()]
-    chosen, scores = choose(candidates, data)
+    candidates = [Candidate(n, (booster,), (e.const(value),)) for n, value in constants.items()]
+    chosen, scores = choose(made_up_spec(), candidates, data)
     assert chosen.name == "near"
     assert list(scores) == list(constants)
     floor = label.mean() / 100
@@ -186,12 +187,27 @@ def test_choose_takes_the_lowest_deviance(data: Dataset) -> None:
         expected = mean_tweedie_deviance(
             label, np.full(len(label), max(value, floor)), power=TWEEDIE_POWER
         )
-        assert scores[name]["deviance"] == pytest.approx(expected)
-        assert scores[name]["mae"] == pytest.approx(np.abs(label - value).mean())
+        assert scores[name]["loss"] == pytest.approx(expected)
         assert scores[name]["trees"] == 1.0
 
 
 def test_progress_is_reported(data: Dataset) -> None:
     seen: list[Any] = []
     fit_candidates(made_up_spec(objectives=("tweedie",)), data, lambda *args: seen.append(args))
-    assert seen[0] == ("fit tweedie", 0, 40)
+    assert seen[0] == ("fit lightgbm tweedie", 0, 40)
+
+
+@pytest.mark.parametrize(
+    ("changes", "value"),
+    [
+        ({"trainers": ("lightgbm", "catboost")}, "catboost"),
+        ({"objectives": ("log_loss",)}, "log_loss"),
+        ({"trainers": ("random_forest",), "objectives": ("tweedie",)}, "random_forest: tweedie"),
+    ],
+)
+def test_what_no_trainer_has_is_refused(data: Dataset, changes: Any, value: str) -> None:
+    with pytest.raises(TreehouseError) as refused:
+        fit_candidates(made_up_spec(**changes), data)
+    assert refused.value.value == value
+    assert refused.value.expected
+    assert "training/specs/made_up.py" in str(refused.value.fix)

@@ -90,6 +90,35 @@ def test_hash_does_not_depend_on_width_or_nullability() -> None:
     assert len(set(kinds)) == 1
 
 
+def test_sequences_are_kinds_of_their_own_and_bring_networks(tmp_path: Path) -> None:
+    content = document()
+    columns = content["models"][0]["columns"]
+    plain = load_contract("small", write(tmp_path / "plain", content))
+    assert not plain.has_networks
+    content["models"][0]["config"]["meta"]["networks"] = True
+    asked = load_contract("small", write(tmp_path / "asked", content))
+    assert asked.text == f"{plain.text} with networks"
+    del content["models"][0]["config"]["meta"]["networks"]
+    columns += [
+        column("recent", "feature", "Array(LowCardinality(Nullable(String)))"),
+        column("gaps", "feature", "Array(Float32)"),
+    ]
+    found = load_contract("small", write(tmp_path / "sequences", content))
+    assert found.has_networks
+    assert found.text == (
+        "small(amount numeric, country categorical, recent tokens, gaps series)"
+        " -> (value, low) with networks"
+    )
+    assert (found.of_kind("tokens"), found.of_kind("series")) == (("recent",), ("gaps",))
+
+
+def test_hashes_of_contracts_in_use_stay() -> None:
+    """Views hold them: another hash would part them from their champions."""
+    text = load_contract("purchase_value").text
+    assert text.startswith("purchase_value(visits_1m numeric, ")
+    assert text.endswith(") -> (value, low, high, typical)")
+
+
 @pytest.mark.parametrize("role", ["feature", "key", "time", "label"])
 def test_a_missing_part_is_named(tmp_path: Path, role: str) -> None:
     models = write(tmp_path, document(role))

@@ -44,6 +44,7 @@ OBJECTIVES: dict[str, dict[str, Any]] = {
     "one-hot categories": {"max_cat_to_onehot": 64},
     "many bins": {"max_bin": 4000, "min_data_in_bin": 1},
     "extra trees": {"extra_trees": True},
+    "more leaves than a byte counts": {"num_leaves": 400, "min_data_in_leaf": 1},
 }
 
 

@@ -1,4 +1,4 @@
-"""Generated models and rows: a million predictions, each equal to its trainer's own."""
+"""Generated models and rows, each prediction equal to its trainer's own: a million with --slow."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import os
 from unittest import mock
 
 import numpy as np
+import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
@@ -16,7 +17,7 @@ from tests.support.scorer_pipe import Scorer
 from training.forest import compile_forest
 
 KERNELS = ("avx512", "avx2", "portable")
-#: The long run sets this; CI compares a million predictions.
+#: A longer run sets this: models of the slow test.
 EXAMPLES = int(os.environ.get("TREEHOUSE_EXAMPLES", "400"))
 ROWS = 5000
 
@@ -40,11 +41,12 @@ def compare(scorer: Scorer, generated: Generated, kernel: str, seed: int) -> int
     return int(margins.size)
 
 
-def test_a_million_generated_predictions_are_equal(scorer: Scorer) -> None:
+def compared_predictions(scorer: Scorer, examples: int) -> int:
+    """Compare as many generated models; return how many predictions were equal."""
     compared = 0
 
     @settings(
-        max_examples=EXAMPLES,
+        max_examples=examples,
         deadline=None,
         derandomize=True,
         database=None,
@@ -57,4 +59,13 @@ def test_a_million_generated_predictions_are_equal(scorer: Scorer) -> None:
         compared += compare(scorer, generated, kernel, seed)
 
     run()
-    assert compared >= 2500 * EXAMPLES  # a million, with the 400 examples of CI
+    return compared
+
+
+def test_generated_predictions_are_equal(scorer: Scorer) -> None:
+    assert compared_predictions(scorer, 40) >= 100_000
+
+
+@pytest.mark.slow
+def test_a_million_generated_predictions_are_equal(scorer: Scorer) -> None:
+    assert compared_predictions(scorer, EXAMPLES) >= 1_000_000

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from tests.support.datasets import CATEGORIES, CONTRACT, made_up_dataset, made_up_spec
 from training.bundle import Bundle, Inputs, e
-from training.fit.candidates import Candidate, fit_candidates
+from training.fit.candidate import Candidate
+from training.fit.candidates import fit_candidates
 from training.fit.dataset import Dataset
 from training.fit.golden import golden_rows
 from training.forest import compile_forest
@@ -37,8 +38,8 @@ def bundle(chosen: Candidate) -> Bundle:
         version=1,
         contract=CONTRACT.hash,
         inputs=Inputs(CONTRACT.of_kind("numeric"), CATEGORIES),
-        forests=tuple(compile_forest(booster, NAMES) for booster in chosen.boosters),
-        heads={"value": chosen.value, "double": chosen.value * e.const(2.0)},
+        forests=tuple(compile_forest(booster, NAMES) for booster in chosen.models),
+        heads={"value": chosen.parts[0], "double": chosen.parts[0] * e.const(2.0)},
     )
 
 
@@ -49,7 +50,7 @@ def golden(bundle: Bundle, data: Dataset, chosen: Candidate) -> dict[str, Any]:
 
 def split_values(chosen: Candidate, name: str) -> set[float]:
     found: set[float] = set()
-    for booster in chosen.boosters:
+    for booster in chosen.models:
         table = booster.trees_to_dataframe()
         numeric = table[(table["split_feature"] == name) & (table["decision_type"] == "<=")]
         found |= {float(value) for value in numeric["threshold"]}
@@ -95,7 +96,7 @@ def test_answers_are_the_trainers(golden: dict[str, Any], chosen: Candidate) -> 
     codes = {name: float(code) for code, name in enumerate(CATEGORIES["country"])}
     country = [codes.get(row[0], np.nan) for row in golden["categorical"]]
     matrix = np.column_stack([np.array(golden["numeric"]), country])
-    value = chosen.predict(matrix, NAMES)
+    value = chosen.answers({"value": chosen.parts[0]}, matrix, NAMES)["value"]
     np.testing.assert_array_equal(golden["answers"], np.column_stack([value, 2 * value]))
 
 

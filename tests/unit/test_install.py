@@ -12,7 +12,15 @@ import pytest
 import yaml
 
 from training.errors import TreehouseError
-from training.install import InstallFile, apply, install_plan, render_print, role_grants
+from training.install import (
+    NETWORK_PYTHON,
+    InstallFile,
+    apply,
+    install_plan,
+    network_packages,
+    render_print,
+    role_grants,
+)
 from training.settings import ROOT
 
 SCORER = Path("var/lib/clickhouse/user_scripts/treehouse-scorer")
@@ -74,6 +82,7 @@ def test_the_printed_commands_do_the_same_as_apply(tmp_path: Path) -> None:
 def test_the_plan_is_the_stock_layout() -> None:
     assert [str(file.destination) for file in install_plan()] == [
         f"/{SCORER}",
+        f"/{SCORER.with_name('treehouse-network')}",
         "/etc/clickhouse-server/treehouse_function.xml",
         "/etc/clickhouse-server/users.d/treehouse.xml",
     ]
@@ -86,17 +95,38 @@ def test_compose_mounts_what_the_plan_copies(compose: dict[str, Any]) -> None:
         if source.startswith("./"):
             assert mode == ["ro"], volume
             mounts[Path(target)] = ROOT / source
-    plan = install_plan()
-    assert len(mounts) == len(plan)
-    for file in plan:
-        assert mounted(file, mounts).read_bytes() == file.source.read_bytes()
+    used = set()
+    for file in install_plan():
+        mount, source = mounted(file, mounts)
+        assert source.read_bytes() == file.source.read_bytes()
+        used.add(mount)
+    assert used == set(mounts)
 
 
-def mounted(file: InstallFile, mounts: dict[Path, Path]) -> Path:
-    """Where a file inside the container comes from: a mounted file, or a mounted folder."""
+def mounted(file: InstallFile, mounts: dict[Path, Path]) -> tuple[Path, Path]:
+    """The mounted file or folder that holds a file inside the container, and the file here."""
     if file.destination in mounts:
-        return mounts[file.destination]
-    return mounts[file.destination.parent] / file.destination.name
+        return file.destination, mounts[file.destination]
+    folder = file.destination.parent
+    return folder, mounts[folder] / file.destination.name
+
+
+def test_the_image_for_networks_has_what_the_worker_needs(compose: dict[str, Any]) -> None:
+    text = (ROOT / "docker-compose.network.yml").read_text()
+    service = yaml.safe_load(text)["services"]["clickhouse"]
+    recipe = service["build"]["dockerfile_inline"]
+    assert f"FROM {compose['image']}\n" in recipe
+    assert network_packages() in recipe
+    assert f"uv venv --python 3.12 {NETWORK_PYTHON.parent.parent} " in recipe
+
+
+def test_the_printed_install_tells_how_to_make_the_workers_python(tmp_path: Path) -> None:
+    text = render_print(install_plan(tmp_path))
+    assert f"{NETWORK_PYTHON.parent}/pip install {network_packages()}\n" in text
+    program = (tmp_path / SCORER).with_name("treehouse-network")
+    apply(install_plan(tmp_path))
+    first = program.read_bytes().split(b"\nPK")[0]
+    assert f"for python in {NETWORK_PYTHON} ".encode() in first
 
 
 # That the image takes the mounts is not tested: there is no container engine where this runs.

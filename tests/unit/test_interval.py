@@ -118,6 +118,21 @@ def test_typical_is_the_median_and_the_floor_where_half_are_there() -> None:
     assert typical.tolist() == [0.0, 8.0]
 
 
+def test_typical_grows_with_the_prediction() -> None:
+    """Above the floor it is a share of the prediction, that of the least absolute error."""
+    predicted = np.linspace(1.0, 100.0, 60)
+    interval = calibrate(0.25 * predicted, predicted, np.zeros(60), 0.9, 1)
+    given_rows, floor = np.array([10.0, 1000.0]), np.array([0.0, 200.0])
+    _, _, typical = answers(interval, given_rows, floor)
+    np.testing.assert_allclose(typical, [2.5, 200 + 0.25 * 800])
+    # Ratios 4 of small predictions, 1 of large ones, which err by more.
+    uneven = np.where(predicted < 40, 4.0, 1.0) * predicted
+    _, _, typical = answers(
+        calibrate(uneven, predicted, np.zeros(60), 0.9, 1), given_rows, np.zeros(2)
+    )
+    np.testing.assert_allclose(typical, given_rows)
+
+
 # Few values, many rows each.
 ties = (
     st.tuples(*[st.integers(0, 200)] * 4)

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+import struct
 import subprocess
 
 import lightgbm as lgb
 import numpy as np
 import pytest
 
-from tests.support.scorer_pipe import Scorer, answers, block, number
+from tests.support.scorer_pipe import Scorer, answers, block, mended, number
 from training.bundle import Bundle, Inputs, bundle_id, e
+from training.bundle.container import Kind
 from training.errors import TreehouseError
 from training.forest import compile_forest
 
@@ -30,6 +32,16 @@ def test_answers_hold_version_then_heads(scorer: Scorer) -> None:
     done = scorer.run(block([number] * 2, [(1, 2), (3, 4.5)], [("US",), ("Åland",)]))
     assert [row.tolist() for row in answers(done.stdout)] == [[7, 3, 1], [7, 7.5, 2]]
     assert done.stderr == b""
+
+
+def test_null_is_missing_whatever_lies_under_it(scorer: Scorer) -> None:
+    bundle = scorer.publish(sums(heads=2))
+    numeric = [(1, 2), (None, 2), (1, None), (None, None), (3, 4)] * 3000
+    texts = [("US",), ("DE",), (None,), (None,), ("Åland",)] * 3000
+    data = block([bundle] * len(numeric), numeric, texts)
+    found = np.array(answers(scorer.run(data).stdout))[:, 1:]
+    expected = [[3, 1], [np.nan, 0], [np.nan, np.nan], [np.nan, np.nan], [7, 2]] * 3000
+    np.testing.assert_array_equal(found, expected)
 
 
 @pytest.mark.parametrize("country", ["", "ZZ", "DE ", "de", "x" * 70_000, "\0", "D"])
@@ -96,8 +108,8 @@ def broken_blocks() -> dict[str, tuple[bytes, str]]:
         "2^39 rows": (number(3) + number(2**39) + number(2**42) + bytes(64), "ends early"),
         "a column of 32-bit numbers": (number(3) + number(1) + number(4), "4 bytes where 8"),
         "a column that is too long": (
-            good.replace(number(5 + 6), number(5 + 7)).replace(number(8 + 3), number(8 + 4)),
-            "12 bytes where 11",
+            good.replace(number(8 + 1 + 3), number(8 + 1 + 4)),
+            "13 bytes where 12",
         ),
         "two columns": (number(2) + number(1), "2 columns"),
         "a length of 70 bits": (good[:-3] + b"\xff" * 10, "more than 64 bits"),
@@ -152,6 +164,24 @@ def test_a_flipped_bit_anywhere_is_refused(scorer: Scorer) -> None:
             Bundle.read_header(bytes(damaged))
 
 
+def test_a_rank_table_that_is_not_aligned_is_refused(scorer: Scorer) -> None:
+    """Found by fuzzing: kernels load its keys by whole registers."""
+    data = bytearray(small_forest_bundle())
+    (n_sections,) = struct.unpack_from("<I", data, 28)
+    entries = [struct.unpack_from("<IIQQQ", data, 64 + 32 * i) for i in range(n_sections)]
+    (ranks,) = (offset for kind, _, offset, _, _ in entries if kind == Kind.RANKS)
+    table_offset = ranks + 16 + 8
+    (offset,) = struct.unpack_from("<Q", data, table_offset)
+    struct.pack_into("<Q", data, table_offset, offset - 16)
+    path = scorer.folder / "unaligned"
+    path.write_bytes(mended(bytes(data)))
+    command = [scorer.binary, "--check", path]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "unaligned" in done.stderr
+    assert "a rank table out of range" in done.stderr
+
+
 @pytest.mark.parametrize("size", [0, 1, 63, 64, 500, -1])
 def test_a_truncated_file_is_refused(scorer: Scorer, size: int) -> None:
     path = scorer.folder / "truncated"
@@ -183,7 +213,10 @@ def test_header_reads_back_what_was_written() -> None:
     assert header["bundle"] == bundle_id(data)
     assert (header["model"], header["version"], header["contract"]) == ("m", 2**32 - 1, "hash")
     assert header["heads"] == ["v"]
-    assert header["inputs"] == {"numeric": ["x"], "categorical": {"country": list(COUNTRIES)}}
+    categories = {"country": list(COUNTRIES)}
+    none: dict[str, list[str]] = {"tokens": [], "series": []}
+    assert header["inputs"] == {"numeric": ["x"], "categorical": categories, **none}
+    assert header["networks"] == []
     np.testing.assert_array_equal(header["info"]["golden"], info["golden"])
     assert data == bundle.to_bytes()
 

@@ -115,6 +115,20 @@ def test_versions_mix_and_no_champion_answers_nothing(engine: Engine) -> None:
     assert found == [[[1, 0]], [[2, 10, 1]], [[]], [[1, 3]], [[2, 40, 1]], [[]]]
 
 
+def test_null_is_a_missing_value(engine: Engine) -> None:
+    heads = {"x": e.if_nan(e.feature("x"), -1), "c": e.if_nan(e.feature("c"), -1)}
+    inputs = Inputs(("x",), {"c": ("DE", "US")})
+    number = engine.publish(Bundle("nulls", 1, "c", inputs, (), heads))
+    score = f"treehouse_score(toUInt64({number})"
+    found = engine(
+        f"select {score}, [null], [null]), {score}, [1], ['US'])",
+        # the columns keep their values beneath the nulls
+        f"select {score}, [nullIf(number, 5)], [nullIf('US', if(number = 5, 'US', ''))]) as heads, "
+        "count() from numbers(10) group by heads order by heads limit 2",
+    )
+    assert found == [[[[1, -1, -1], [1, 1, 1]]], [[[1, -1, -1], 1], [[1, 0, 1], 1]]]
+
+
 def test_a_refusal_is_the_querys_error_and_the_next_query_works(engine: Engine) -> None:
     number = engine.publish(Bundle("ltv", 3, "c", Inputs(("x",)), (), {"v": e.feature("x")}))
     good = f"select treehouse_score(toUInt64({number}), [1.], [])"

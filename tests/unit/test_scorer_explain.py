@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from functools import cache
+from itertools import combinations
+from math import factorial
+
 import lightgbm as lgb
 import numpy as np
 import pytest
@@ -86,9 +90,6 @@ def test_contributions_equal_xgboost(scorer: Scorer, name: str) -> None:
 
 def shapley_by_definition(forest: Forest, row: Floats) -> Floats:
     """Base value, then contributions, by enumerating all subsets of features (for few)."""
-    from itertools import combinations
-    from math import factorial
-
     n = len(forest.features)
 
     def expected(node: int, known: frozenset[int]) -> float:
@@ -102,6 +103,7 @@ def shapley_by_definition(forest: Forest, row: Floats) -> Floats:
         weights = forest.cover[left : left + 2] / forest.cover[left : left + 2].sum()
         return float(weights[0] * expected(left, known) + weights[1] * expected(left + 1, known))
 
+    @cache
     def value(known: frozenset[int]) -> float:
         trees = sum(expected(int(root), known) for root in forest.roots[:-1])
         return float(trees / forest.divisor + forest.base[0])
@@ -137,6 +139,28 @@ def test_a_blend_is_explained_as_the_sum_of_its_forests(scorer: Scorer) -> None:
     parts = [explain(scorer, numeric_bundle(forest), rows) for forest in (one, two)]
     np.testing.assert_allclose(found, 0.25 * parts[0] + 0.75 * parts[1], atol=1e-12)
     np.testing.assert_allclose(found.sum(axis=1), scorer.score(bundle, rows)[:, 0], atol=1e-9)
+
+
+def test_a_block_may_mix_bundles_and_none(scorer: Scorer) -> None:
+    """As an experiment does: rows of a bundle are explained together, wherever they lie."""
+    forests = [compile_forest(train(OBJECTIVES[n]), FEATURES) for n in ("regression", "dart")]
+    inputs = (Inputs(FEATURES), Inputs((*FEATURES, "unused")))
+    bundles = [
+        Bundle("mixed", i + 1, "c", inputs[i], (forest,), {"v": e.margin()})
+        for i, forest in enumerate(forests)
+    ]
+    numbers = [0, *map(scorer.publish, bundles)]
+    rows = hard_rows(forests[0], np.random.default_rng(0), 700)
+    rows = np.column_stack([rows, rows[:, 0]])
+    alone = [
+        explain(scorer, b, rows[:, : len(i.numeric)]) for b, i in zip(bundles, inputs, strict=True)
+    ]
+    which = np.random.default_rng(1).integers(0, 3, len(rows))
+    numeric = [row[: 5 + (k == 2)] for row, k in zip(rows.tolist(), which, strict=True)]
+    done = scorer.run(block([numbers[k] for k in which], numeric, [()] * len(rows)), "explain")
+    for i, (found, k) in enumerate(zip(answers(done.stdout), which, strict=True)):
+        expected = alone[k - 1][i] if k else []
+        np.testing.assert_allclose(found, expected, rtol=1e-12, atol=1e-12)
 
 
 def test_no_champion_answers_nothing_and_no_forest_is_refused(scorer: Scorer) -> None:

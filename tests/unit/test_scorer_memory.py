@@ -22,6 +22,7 @@ MEGABYTE = 2**20
 pytestmark = pytest.mark.skipif(VARIANT == "asan", reason="sanitizers take memory of their own")
 
 
+@pytest.fixture(scope="module")
 def published_model(scorer: Scorer) -> tuple[int, int]:
     """A model of 200 trees over 15 features: its id and its size in bytes."""
     x = np.random.default_rng(0).normal(size=(5000, 15))
@@ -59,15 +60,17 @@ def peak_bytes(scorer: Scorer, data: bytes, repeats: int) -> int:
     return int(line.split()[1]) * 1024
 
 
-def test_memory_is_bounded_for_blocks_of_65536_rows(scorer: Scorer) -> None:
-    number, size = published_model(scorer)
+def test_memory_is_bounded_for_blocks_of_65536_rows(
+    scorer: Scorer, published_model: tuple[int, int]
+) -> None:
+    number, size = published_model
     rows = np.random.default_rng(1).normal(size=(65_536, 15))
     peak = peak_bytes(scorer, buffers_block(number, rows), 4)
     assert peak < 20 * MEGABYTE + size
 
 
-def test_a_model_is_checked_by_hand(scorer: Scorer) -> None:
-    number, _ = published_model(scorer)
+def test_a_model_is_checked_by_hand(scorer: Scorer, published_model: tuple[int, int]) -> None:
+    number, _ = published_model
     path = scorer.folder / f"{number:016x}.bundle"
     done = subprocess.run(
         [scorer.binary, "--check", path, "--json"], capture_output=True, check=True

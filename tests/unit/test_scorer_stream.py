@@ -148,8 +148,10 @@ def test_a_huge_block_with_categories_is_given_back(scorer: Scorer) -> None:
     rows = 2_000_000
     columns = (
         np.full(rows, scorer.publish(with_category()), "<u8").tobytes(),
-        (np.arange(1, rows + 1, dtype="<u8") * 2).tobytes() + np.ones(2 * rows).tobytes(),
-        np.arange(1, rows + 1, dtype="<u8").tobytes() + b"\1b" * rows,
+        (np.arange(1, rows + 1, dtype="<u8") * 2).tobytes()
+        + bytes(2 * rows)  # none is NULL
+        + np.ones(2 * rows).tobytes(),
+        np.arange(1, rows + 1, dtype="<u8").tobytes() + bytes(rows) + b"\1b" * rows,
     )
     data = number(3) + number(rows) + b"".join(number(len(c)) + c for c in columns)
     with Running(scorer) as running:

@@ -57,6 +57,22 @@ def explain(
 
 
 @app.command()
+def footprint(
+    shape: Annotated[
+        str, typer.Option(help="Which model; see training/bench/models.py.")
+    ] = "large",
+    rows: Annotated[list[int] | None, typer.Option(help="Rows of a block; repeatable.")] = None,
+    json: JsonFlag = False,
+) -> None:
+    """Time to compile and to load a model, and a process's memory beside it."""
+    from training.bench.footprint import BLOCKS, run
+    from training.bench.scorer import machine
+
+    console.err.print(machine())
+    _show(run(shape, rows or BLOCKS), json)
+
+
+@app.command()
 def features(
     context: typer.Context,
     users: Annotated[int, typer.Option(help="Simulated users.")] = 1_000_000,
@@ -84,6 +100,39 @@ def sql(
     with console.step("bench sql", json) as report:
         counts = tuple(rows or (1_000_000, 10_000_000))
         records = run(context.obj, counts, rounds=rounds, report=report)
+    _show(records, json)
+
+
+@app.command()
+def network(
+    context: typer.Context,
+    rows: Annotated[int, typer.Option(help="Rows of the table.")] = 200_000,
+    rounds: Annotated[int, typer.Option(help="Rounds of which the median is taken.")] = 3,
+    json: JsonFlag = False,
+) -> None:
+    """Neural networks in SQL, beside ONNX Runtime alone and the forest scorer."""
+    from training.bench.network import run
+    from training.bench.scorer import machine
+
+    console.err.print(machine())
+    with console.step("bench network", json) as report:
+        records = run(context.obj, rows, rounds, report)
+    _show(records, json)
+
+
+@app.command()
+def drift(
+    context: typer.Context,
+    rows: Annotated[list[int] | None, typer.Option(help="Rows of the table; repeatable.")] = None,
+    rounds: Annotated[int, typer.Option(help="Rounds of which the median is taken.")] = 3,
+    json: JsonFlag = False,
+) -> None:
+    """Drift of 15 features against stored statistics, beside their means alone."""
+    from training.bench.drift import run
+
+    with console.step("bench drift", json) as report:
+        counts = tuple(rows or (1_000_000, 10_000_000))
+        records = run(context.obj, counts, rounds, report)
     _show(records, json)
 
 

@@ -40,7 +40,11 @@ def run(
         clients: Of the open loop.
         rate: Calls a second, over all clients.
     """
-    queries = {"SELECT 1": "select 1", f"predict_{use_case}": _one_row(contracts()[use_case])}
+    queries = {
+        "SELECT 1": "select 1",
+        f"predict_{use_case}": _one_row(contracts()[use_case]),
+        "treehouse_score alone": "select treehouse_score(0::UInt64, [1.], [''])",
+    }
     client = connect(settings)
     cold = _timed(client, queries[f"predict_{use_case}"])
     records = [_record(settings, f"predict_{use_case}", "first call", 1, [cold])]

@@ -1,7 +1,9 @@
-"""A logical forest as an ONNX TreeEnsembleRegressor: ONNX Runtime as a contender.
+"""A logical forest as ONNX: ONNX Runtime as a contender.
 
-Thresholds become float32, as that operator has them, so answers next to a threshold may differ;
-the work per row is the same.
+Numeric forests become a TreeEnsembleRegressor; forests with sets of categories the newer
+TreeEnsemble (ai.onnx.ml 5), which has a mode for them (BRANCH_MEMBER). Thresholds become float32,
+as these operators have them here, so answers next to a threshold may differ; the work per row is
+the same.
 """
 
 from __future__ import annotations
@@ -14,18 +16,86 @@ from training.forest import Forest
 from training.forest.layout import tree_of_node
 from training.forest.model import NodeFlag
 
+_LESS_EQUAL, _MEMBER = 0, 6  # modes of TreeEnsemble
+_SUM = 1
 
-def to_onnx(forest: Forest) -> bytes | None:
-    """A serialised model with input x float32[rows, features], or None for categorical splits."""
+
+def to_onnx(forest: Forest) -> bytes:
+    """A serialised model with input x float32[rows, features]; bases are left out."""
     from onnx import TensorProto, helper  # type: ignore[import-not-found,unused-ignore]
 
-    if bool(np.any(forest.flags & NodeFlag.CATEGORICAL)):
-        return None
+    categorical = bool(np.any(forest.flags & NodeFlag.CATEGORICAL))
+    node = _with_sets(forest) if categorical else _numeric(forest)
+    graph = helper.make_graph(
+        [node],
+        "forest",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, [None, len(forest.features)])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, [None, forest.n_outputs])],
+    )
+    versions = [
+        helper.make_opsetid("ai.onnx.ml", 5 if categorical else 3),
+        helper.make_opsetid("", 21),
+    ]
+    model = helper.make_model(graph, opset_imports=versions, ir_version=10)
+    return bytes(model.SerializeToString())
+
+
+def _with_sets(forest: Forest) -> Any:
+    """A TreeEnsemble of inner nodes and leaves, each numbered on its own."""
+    from onnx import helper, numpy_helper
+
+    leaf = forest.is_leaf()
+    inner = np.flatnonzero(~leaf)
+    number = np.where(leaf, np.cumsum(leaf), np.cumsum(~leaf)) - 1
+    is_set = (forest.flags[inner] & NodeFlag.CATEGORICAL) != 0
+    inverted = (forest.flags[inner] & NodeFlag.INVERTED) != 0
+    left = forest.left[inner]
+    true, false = np.where(inverted, left + 1, left), np.where(inverted, left, left + 1)
+    default_left = (forest.flags[inner] & NodeFlag.DEFAULT_LEFT) != 0
+    tensors = {
+        "nodes_splits": np.where(is_set, 0, forest.values[inner]).astype(np.float32),
+        "nodes_modes": np.where(is_set, _MEMBER, _LESS_EQUAL).astype(np.uint8),
+        "leaf_weights": forest.values[leaf].astype(np.float32),
+        "membership_values": _members(forest, inner[is_set]),
+    }
+    return helper.make_node(
+        "TreeEnsemble",
+        ["x"],
+        ["y"],
+        domain="ai.onnx.ml",
+        n_targets=forest.n_outputs,
+        aggregate_function=_SUM,
+        tree_roots=number[forest.roots[:-1]].tolist(),
+        nodes_featureids=forest.feature[inner].tolist(),
+        nodes_truenodeids=number[true].tolist(),
+        nodes_trueleafs=leaf[true].astype(int).tolist(),
+        nodes_falsenodeids=number[false].tolist(),
+        nodes_falseleafs=leaf[false].astype(int).tolist(),
+        nodes_missing_value_tracks_true=(default_left != inverted).astype(int).tolist(),
+        leaf_targetids=forest.tree_output[tree_of_node(forest)[leaf]].tolist(),
+        **{name: numpy_helper.from_array(values, name) for name, values in tensors.items()},
+    )
+
+
+def _members(forest: Forest, nodes: Any) -> Any:
+    """float32: the categories of each node's set, each set ended by NaN."""
+    members: list[float] = []
+    for node in nodes:
+        first, count = forest.extra[node]
+        words = forest.words[first : first + count].astype("<u4").view(np.uint8)
+        members += [*np.flatnonzero(np.unpackbits(words, bitorder="little")), np.nan]
+    return np.array(members, np.float32)
+
+
+def _numeric(forest: Forest) -> Any:
+    """A TreeEnsembleRegressor."""
+    from onnx import helper
+
     leaf = forest.is_leaf()
     tree = tree_of_node(forest)
     number = np.arange(forest.n_nodes) - forest.roots[tree]
     child = np.where(leaf, 0, forest.left - forest.roots[tree])
-    node = helper.make_node(
+    return helper.make_node(
         "TreeEnsembleRegressor",
         ["x"],
         ["y"],
@@ -44,15 +114,6 @@ def to_onnx(forest: Forest) -> bytes | None:
         .tolist(),
         **_targets(forest, tree[leaf], number[leaf], leaf),
     )
-    graph = helper.make_graph(
-        [node],
-        "forest",
-        [helper.make_tensor_value_info("x", TensorProto.FLOAT, [None, len(forest.features)])],
-        [helper.make_tensor_value_info("y", TensorProto.FLOAT, [None, forest.n_outputs])],
-    )
-    versions = [helper.make_opsetid("ai.onnx.ml", 3), helper.make_opsetid("", 18)]
-    model = helper.make_model(graph, opset_imports=versions, ir_version=9)
-    return bytes(model.SerializeToString())
 
 
 def _targets(forest: Forest, tree: Any, number: Any, leaf: Any) -> dict[str, Any]:

@@ -36,19 +36,24 @@ BATCH = 10_000
 _SECONDS_PER_ROUND = 0.3
 
 
+def bundle_of(forest: Forest) -> Bundle:
+    """One head for each of the forest's outputs."""
+    heads = {f"output {k}": e.out(0, k) for k in range(forest.n_outputs)}
+    return Bundle("bench", 1, "none", Inputs(forest.features), (forest,), heads)
+
+
 class Ours:
     """The scorer over one forest: a folder with its bundle, and blocks to measure."""
 
     def __init__(self, forest: Forest, folder: Path) -> None:
         self.binary = build()
-        heads = {f"output {k}": e.out(0, k) for k in range(forest.n_outputs)}
-        bundle = Bundle("bench", 1, "none", Inputs(forest.features), (forest,), heads)
-        data = bundle.to_bytes()
+        data = bundle_of(forest).to_bytes()
         self.number, self.folder = bundle_id(data), folder
         self.forest = forest
         #: What the scorer chose, once it has measured.
         self.kernel, self.layout = "", ""
-        (folder / f"{self.number:016x}.bundle").write_bytes(data)
+        self.path = folder / f"{self.number:016x}.bundle"
+        self.path.write_bytes(data)
 
     def seconds_per_row(
         self, rows: Floats, rounds: int, batch: int, task: str | None = None

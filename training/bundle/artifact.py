@@ -10,6 +10,13 @@ from typing import Any
 
 from training.bundle import container, programs, sections
 from training.bundle.expressions import Expression
+from training.bundle.networks import (
+    Network,
+    add_sections,
+    check_networks,
+    output_names,
+    read_manifest,
+)
 from training.errors import TreehouseError
 from training.forest.model import Forest
 
@@ -22,14 +29,18 @@ class Inputs:
     """What a row brings, in the order of the scorer's arrays.
 
     A category's code is its position in its table. An empty string and one that is not in the
-    table are missing (NaN) for the forests.
+    table are missing (NaN) for the forests. Sequences, of strings (`tokens`) or of numbers
+    (`series`), are for networks alone.
     """
 
     numeric: tuple[str, ...] = ()
     categorical: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    tokens: tuple[str, ...] = ()
+    series: tuple[str, ...] = ()
 
     @property
     def names(self) -> tuple[str, ...]:
+        """What heads and forests may read."""
         return (*self.numeric, *self.categorical)
 
     def index(self, name: str) -> int:
@@ -58,6 +69,7 @@ class Bundle:
         info: anything that JSON holds (NaN and infinities too); the scorer skips it.
         explained: what explanations explain: a weighted sum of margins, {(forest, output):
             weight}; by default the first forest's first margin.
+        networks: their outputs are further numeric inputs of heads and forests, by name.
     """
 
     model: str
@@ -68,6 +80,13 @@ class Bundle:
     heads: Mapping[str, Expression]
     info: Mapping[str, Any] = field(default_factory=dict)
     explained: Mapping[tuple[int, int], float] | None = None
+    networks: tuple[Network, ...] = ()
+
+    @property
+    def scored(self) -> Inputs:
+        """What the scorer takes: the numeric inputs, then the networks' outputs."""
+        numeric = (*self.inputs.numeric, *output_names(self.networks))
+        return Inputs(numeric, self.inputs.categorical)
 
     def to_bytes(self) -> bytes:
         """The file's content; equal bundles give equal bytes.
@@ -77,26 +96,28 @@ class Bundle:
                 expression asks for a forest or output that is not there.
         """
         self._check()
+        scored = self.scored
         writer = container.Writer(self.version)
         writer.counts = (
             len(self.forests),
             len(self.heads),
-            len(self.inputs.numeric),
-            len(self.inputs.categorical),
+            len(scored.numeric),
+            len(scored.categorical),
         )
-        names = (self.model, self.contract, *self.heads, *self.inputs.names)
+        names = (self.model, self.contract, *self.heads, *scored.names)
         writer.add(container.Kind.NAMES, 0, sections.strings(names))
         writer.add(container.Kind.INFO, 0, container.dump_json(self.info))
-        for j, categories in enumerate(self.inputs.categorical.values()):
+        for j, categories in enumerate(scored.categorical.values()):
             writer.add(container.Kind.CATEGORIES, j, sections.category_table(categories))
-        code, tables = programs.assemble(self.heads, self.forests, self.inputs.index)
+        code, tables = programs.assemble(self.heads, self.forests, scored.index)
         writer.add(container.Kind.PROGRAMS, 0, code)
         writer.add(container.Kind.TABLES, 0, tables)
         writer.add(container.Kind.EXPLAINED, 0, self._explained_terms())
         for i, forest in enumerate(self.forests):
-            bound = [self.inputs.index(name) for name in forest.features]
+            bound = [scored.index(name) for name in forest.features]
             for kind, content in sections.forest_sections(forest, bound):
                 writer.add(kind, i, content)
+        add_sections(writer, self.model, self.inputs, self.networks)
         return writer.finish()
 
     def _explained_terms(self) -> bytes:
@@ -111,14 +132,16 @@ class Bundle:
             raise TreehouseError(
                 "a version is out of range", value=self.version, expected=f"1 to {_MAX_VERSION}"
             )
-        names = self.inputs.names
+        scored = self.scored
+        names = (*scored.names, *self.inputs.tokens, *self.inputs.series)
         if len(set(names)) != len(names):
             raise TreehouseError("an input is named twice", value=names)
         if not self.heads:
             raise TreehouseError("a bundle without a head answers nothing", value=self.model)
         for forest in self.forests:
             for name in forest.features:
-                self.inputs.index(name)
+                scored.index(name)
+        check_networks(self.networks, self.inputs)
 
     @staticmethod
     def read_header(data: bytes) -> dict[str, Any]:
@@ -126,7 +149,8 @@ class Bundle:
 
         Returns:
             model, version, contract, heads, inputs ({"numeric": [...], "categorical":
-            {name: [category, ...]}}), info, and bundle (its id).
+            {name: [category, ...]}, "tokens": [...], "series": [...]}), networks (names of
+            their outputs), info, and bundle (its id).
 
         Raises:
             TreehouseError: not a bundle, of another format version, truncated or altered.
@@ -135,7 +159,9 @@ class Bundle:
         _, n_heads, n_numeric, n_categorical = reader.counts
         names = sections.read_strings(reader.section(container.Kind.NAMES, 0))
         model, contract, *rest = names
-        heads, numeric = rest[:n_heads], rest[n_heads : n_heads + n_numeric]
+        networks = read_manifest(reader)
+        n_own = n_numeric - len(networks["outputs"])
+        heads, numeric = rest[:n_heads], rest[n_heads : n_heads + n_own]
         categorical = rest[n_heads + n_numeric :]
         tables = [
             sections.read_category_table(reader.section(container.Kind.CATEGORIES, j))
@@ -149,7 +175,10 @@ class Bundle:
             "inputs": {
                 "numeric": numeric,
                 "categorical": dict(zip(categorical, tables, strict=True)),
+                "tokens": networks["inputs"]["tokens"],
+                "series": networks["inputs"]["series"],
             },
+            "networks": networks["outputs"],
             "info": container.load_json(reader.section(container.Kind.INFO, 0)),
             "bundle": bundle_id(data),
         }

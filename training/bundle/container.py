@@ -46,6 +46,8 @@ class Kind(IntEnum):
     RANKS = 32
     LANES = 33
     WALK = 34
+    NETWORKS = 48
+    GRAPH = 49
 
 
 def _aligned(size: int) -> int:

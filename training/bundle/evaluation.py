@@ -60,9 +60,9 @@ def _linear(x: Floats, knots: Floats, values: Floats) -> Floats:
 
 def apply(
     expression: Expression,
-    outputs: Sequence[Floats],
+    outputs: Sequence[Floats] | Mapping[int, Floats],
     inputs: Mapping[str, Floats],
-    margins: Sequence[Floats],
+    margins: Sequence[Floats] | Mapping[int, Floats],
 ) -> Floats:
     """See :func:`training.bundle.expressions.evaluate`."""
     op = expression.op

@@ -1,4 +1,4 @@
-"""Models: build, train, publish, list, promote, roll back."""
+"""Models: build, train, publish."""
 
 from __future__ import annotations
 
@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 
 app = typer.Typer()
 _PANEL = "Models"
+Force = Annotated[
+    str, typer.Option(metavar="REASON", help="Publish though a gate refuses; the reason is kept.")
+]
 
 
 @app.command(rich_help_panel=_PANEL, epilog=example("build -s +path:models/ltv"))
@@ -47,6 +50,10 @@ def train(
     promote_too: Annotated[
         bool, typer.Option("--promote", help="Publish and promote it as well.")
     ] = False,
+    tuned: Annotated[
+        bool, typer.Option("--tuned", help="With the parameters that `tune` found last.")
+    ] = False,
+    force: Force = "",
     json: JsonFlag = False,
 ) -> None:
     """Fit a model, measure it against its baselines, compile it."""
@@ -58,11 +65,16 @@ def train(
 
     settings: Settings = context.obj
     with client_of(settings) as client:
+        trial = ""
+        if tuned:
+            from training.tune.trials import tuned_spec
+
+            spec, trial = tuned_spec(client, settings, spec)
         with console.step(f"train {model}", json) as report:
-            trained = run(client, settings, spec, report)
+            trained = run(client, settings, spec, report, trial)
         published: dict[str, Any] = {}
         if publish_too or promote_too:
-            published = _publish(client, settings, model, promote_too)
+            published = _publish(client, settings, model, promote_too, force)
     if json:
         times = {"metrics": trained.metrics, "seconds": trained.seconds}
         console.show_json({"model": model, **times, **published})
@@ -80,21 +92,33 @@ def publish(
     context: typer.Context,
     model: Model,
     promote_too: Annotated[bool, typer.Option("--promote", help="Let it answer at once.")] = False,
+    force: Force = "",
     json: JsonFlag = False,
 ) -> None:
-    """Put the trained bundle into the engine and prove its answers equal to the trainer's."""
+    """Put the trained bundle into the engine, prove its answers, and see it through the gates."""
     settings: Settings = context.obj
     with client_of(settings) as client, console.step(f"publish {model}", json):
-        published = _publish(client, settings, model, promote_too)
+        published = _publish(client, settings, model, promote_too, force)
+    if json:
+        console.show_json({"model": model, **published})
+        return
+    gates = published.pop("gates")
     show({"model": model, **published}, json)
+    console.show_table(
+        ("gate", "passed", "found"),
+        [(g["gate"], "yes" if g["passed"] else "forced", g["detail"]) for g in gates],
+    )
 
 
-def _publish(client: Client, settings: Settings, model: str, promote_too: bool) -> dict[str, Any]:
+def _publish(
+    client: Client, settings: Settings, model: str, promote_too: bool, force: str
+) -> dict[str, Any]:
     """Publish, promote if asked to, and say what came of it."""
+    from training.lifecycle.gates import read_gates
     from training.publish import publish as run
     from training.registry import promote as run_promote
 
-    version, parity = run(client, settings, model)
+    version, parity = run(client, settings, model, force=force)
     if promote_too:
         run_promote(client, settings, model, version.version, "published and promoted")
     return {
@@ -104,73 +128,5 @@ def _publish(client: Client, settings: Settings, model: str, promote_too: bool) 
         "answers_compared": parity.answers,
         "answers_different": parity.different,
         "is_champion": promote_too,
+        "gates": read_gates(client, settings, model, version.version),
     }
-
-
-@app.command(rich_help_panel=_PANEL, epilog=example("models ltv"))
-def models(
-    context: typer.Context,
-    model: Annotated[str | None, typer.Argument(help="Only this use case.")] = None,
-    json: JsonFlag = False,
-) -> None:
-    """List the published versions; the champion answers."""
-    from training.contract import load_contract
-    from training.registry import ensure_registry, versions
-
-    settings: Settings = context.obj
-    if model:
-        load_contract(model)  # says what there is, and suggests
-    with client_of(settings) as client:
-        ensure_registry(client, settings)
-        found = versions(client, settings, model)
-    if json:
-        console.show_json([v.__dict__ for v in found])
-        return
-    if not found:
-        console.out.print("Nothing is published yet. Begin with: ./treehouse demo")
-        return
-    console.show_table(
-        ("model", "version", "champion", "created (UTC)", "mae", "gini", "bytes", "file"),
-        [
-            (
-                v.model, v.version, "yes" if v.is_champion else "",
-                f"{v.created_at:%Y-%m-%d %H:%M}", v.metrics["model"]["mae"],
-                v.metrics["model"]["gini"], v.bytes,
-                f"{v.bundle:016x}.bundle",
-            )
-            for v in found
-        ],
-    )  # fmt: skip
-
-
-@app.command(rich_help_panel=_PANEL, epilog=example('promote ltv 2 --reason "sees the new ads"'))
-def promote(
-    context: typer.Context,
-    model: Model,
-    version: Annotated[int, typer.Argument(help="Its number; see treehouse models.")],
-    reason: Annotated[str, typer.Option(help="For the record.")] = "",
-    json: JsonFlag = False,
-) -> None:
-    """Let a version answer from the next query on."""
-    from training.registry import promote as run
-
-    settings: Settings = context.obj
-    with client_of(settings) as client:
-        chosen = run(client, settings, model, version, reason)
-    show({"model": model, "champion": chosen.version}, json)
-
-
-@app.command(rich_help_panel=_PANEL, epilog=example('rollback ltv --reason "too high in Brazil"'))
-def rollback(
-    context: typer.Context,
-    model: Model,
-    reason: Annotated[str, typer.Option(help="For the record.")] = "",
-    json: JsonFlag = False,
-) -> None:
-    """Undo the last promotion: the version before it answers again, or none (NULL)."""
-    from training.registry import rollback as run
-
-    settings: Settings = context.obj
-    with client_of(settings) as client:
-        chosen = run(client, settings, model, reason)
-    show({"model": model, "champion": chosen.version if chosen else 0}, json)

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,6 +12,7 @@ from numpy.typing import NDArray
 from training.contract import Contract
 from training.engine import identifier, literal
 from training.errors import TreehouseError
+from training.fit.checks import check_columns, check_rows
 
 if TYPE_CHECKING:
     from clickhouse_connect.driver.client import Client
@@ -22,8 +22,6 @@ if TYPE_CHECKING:
 
 Floats = NDArray[np.float64]
 SPLITS = ("train", "validation", "calibration", "test")
-_FEWEST_ROWS = 50
-_NUMBER = re.compile(r"(LowCardinality\()?(Nullable\()?(U?Int\d+|B?Float\d+|Decimal\(.*\)|Bool)\)*")
 
 
 @dataclass(frozen=True)
@@ -36,10 +34,14 @@ class Dataset:
             values as NaN.
         categories: Feature to its categories; a code is a position in them. Those of the
             training rows only: what is new later is missing, as it is in serving.
-        label: float64[rows].
+        label: float64[rows]; of classes, the number of the class.
         split: int8[rows], a position in SPLITS.
         extra: Further float64[rows] columns: baselines, cohort number, best possible.
         lineage: Times, row count and fingerprint of the training rows.
+        weight: float64[rows], what a row counts, or None where all count alike.
+        also: Further labels by name, float64[rows], NaN where there is none.
+        time: float64[rows], seconds since 1970: when the row was known.
+        known_at: float64[rows], seconds since 1970: when its label was known.
     """
 
     contract: Contract
@@ -49,6 +51,15 @@ class Dataset:
     split: NDArray[np.int8]
     extra: Mapping[str, Floats]
     lineage: Mapping[str, Any]
+    weight: Floats | None = None
+    also: Mapping[str, Floats] = field(default_factory=dict)
+    time: Floats = field(default_factory=lambda: np.zeros(0))
+    known_at: Floats = field(default_factory=lambda: np.zeros(0))
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The features, in the order of the matrix's columns."""
+        return tuple(feature.name for feature in self.contract.features)
 
     def rows(self, *splits: str) -> NDArray[np.bool_]:
         """bool[rows]: which rows belong to one of the splits."""
@@ -56,8 +67,27 @@ class Dataset:
 
     def column(self, name: str) -> Floats:
         """float64[rows] of one feature."""
-        values: Floats = self.matrix[:, [f.name for f in self.contract.features].index(name)]
+        values: Floats = self.matrix[:, self.names.index(name)]
         return values
+
+    def only(self, rows: NDArray[np.bool_], **changes: Any) -> Dataset:
+        """Some of the rows, and other values of fields of theirs."""
+        parts = {
+            name: getattr(self, name)[rows]
+            for name in ("matrix", "label", "split", "time", "known_at")
+            if len(getattr(self, name))
+        }
+        mappings = {
+            name: {key: values[rows] for key, values in getattr(self, name).items()}
+            for name in ("extra", "also")
+        }
+        weight = None if self.weight is None else self.weight[rows]
+        return replace(self, **{**parts, **mappings, "weight": weight, **changes})
+
+    def for_label(self, name: str) -> Dataset:
+        """The rows with a further label, which takes the label's place; none counts more."""
+        known = np.isfinite(self.also[name])
+        return self.only(known, label=self.also[name][known], weight=None, also={})
 
 
 def load_dataset(client: Client, settings: Settings, spec: Spec) -> Dataset:
@@ -68,36 +98,60 @@ def load_dataset(client: Client, settings: Settings, spec: Spec) -> Dataset:
     """
     contract = spec.contract
     table = f"{identifier(settings.database)}.{identifier(contract.use_case + '_training_set')}"
-    _check_columns(client, settings, contract)
-    _check_rows(client, table, contract)
+    check_columns(client, settings, spec)
+    check_rows(client, table, spec, label_sql(spec), SPLITS)
     categories = {
         name: _categories(client, table, name) for name in contract.of_kind("categorical")
     }
-    features = [_feature_sql(f.name, f.kind, categories) for f in contract.features]
+    time = identifier(contract.time)
+    columns = {
+        "label": label_sql(spec),
+        "split": f"toFloat64(indexOf([{', '.join(map(literal, SPLITS))}], split) - 1)",
+        "time": _seconds(time),
+        "known_at": _seconds(identifier(contract.known_at) if contract.known_at else time),
+        "weight": f"toFloat64({identifier(contract.weight)})" if contract.weight else "1.",
+    }
     extra = _extra_sql(spec)
-    columns = [
-        *features,
-        f"toFloat64({identifier(contract.label)})",
-        f"toFloat64(indexOf([{', '.join(map(literal, SPLITS))}], split) - 1)",
-        *extra.values(),
-    ]
     source = f"(select * from {table} where split in ({', '.join(map(literal, SPLITS))}))"
     if spec.best_possible:
         source += (
             f" as t left join ({spec.best_possible}) as truth on t.{contract.keys[0]} = truth.key"
         )
     order = ", ".join(map(identifier, (*contract.keys, contract.time)))
-    data = _read(client, columns, source, order)
+    features = [_feature_sql(f.name, f.kind, categories) for f in contract.features]
+    also = [f"ifNull(toFloat64({identifier(name)}), nan)" for name in spec.also]
+    data = _read(client, [*features, *columns.values(), *extra.values(), *also], source, order)
     n = len(features)
+    rest = dict(zip([*columns, *extra, *spec.also], data[:, n:].T.copy(), strict=True))
+    _check_baselines(spec, rest)
     return Dataset(
         contract=contract,
         matrix=np.ascontiguousarray(data[:, :n]),
         categories=categories,
-        label=data[:, n].copy(),
-        split=data[:, n + 1].astype(np.int8),
-        extra={name: data[:, n + 2 + i].copy() for i, name in enumerate(extra)},
-        lineage=_lineage(client, table, contract),
+        label=rest["label"],
+        split=rest["split"].astype(np.int8),
+        extra={name: rest[name] for name in extra},
+        lineage=lineage(client, table, contract),
+        weight=rest["weight"] if contract.weight else None,
+        also={name: rest[name] for name in spec.also},
+        time=rest["time"],
+        known_at=rest["known_at"],
     )
+
+
+def label_sql(spec: Spec) -> str:
+    """The label as a number, as SQL: a class as its place among the classes, -1 for none."""
+    label = identifier(spec.contract.label)
+    return _class_sql(spec, label) if spec.task == "classes" else f"toFloat64({label})"
+
+
+def _class_sql(spec: Spec, sql: str) -> str:
+    named = ", ".join(map(literal, spec.classes))
+    return f"(toFloat64(indexOf([{named}], toString({sql}))) - 1)"
+
+
+def _seconds(time: str) -> str:
+    return f"toUnixTimestamp64Milli(toDateTime64({time}, 3, 'UTC')) / 1000"
 
 
 def _read(client: Client, columns: list[str], source: str, order: str) -> Floats:
@@ -126,13 +180,37 @@ def _feature_sql(name: str, kind: str, categories: Mapping[str, tuple[str, ...]]
 
 
 def _extra_sql(spec: Spec) -> dict[str, str]:
-    mean = f"avgIf({spec.contract.label}, split = 'train') over ()"
-    extra = {name: f"toFloat64(ifNotFinite({sql}, {mean}))" for name, sql in spec.baselines.items()}
+    """Baselines, the cohort's number, and what is known of the true distribution."""
+    baselines = {name: baseline_sql(spec, sql) for name, sql in spec.baselines.items()}
+    for name in spec.also:
+        mean = f"avgIf({identifier(name)}, split = 'train') over ()"
+        further = spec.for_label(name).baselines
+        baselines |= {key: f"toFloat64(ifNotFinite({sql}, {mean}))" for key, sql in further.items()}
     if spec.cohort:
-        extra["cohort"] = f"toFloat64(dense_rank() over (order by {', '.join(spec.cohort)}))"
+        baselines["cohort"] = f"toFloat64(dense_rank() over (order by {', '.join(spec.cohort)}))"
+    truth = {"value": ("mean", "median"), "probability": ("mean",), "classes": spec.classes}
     if spec.best_possible:
-        extra |= {"best_mean": "toFloat64(truth.mean)", "best_median": "toFloat64(truth.median)"}
-    return extra
+        baselines |= {f"best_{name}": f"toFloat64(truth.{name})" for name in truth[spec.task]}
+    return baselines
+
+
+def baseline_sql(spec: Spec, sql: str) -> str:
+    if spec.task == "classes":
+        return _class_sql(spec, sql)
+    mean = f"avgIf({identifier(spec.contract.label)}, split = 'train') over ()"
+    return f"toFloat64(ifNotFinite({sql}, {mean}))"
+
+
+def _check_baselines(spec: Spec, columns: Mapping[str, Floats]) -> None:
+    """A rule that takes the place of a classifier must name a class in every row."""
+    names = spec.baselines if spec.task == "classes" else ()
+    if wrong := [name for name in names if (columns[name] < 0).any()]:
+        raise TreehouseError(
+            f"A baseline of {spec.use_case} answers what is no class.",
+            value=", ".join(wrong),
+            expected="one of " + ", ".join(spec.classes) + " in every row",
+            fix=f"mend `baselines` in training/specs/{spec.use_case}.py",
+        )
 
 
 def _categories(client: Client, table: str, name: str) -> tuple[str, ...]:
@@ -143,79 +221,8 @@ def _categories(client: Client, table: str, name: str) -> tuple[str, ...]:
     return tuple(rows[0][0])
 
 
-def _check_columns(client: Client, settings: Settings, contract: Contract) -> None:
-    name = f"{contract.use_case}_training_set"
-    rows = client.query(
-        "select name, type from system.columns where database = {d:String} and table = {t:String}",
-        parameters={"d": settings.database, "t": name},
-    ).result_rows
-    found = {str(column): str(type_name) for column, type_name in rows}
-    wanted = [f.name for f in contract.features]
-    wanted += [*contract.keys, contract.time, contract.label, "split"]
-    missing = [column for column in wanted if column not in found]
-    if missing:
-        raise TreehouseError(
-            f"{name} lacks columns of the contract." if found else f"{name} is not there.",
-            value="missing: " + ", ".join(missing) if found else None,
-            expected=contract.text,
-            fix="run ./treehouse build",
-        )
-    kinds = {f.name: f.kind for f in contract.features} | {contract.label: "numeric"}
-    wrong = [
-        f"{column} {found[column]}" for column in kinds if not _fits(found[column], kinds[column])
-    ]
-    if wrong:
-        raise TreehouseError(
-            f"{name} has columns of other types than the contract.",
-            value=", ".join(wrong),
-            expected="numbers where the contract says numeric, strings where categorical: "
-            + contract.text,
-            fix="run ./treehouse build; if it stays so, mend the data_type in "
-            f"models/{contract.use_case}/{contract.use_case}.yml or cast in the model",
-        )
-
-
-def _fits(type_name: str, kind: str) -> bool:
-    """Whether a ClickHouse type holds what a feature of this kind is made of."""
-    if kind == "categorical":
-        return "String" in type_name
-    return _NUMBER.fullmatch(type_name) is not None
-
-
-def _check_rows(client: Client, table: str, contract: Contract) -> None:
-    label = identifier(contract.label)
-    counts = client.query(
-        f"select countIf(split = 'train'), countIf(split = 'validation'), "
-        f"countIf(split = 'calibration'), countIf(split = 'test'), "
-        f"uniqIf({label}, split = 'train'), "
-        f"countIf(not ifNull(isFinite(toFloat64({label})), 0)) from {table}"
-    ).result_rows[0]
-    few = [f"{s}: {n}" for s, n in zip(SPLITS, counts, strict=False) if n < _FEWEST_ROWS]
-    if few:
-        raise TreehouseError(
-            f"The training set of {contract.use_case} has too few rows.",
-            value=", ".join(few),
-            expected=f"at least {_FEWEST_ROWS} in each split, of rows whose horizon has passed",
-            fix="load more history (./treehouse load or simulate), then ./treehouse build",
-        )
-    if counts[4] < 2:
-        raise TreehouseError(
-            f"The label of {contract.use_case} is the same in every training row.",
-            value=f"{contract.label} has {counts[4]} distinct values",
-            expected="a label that varies",
-            fix="check that the source's amounts were loaded: ./treehouse status",
-        )
-    if counts[5]:
-        raise TreehouseError(
-            f"The label of {contract.use_case} is not a number in some rows.",
-            value=f"{counts[5]} rows",
-            expected=f"finite values of {contract.label}",
-            fix=f'./treehouse sql "select * from {table.replace("`", "")} where not '
-            f'ifNull(isFinite({contract.label}), 0)", then mend the model or the source',
-        )
-
-
-def _lineage(client: Client, table: str, contract: Contract) -> dict[str, Any]:
+def lineage(client: Client, table: str, contract: Contract) -> dict[str, Any]:
+    """Of the training rows: times of the first and last, their number, a hash of all values."""
     time = identifier(contract.time)
     columns = ", ".join(identifier(f.name) for f in contract.features)
     first, last, rows, fingerprint = client.query(

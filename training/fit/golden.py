@@ -9,13 +9,15 @@ from numpy.typing import NDArray
 
 from training.bundle import Bundle
 from training.fit.dataset import Dataset
+from training.fit.trainers import FLOAT32_MAX, takes_infinities
+from training.forest.model import NodeFlag
 
 if TYPE_CHECKING:
-    from training.fit.candidates import Candidate
+    from training.fit.candidate import Candidate
 
 Floats = NDArray[np.float64]
 _UNSEEN = "no such category"
-_EXTREMES = (np.nan, 0.0, -0.0, np.inf, -np.inf, 5e-324, -1e-300, 1e300)
+_EXTREMES = (np.nan, 0.0, -0.0, np.inf, -np.inf, 5e-324, -1e-300, 3e38, 1e300)
 
 
 def golden_rows(
@@ -31,14 +33,15 @@ def golden_rows(
         list[rows][heads], what the trainer's library and the head's formula in NumPy answer.
     """
     rng = np.random.default_rng(seed)
-    names = tuple(f.name for f in data.contract.features)
+    names = data.names
     matrix = data.matrix[rng.integers(0, len(data.matrix), rows)].copy()
     numeric = [i for i, f in enumerate(data.contract.features) if f.kind == "numeric"]
-    thresholds = _thresholds(chosen, names)
+    largest = np.inf if all(map(takes_infinities, chosen.models)) else FLOAT32_MAX
+    edges = {name: _edges(bundle, name, largest) for name in names}
     for row in range(rows // 4, rows):
         for column in rng.choice(len(names), size=min(3, len(names)), replace=False):
             if column in numeric:
-                matrix[row, column] = _edge(rng, thresholds[names[column]])
+                matrix[row, column] = rng.choice(edges[names[column]][int(rng.random() < 0.3)])
             else:
                 matrix[row, column] = np.nan
     answers = np.column_stack([*chosen.answers(bundle.heads, matrix, names).values()])
@@ -53,24 +56,23 @@ def golden_rows(
     }
 
 
-def _thresholds(chosen: Candidate, names: tuple[str, ...]) -> dict[str, list[float]]:
-    """Every numeric threshold of the boosters, by feature."""
-    found: dict[str, list[float]] = {name: [] for name in names}
-    for booster in chosen.boosters:
-        table = booster.trees_to_dataframe()
-        splits = table[table["decision_type"] == "<="]
-        for name, value in zip(splits["split_feature"], splits["threshold"], strict=True):
-            found[name].append(float(value))
-    return found
+def _edges(bundle: Bundle, name: str, largest: float) -> tuple[Floats, Floats]:
+    """What a feature is changed to: thresholds and both neighbours, or extremes.
 
-
-def _edge(rng: np.random.Generator, thresholds: list[float]) -> float:
-    if not thresholds or rng.random() < 0.3:
-        return float(rng.choice(_EXTREMES))
-    threshold = float(rng.choice(thresholds))
-    return float(
-        rng.choice([threshold, np.nextafter(threshold, np.inf), np.nextafter(threshold, -np.inf)])
-    )
+    The compiled forests' thresholds are the largest float64 that goes left: where a trainer rounds
+    to float32, that is half way between two of them, where a rounding too few or too many shows.
+    """
+    found = [np.zeros(0)]
+    for forest in bundle.forests:
+        inner = (forest.flags & (NodeFlag.LEAF | NodeFlag.CATEGORICAL)) == 0
+        feature = forest.features.index(name)
+        found.append(forest.values[inner & (forest.feature == feature)])
+    known = np.unique(np.concatenate(found))
+    beside = [known, np.nextafter(known, np.inf), np.nextafter(known, -np.inf)]
+    edges, extremes = np.concatenate(beside), np.array(_EXTREMES)
+    edges = edges[np.abs(edges) <= largest]
+    extremes = extremes[np.isnan(extremes) | (np.abs(extremes) <= largest)]
+    return (edges if len(edges) else extremes), extremes
 
 
 def _text(

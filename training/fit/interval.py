@@ -30,7 +30,8 @@ class Interval:
         below: Offset of the lower end for each group; one more than knots.
         above: Offset of the upper end for each group.
         middle_knots: Bounds of the finer groups of which the median is taken.
-        middle: Offset of the median for each of those.
+        middle: For each of those the median's share of what the prediction is above the floor; its
+            offset from the prediction where there is no floor.
     """
 
     knots: tuple[float, ...]
@@ -40,9 +41,9 @@ class Interval:
     middle: tuple[float, ...]
 
     def typical(self, value: Expression, floor: Expression | None) -> Expression:
-        """The median of the labels in the group, which has the least absolute error."""
-        middle = value + e.step(value, self.middle_knots, self.middle)
-        return middle if floor is None else e.maximum(middle, floor)
+        """What has the least absolute error in the group: the median of its labels."""
+        middle = e.step(value, self.middle_knots, self.middle)
+        return value + middle if floor is None else floor + middle * e.maximum(value - floor, 0.0)
 
     def ends(self, value: Expression, floor: Expression | None) -> tuple[Expression, Expression]:
         """Both ends as expressions; the lower one not under `floor`, what is known already."""
@@ -74,10 +75,23 @@ def calibrate(
         tuple(high for _, high in ends),
         middle_knots,
         tuple(
-            -np.inf if at_floor[rows].mean() >= 0.5 else float(np.median(residual[rows]))
+            float(np.median(residual[rows]))
+            if floor is None
+            else _median_share((actual - floor)[rows], (predicted - floor)[rows])
             for rows in groups
         ),
     )
+
+
+def _median_share(actual: Floats, predicted: Floats) -> float:
+    """The factor of least absolute error: the median of the ratios, weighted by the prediction."""
+    above = predicted > 0
+    if not above.any():
+        return 0.0
+    ratio, weight = actual[above] / predicted[above], predicted[above]
+    order = np.argsort(ratio)
+    reached = np.cumsum(weight[order])
+    return max(float(ratio[order][np.searchsorted(reached, reached[-1] / 2)]), 0.0)
 
 
 def _groups(predicted: Floats, bins: int) -> tuple[tuple[float, ...], list[NDArray[np.bool_]]]:

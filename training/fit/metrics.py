@@ -21,15 +21,16 @@ def value_metrics(
         cohort: float64[rows], a number for each cohort.
 
     Returns:
-        mae and rmse in USD; mape_payers, the mean of |error| / actual where actual > 0;
-        zero_share; gini (normalised, 1 is a perfect ranking); bias, predicted over actual sum
-        less 1; cohort_mape, the mean over cohorts of |error of the sum| / sum, weighted by the
-        sum, so that small cohorts don't decide; deciles.
+        mae and rmse in USD; deviance, see there; mape_payers, the mean of |error| / actual where
+        actual > 0; zero_share; gini (normalised, 1 is a perfect ranking); bias, predicted over
+        actual sum less 1; cohort_mape, the mean over cohorts of |error of the sum| / sum, weighted
+        by the sum, so that small cohorts don't decide; deciles.
     """
     payers = actual > 0
     metrics: dict[str, Any] = {
         "mae": float(np.mean(np.abs(predicted - actual))),
         "rmse": float(np.sqrt(np.mean((predicted - actual) ** 2))),
+        "deviance": deviance(actual, predicted),
         "mape_payers": float(np.mean(np.abs(predicted - actual)[payers] / actual[payers]))
         if payers.any()
         else None,
@@ -41,6 +42,15 @@ def value_metrics(
     if cohort is not None:
         metrics["cohort_mape"] = cohort_error(actual, predicted, cohort)
     return metrics
+
+
+def deviance(actual: Floats, predicted: Floats) -> float:
+    """Mean Tweedie deviance of power 1.5, as `training.lifecycle.losses` has it in SQL.
+
+    As there, a prediction counts as no less than a hundredth of the mean.
+    """
+    root = np.sqrt(np.maximum(predicted, max(float(actual.mean()) / 100, 1e-9)))
+    return float(np.mean(4 * (root - np.sqrt(np.maximum(actual, 0))) ** 2 / root))
 
 
 def normalised_gini(actual: Floats, predicted: Floats) -> float:

@@ -1,4 +1,4 @@
-"""From a training set to a verified bundle on disk: fit, choose, interval, metrics, compile."""
+"""From a training set to a verified bundle on disk: fit, choose, calibrate, measure, compile."""
 
 from __future__ import annotations
 
@@ -6,21 +6,22 @@ import hashlib
 import importlib.metadata
 import json
 import time
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-from training.bundle import Bundle, Expression, Inputs, e
+from training.bundle import Bundle, Expression, Inputs
 from training.contract import Contract
 from training.errors import TreehouseError
-from training.fit.candidates import Candidate, Progress, choose, fit_candidates
+from training.fit.candidate import Candidate
+from training.fit.candidates import choose, fit_candidates
 from training.fit.dataset import Dataset, load_dataset
 from training.fit.golden import golden_rows
-from training.fit.interval import calibrate
-from training.fit.metrics import coverage, value_metrics
+from training.fit.heads import make_heads
+from training.fit.job import Progress
+from training.fit.measure import measure
+from training.fit.trainers import BAGGED
 from training.forest import compile_forest
 from training.settings import ROOT
 
@@ -30,8 +31,9 @@ if TYPE_CHECKING:
     from training.settings import Settings
     from training.spec import Spec
 
-Floats = NDArray[np.float64]
-_LIBRARIES = ("lightgbm", "treelite", "numpy", "scikit-learn", "chdb-core", "clickhouse-connect")
+_LIBRARIES = (
+    "lightgbm", "xgboost", "scikit-learn", "treelite", "numpy", "chdb-core", "clickhouse-connect",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -40,7 +42,7 @@ class Trained:
 
     Attributes:
         bundle: The artifact, with version 1 until `publish` numbers it.
-        metrics: Test metrics of the model and of every baseline, interval coverage, choice.
+        metrics: Test metrics of the model and of every baseline, and how it was chosen.
         path: Where the bundle was written.
         seconds: Duration of each step.
     """
@@ -51,10 +53,26 @@ class Trained:
     seconds: dict[str, float]
 
 
+@dataclass(frozen=True)
+class _Part:
+    """The best candidate for one label, its heads, and its test metrics."""
+
+    candidate: Candidate
+    heads: Mapping[str, Expression]
+    metrics: dict[str, Any]
+
+
 def train(
-    client: Client, settings: Settings, spec: Spec, progress: Progress | None = None
+    client: Client,
+    settings: Settings,
+    spec: Spec,
+    progress: Progress | None = None,
+    tuned: str = "",
 ) -> Trained:
-    """Fit, choose, calibrate the interval, measure, compile; the bundle goes to the home folder.
+    """Fit, choose, calibrate, measure, compile; the bundle goes to the home folder.
+
+    Args:
+        tuned: Which trial of which study the spec's parameters come from, for the record.
 
     Raises:
         TreehouseError: The training set is missing, too small, constant or off its contract.
@@ -62,13 +80,15 @@ def train(
     clock = _Clock()
     data = load_dataset(client, settings, spec)
     clock.lap("read")
-    chosen, choice = choose(fit_candidates(spec, data, progress), data)
+    part = _fit(client, settings, spec, data, progress)
+    metrics = part.metrics
+    for name in spec.also:
+        further = _fit(client, settings, spec.for_label(name), data.for_label(name), progress)
+        metrics["also"] = metrics.get("also", {}) | {name: further.metrics}
+        part = _joined(part, name, further.candidate)
     clock.lap("fit")
-    bundle, predictions = _assemble(spec, data, chosen)
-    metrics = _measure(client, settings, spec, data, predictions)
-    metrics |= {"chosen": chosen.name, "choice": choice}
-    clock.lap("measure")
-    bundle = _with_info(bundle, spec, data, metrics, chosen)
+    bundle = _assemble(spec, data, part)
+    bundle = replace(bundle, info=_info(bundle, spec, data, part, metrics, tuned))
     path = settings.home / "trained" / f"{spec.use_case}.bundle"
     path.parent.mkdir(parents=True, exist_ok=True)
     fresh = path.with_suffix(".new")
@@ -78,41 +98,41 @@ def train(
     return Trained(bundle, metrics, path, clock.seconds)
 
 
-def _assemble(spec: Spec, data: Dataset, chosen: Candidate) -> tuple[Bundle, dict[str, Floats]]:
-    """The bundle with its interval, and every row's answer by the trainer's own library.
+def _fit(
+    client: Client, settings: Settings, spec: Spec, data: Dataset, progress: Progress | None
+) -> _Part:
+    chosen, choice = choose(spec, fit_candidates(spec, data, progress), data)
+    heads, notes = make_heads(spec, data, chosen)
+    metrics = measure(client, settings, spec, data, chosen, heads)
+    return _Part(chosen, heads, metrics | {"chosen": chosen.name, "choice": choice, **notes})
 
-    Answers are of every head that a model has, for its metrics, whether or not it is bundled.
-    """
-    contract = data.contract
-    names = tuple(f.name for f in contract.features)
-    predicted = chosen.predict(data.matrix, names)
-    rows = data.rows("calibration")
-    floor, least = _floor(spec, data)
-    interval = calibrate(
-        data.label[rows],
-        predicted[rows],
-        None if least is None else least[rows],
-        spec.coverage,
-        spec.interval_bins,
+
+def _joined(part: _Part, name: str, further: Candidate) -> _Part:
+    """The part with one more head, over further models behind its own."""
+    models = part.candidate.models
+    value = further.after(len(models)).parts[0]
+    return replace(
+        part,
+        candidate=replace(part.candidate, models=models + further.models),
+        heads={**part.heads, name: value},
     )
-    low, high = interval.ends(chosen.value, floor)
-    typical = interval.typical(chosen.value, floor)
-    heads = {"value": chosen.value, "low": low, "high": high, "typical": typical}
-    _check_heads(contract, heads)
-    bundle = Bundle(
+
+
+def _assemble(spec: Spec, data: Dataset, part: _Part) -> Bundle:
+    contract = data.contract
+    _check_heads(contract, part.heads)
+    return Bundle(
         model=spec.use_case,
         version=1,
         contract=contract.hash,
         inputs=Inputs(contract.of_kind("numeric"), dict(data.categories)),
-        forests=tuple(compile_forest(b, names) for b in chosen.boosters),
-        heads={name: heads[name] for name in contract.heads},
-        # Every candidate's value is a product of exponentials of its margins, or one margin.
-        explained={(forest, 0): 1.0 for forest in range(len(chosen.boosters))},
+        forests=tuple(compile_forest(model, data.names) for model in part.candidate.models),
+        heads={name: part.heads[name] for name in contract.heads},
+        explained=part.candidate.explained,
     )
-    return bundle, chosen.answers(heads, data.matrix, names)
 
 
-def _check_heads(contract: Contract, heads: dict[str, Expression]) -> None:
+def _check_heads(contract: Contract, heads: Mapping[str, Expression]) -> None:
     unknown = [name for name in contract.heads if name not in heads]
     if unknown:
         raise TreehouseError(
@@ -124,55 +144,26 @@ def _check_heads(contract: Contract, heads: dict[str, Expression]) -> None:
         )
 
 
-def _floor(spec: Spec, data: Dataset) -> tuple[Expression | None, Floats | None]:
-    """The least that a label can be, as an expression and as float64[rows]."""
-    if spec.known:
-        return e.feature(spec.known), data.column(spec.known)
-    if spec.label_floor is not None:
-        return e.const(spec.label_floor), np.full(len(data.label), spec.label_floor)
-    return None, None
-
-
-def _measure(
-    client: Client, settings: Settings, spec: Spec, data: Dataset, answers: dict[str, Floats]
+def _info(
+    bundle: Bundle,
+    spec: Spec,
+    data: Dataset,
+    part: _Part,
+    metrics: dict[str, Any],
+    tuned: str,
 ) -> dict[str, Any]:
-    """Metrics on the test rows: the model, its baselines and, if simulated, the best possible."""
-    test = data.rows("test")
-    actual = data.label[test]
-    cohort = data.extra["cohort"][test] if "cohort" in data.extra else None
-    baselines = {name: data.extra[name] for name in spec.baselines}
-    for name, fitted in spec.fitted_baselines.items():
-        baselines[name] = fitted(client, settings, data)
-    metrics: dict[str, Any] = {
-        "rows": int(test.sum()),
-        "model": value_metrics(actual, answers["value"][test], cohort),
-        "typical": value_metrics(actual, answers["typical"][test], cohort),
-        "baselines": {
-            name: value_metrics(actual, values[test], cohort) for name, values in baselines.items()
-        },
-        "interval": {"target": spec.coverage}
-        | coverage(actual, answers["low"][test], answers["high"][test]),
-    }
-    known = np.isfinite(data.extra["best_mean"][test]) if "best_mean" in data.extra else None
-    if known is not None and known.all():
-        best = value_metrics(actual, data.extra["best_mean"][test], cohort)
-        best["mae"] = float(np.mean(np.abs(data.extra["best_median"][test] - actual)))
-        metrics["best_possible"] = best
-    return metrics
-
-
-def _with_info(
-    bundle: Bundle, spec: Spec, data: Dataset, metrics: dict[str, Any], chosen: Candidate
-) -> Bundle:
-    info = {
+    trainer, objective = part.candidate.name.split()
+    parameters = asdict(spec.bagging if trainer in BAGGED else spec.boosting)
+    return {
         "lineage": {k: str(v) for k, v in data.lineage.items()},
         "libraries": {name: importlib.metadata.version(name) for name in _LIBRARIES},
-        "parameters": asdict(spec.boosting) | {"objective": chosen.name},
+        "parameters": parameters
+        | {"trainer": trainer, "objective": objective}
+        | ({"tuned": tuned} if tuned else {}),
         "metrics": metrics,
         "spec_hash": spec_hash(spec.use_case),
-        "golden": golden_rows(bundle, data, chosen),
+        "golden": golden_rows(bundle, data, part.candidate),
     }
-    return Bundle(**{**bundle.__dict__, "info": info})
 
 
 def spec_hash(use_case: str) -> str:

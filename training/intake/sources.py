@@ -10,12 +10,13 @@ import yaml
 from clickhouse_connect.driver.client import Client
 from jinja2 import Environment
 
-from training.engine import identifier, run_script
+from training.ddl import MACROS, run_ddl
+from training.engine import identifier
 from training.errors import TreehouseError
 from training.settings import ROOT, Settings, project_vars
 
 CONTRACTS = ROOT / "models" / "staging" / "sources.yml"
-STATE = ROOT / "macros" / "state.sql"
+STATE = MACROS / "state.sql"
 
 
 @dataclass(frozen=True)
@@ -123,14 +124,12 @@ def find_source(settings: Settings, name: str) -> Source:
 
 def ensure_raw(client: Client, settings: Settings) -> None:
     """Create the tables of the sources, of quarantine and of the load log, where missing."""
-    environment = Environment(autoescape=False)  # noqa: S701 - SQL, not HTML
-    state: Any = environment.from_string(STATE.read_text()).module
     by_database: dict[str, list[dict[str, Any]]] = {settings.raw_database: []}
     for source in read_sources(settings).values():
         by_database.setdefault(source.database, []).append(source.ddl())
     for database, sources in by_database.items():
-        run_script(client, state.source_ddl(identifier(database), sources))
-    run_script(client, state.load_state_ddl(identifier(settings.raw_database)))
+        run_ddl(client, STATE, "source_ddl", identifier(database), sources)
+    run_ddl(client, STATE, "load_state_ddl", identifier(settings.raw_database))
 
 
 def _source(table: dict[str, Any], database: str, name: str) -> Source:

@@ -4,7 +4,7 @@ The generative model, for a user u with attributes x (campaign, creative, countr
 device type, OS version, hour of install). All numbers are in parameters.py and catalog.py.
 
 Installs (installs.py)
-    Installs grow over the 240 days before `end`, the present, with more on weekends and around
+    Installs grow over the 540 days before `end`, the present, with more on weekends and around
     the holidays; hours follow a daily rhythm on the country's clock. The campaign mix drifts over
     the days; countries depend on the campaign, platforms on the country, devices on the platform,
     OS versions on the device.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-GENERATOR_VERSION = 1
+GENERATOR_VERSION = 2
 """Part of a run's identity: to be raised with any change that changes a row."""
 
 BLOCK_USERS = 4096
@@ -27,7 +27,7 @@ class Acquisition:
         web_share: Share of users on the web; iOS takes the country's share of the rest.
     """
 
-    days: int = 240
+    days: int = 540
     growth: float = 0.6
     weekend: float = 0.15
     holiday: float = 0.4

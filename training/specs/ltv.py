@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from training.demo_data import simulated_platform
-from training.spec import Spec
+from training.spec import Retrain, Spec
 
 SPEC = Spec(
     use_case="ltv",
@@ -26,4 +26,5 @@ SPEC = Spec(
         "select user_id as key, best_d90_ltv as mean, best_median_d90_ltv as median"
         " from simulation_truth.users"
     ),
+    retrain=Retrain(promote=True),
 )

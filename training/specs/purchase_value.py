@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from training.demo_data import real_purchases
 from training.fit.buy_till_you_die import bg_nbd_gamma_gamma
-from training.spec import Boosting, Spec
+from training.spec import Boosting, Retrain, Spec
 
 SPEC = Spec(
     use_case="purchase_value",
@@ -25,4 +25,5 @@ SPEC = Spec(
     },
     fitted_baselines={"BG/NBD + Gamma-Gamma": bg_nbd_gamma_gamma},
     cohort=("toStartOfWeek(as_of - days_since_first)", "least(visits_6m, 5)"),
+    retrain=Retrain(promote=True),
 )

@@ -60,7 +60,8 @@ bool Block::begin(Reader& reader, Store& store) {
     read_bundles(reader, store);
     const std::uint64_t numeric_size = reader.number();
     read_offsets(reader, numeric_offsets_, "numeric");
-    expect_size(numeric_size, 8 * (rows + numeric_offsets_.total()), "numeric");
+    expect_size(numeric_size, 8 * rows + 9 * numeric_offsets_.total(), "numeric");
+    numeric_nulls_.read(reader, numeric_offsets_.total());
     choose_window();
     ended_ = false;
     if (held_) {
@@ -86,7 +87,8 @@ void Block::choose_window() {
 void Block::begin_categories(Reader& reader) {
     categorical_size_ = reader.number();
     read_offsets(reader, code_offsets_, "categorical");
-    categorical_read_ = 8 * rows_;
+    code_nulls_.read(reader, code_offsets_.total());
+    categorical_read_ = 8 * rows_ + code_offsets_.total();
 }
 
 bool Block::next(Reader& reader, std::size_t most) {
@@ -101,7 +103,7 @@ bool Block::next(Reader& reader, std::size_t most) {
     if (!held_) {
         numeric_.clear();
         numeric_base_ = numeric_offsets_.begin(first_);
-        read_numeric(reader, numeric_offsets_.begin(end_) - numeric_base_);
+        read_numeric(reader, numeric_offsets_.begin(end_));
     } else {
         codes_base_ = code_offsets_.begin(first_);
         each_run([&](const Run& run) { read_categories(reader, run); });
@@ -123,6 +125,8 @@ void Block::trim() {
     codes_.trim(kKept);
     numeric_offsets_.trim(kKept);
     code_offsets_.trim(kKept);
+    numeric_nulls_.trim(kKept);
+    code_nulls_.trim(kKept);
     if (runs_.capacity() * sizeof(Run) > kKept) std::vector<Run>().swap(runs_);
 }
 
@@ -165,24 +169,28 @@ void Block::read_offsets(Reader& reader, Offsets& offsets, const char* column) {
     }
 }
 
-void Block::read_numeric(Reader& reader, std::uint64_t left) {
-    while (left != 0) {
-        const auto count = static_cast<std::size_t>(std::min<std::uint64_t>(left, 16 * kPiece));
-        reader.exact(numeric_.extend(count), count * sizeof(double));
-        left -= count;
+// Up to the element `end`, from where the numbers held begin.
+void Block::read_numeric(Reader& reader, std::uint64_t end) {
+    for (std::uint64_t at = numeric_base_; at != end;) {
+        const auto count = static_cast<std::size_t>(std::min<std::uint64_t>(end - at, 16 * kPiece));
+        double* values = numeric_.extend(count);
+        reader.exact(values, count * sizeof(double));
+        numeric_nulls_.fill(values, at, count, std::numeric_limits<double>::quiet_NaN());
+        at += count;
     }
 }
 
 // Codes are kept for the rows of a window; without a bundle there is nothing to keep.
 void Block::read_categories(Reader& reader, const Run& run) {
     for (std::size_t row = run.first; row < run.end; ++row) {
-        const std::uint64_t n = code_offsets_.end(row) - code_offsets_.begin(row);
+        const std::uint64_t begin = code_offsets_.begin(row);
+        const std::uint64_t n = code_offsets_.end(row) - begin;
         for (std::uint64_t j = 0; j < n; ++j) {
             const std::uint64_t size = reader.varint();
             categorical_read_ += size + varint_size(size);
             std::int32_t code = Categories::kMissing;
-            if (run.bundle == nullptr || size > Reader::kWindow) {
-                reader.skip(size);  // longer than any category that is listed
+            if (run.bundle == nullptr || size > Reader::kWindow || code_nulls_.at(begin + j)) {
+                reader.skip(size);  // or longer than any category that is listed
             } else {
                 const auto length = static_cast<std::size_t>(size);
                 code = run.bundle->categories[j].find(reader.view(length), length);

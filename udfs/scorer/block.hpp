@@ -1,7 +1,8 @@
 // Blocks in ClickHouse's format Buffers: UInt64 columns, UInt64 rows, then each column's size in
 // bytes and its content. Native would be as compact, but its layout follows the protocol version of
-// whichever client sent the query. Columns: bundle UInt64, numeric Array(Float64), categorical
-// Array(String).
+// whichever client sent the query. Columns: bundle UInt64, numeric Array(Nullable(Float64)),
+// categorical Array(Nullable(String)); an array is its offsets, a byte for each element that says
+// whether it is NULL, and the elements.
 #pragma once
 
 #include <algorithm>
@@ -10,6 +11,7 @@
 #include <vector>
 
 #include "buffer.hpp"
+#include "nulls.hpp"
 #include "store.hpp"
 #include "stream.hpp"
 
@@ -72,7 +74,7 @@ public:
                        runs_[i].bundle});
     }
 
-    // The window's numbers and codes, and where in them a row's begin.
+    // The window's numbers (NaN for NULL) and codes, and where in them a row's begin.
     const double* numeric() const { return numeric_.data(); }
     const std::int32_t* codes() const { return codes_.data(); }
     std::uint64_t numeric_at(std::size_t row) const {
@@ -83,7 +85,7 @@ public:
 private:
     void read_bundles(Reader& reader, Store& store);
     void read_offsets(Reader& reader, Offsets& offsets, const char* column);
-    void read_numeric(Reader& reader, std::uint64_t count);
+    void read_numeric(Reader& reader, std::uint64_t end);
     void begin_categories(Reader& reader);
     void read_categories(Reader& reader, const Run& run);
     void choose_window();
@@ -93,6 +95,8 @@ private:
     std::vector<Run> runs_;
     Offsets numeric_offsets_;
     Offsets code_offsets_;
+    Nulls numeric_nulls_;
+    Nulls code_nulls_;
     Buffer<double> numeric_;
     Buffer<std::int32_t> codes_;
     std::size_t first_ = 0, end_ = 0;  // the window

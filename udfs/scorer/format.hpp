@@ -52,6 +52,7 @@ enum class Kind : std::uint32_t {
     ranks = 32,
     lanes = 33,
     walk = 34,
+    // 48 and 49: networks, for the worker in udfs/network/. The scorer skips what it does not know.
 };
 
 struct CategoryHead {

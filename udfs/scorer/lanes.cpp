@@ -131,7 +131,8 @@ const char* Ranks::open(const std::uint8_t* section, std::uint64_t length,
         const RankTable& table = tables[i];
         const std::uint64_t size =
             table.categorical != 0 ? table.count : search_size(table.count) * sizeof(double);
-        if (!inside(table.offset, size, length)) return "a rank table out of range";
+        if (!inside(table.offset, size, length) || table.offset % kAlign != 0)
+            return "a rank table out of range";
         if (table.categorical == 0 && table.count > most) return "too many ranks";
         if (table.feature >= forest.head->n_features || table.below >= n_columns ||
             table.above >= n_columns || table.below < -1 || table.above < -1)

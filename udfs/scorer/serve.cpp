@@ -14,15 +14,34 @@
 
 namespace treehouse {
 
+namespace {
+
+std::size_t width_of(const Bundle& bundle, Task task) {
+    return task == Task::explain ? bundle.explainer().width() : bundle.width();
+}
+
+// answers[r * width_of() + i] for each of the rows.
+void answer_rows(const Bundle& bundle, Task task, const Rows& rows, Scratch& scratch,
+                 double* answers) {
+    if (task == Task::explain)
+        bundle.explainer().explain(rows, answers);
+    else
+        bundle.score(rows, scratch, answers);
+}
+
+}  // namespace
+
 // Rows that share a bundle are scored together even if others lie between them: an experiment
 // that assigns a version to each row would else be scored one row at a time.
 class Answerer::Mix {
 public:
+    explicit Mix(Task task) : task_(task) {}
+
     // Answers lie `stride` apart, in the order of the rows.
     void begin(std::size_t stride) { stride_ = stride; }
 
     void add(const Block& block, const Run& run, std::size_t row) {
-        widths_.push_back(run.bundle != nullptr ? run.bundle->width() : 0);
+        widths_.push_back(run.bundle != nullptr ? width_of(*run.bundle, task_) : 0);
         if (run.bundle == nullptr) return;
         std::size_t i = 0;
         while (i < used_ && groups_[i].bundle != run.bundle) ++i;
@@ -39,7 +58,7 @@ public:
 
     void finish(const Block& block, Scratch& scratch, AnswerWriter& writer) {
         answers_.resize(widths_.size() * stride_);
-        for (std::size_t i = 0; i < used_; ++i) score(block, groups_[i], scratch);
+        for (std::size_t i = 0; i < used_; ++i) answer(block, groups_[i], scratch);
         for (std::size_t i = 0; i < widths_.size(); ++i)
             writer.add(answers_.data() + i * stride_, widths_[i]);
         widths_.clear();
@@ -53,7 +72,7 @@ private:
         std::vector<std::size_t> position;
     };
 
-    void score(const Block& block, Group& group, Scratch& scratch) {
+    void answer(const Block& block, Group& group, Scratch& scratch) {
         Rows rows;
         rows.numeric = block.numeric();
         rows.codes = block.codes();
@@ -62,9 +81,9 @@ private:
         rows.numeric_at = group.numeric_at.data();
         rows.codes_at = group.codes_at.data();
         rows.count = group.position.size();
-        const std::size_t width = group.bundle->width();
+        const std::size_t width = width_of(*group.bundle, task_);
         found_.resize(rows.count * width);
-        group.bundle->score(rows, scratch, found_.data());
+        answer_rows(*group.bundle, task_, rows, scratch, found_.data());
         for (std::size_t r = 0; r < rows.count; ++r)
             std::copy_n(found_.data() + r * width, width,
                         answers_.data() + group.position[r] * stride_);
@@ -73,6 +92,7 @@ private:
         group.position.clear();
     }
 
+    Task task_;
     std::vector<Group> groups_;  // the first `used_` are in use
     std::size_t used_ = 0;
     std::size_t stride_ = 0;
@@ -95,7 +115,7 @@ Rows rows_of(const Block& block, const Bundle& bundle, std::size_t first, std::s
 }  // namespace
 
 Answerer::Answerer(int out, Task task)
-    : task_(task), writer_(out), mix_(std::make_unique<Mix>()) {}
+    : task_(task), writer_(out), mix_(std::make_unique<Mix>(task)) {}
 
 Answerer::~Answerer() = default;
 
@@ -103,11 +123,10 @@ bool Answerer::answer(Reader& reader, Store& store) {
     constexpr std::size_t kShortRun = 64;
     if (!block_.begin(reader, store)) return false;
     const std::vector<Run>& runs = block_.runs();
-    const bool mixed = task_ == Task::score && runs.size() > 1 &&
-                       block_.rows() / runs.size() < kShortRun;
+    const bool mixed = runs.size() > 1 && block_.rows() / runs.size() < kShortRun;
     std::size_t stride = 0;
     for (const Run& run : runs)
-        if (run.bundle != nullptr) stride = std::max(stride, run.bundle->width());
+        if (run.bundle != nullptr) stride = std::max(stride, width_of(*run.bundle, task_));
     mix_->begin(stride);
     while (block_.next(reader)) answer_window(mixed);
     writer_.flush();
@@ -122,33 +141,19 @@ void Answerer::answer_window(bool mixed) {
     block_.each_run([this](const Run& run) {
         if (run.bundle == nullptr)
             for (std::size_t r = run.first; r < run.end; ++r) writer_.add(nullptr, 0);
-        else if (task_ == Task::explain)
-            explain_run(run);
         else
-            score_run(run);
+            answer_run(run);
     });
 }
 
-void Answerer::score_run(const Run& run) {
-    const std::size_t width = run.bundle->width();
-    const std::size_t chunk = run.bundle->chunk();
+void Answerer::answer_run(const Run& run) {
+    const Bundle& bundle = *run.bundle;
+    const std::size_t width = width_of(bundle, task_);
+    const std::size_t chunk = task_ == Task::explain ? kChunk : bundle.chunk();
     for (std::size_t first = run.first; first < run.end; first += chunk) {
-        const Rows rows = rows_of(block_, *run.bundle, first, std::min(chunk, run.end - first));
+        const Rows rows = rows_of(block_, bundle, first, std::min(chunk, run.end - first));
         answers_.resize(rows.count * width);
-        run.bundle->score(rows, scratch_, answers_.data());
-        for (std::size_t r = 0; r < rows.count; ++r)
-            writer_.add(answers_.data() + r * width, width);
-    }
-}
-
-// Explanations are answered run by run.
-void Answerer::explain_run(const Run& run) {
-    Explainer& explainer = run.bundle->explainer();
-    const std::size_t width = explainer.width();
-    for (std::size_t first = run.first; first < run.end; first += kChunk) {
-        const Rows rows = rows_of(block_, *run.bundle, first, std::min(kChunk, run.end - first));
-        answers_.resize(rows.count * width);
-        explainer.explain(rows, answers_.data());
+        answer_rows(bundle, task_, rows, scratch_, answers_.data());
         for (std::size_t r = 0; r < rows.count; ++r)
             writer_.add(answers_.data() + r * width, width);
     }
@@ -186,13 +191,9 @@ void measure(int in, Store& store, Task task, std::size_t rounds, std::size_t ba
         const auto start = std::chrono::steady_clock::now();
         for (std::size_t first = 0; first < block.rows(); first += batch) {
             Rows rows = rows_of(block, bundle, first, std::min(batch, block.rows() - first));
-            const bool explain = task == Task::explain;
-            const std::size_t width = explain ? bundle.explainer().width() : bundle.width();
+            const std::size_t width = width_of(bundle, task);
             answers.resize(rows.count * width);
-            if (explain)
-                bundle.explainer().explain(rows, answers.data());
-            else
-                bundle.score(rows, scratch, answers.data());
+            answer_rows(bundle, task, rows, scratch, answers.data());
             total += answers[width - 1];
         }
         const std::chrono::duration<double> took = std::chrono::steady_clock::now() - start;

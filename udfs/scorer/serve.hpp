@@ -21,8 +21,7 @@ public:
 private:
     class Mix;
     void answer_window(bool mixed);
-    void score_run(const Run& run);
-    void explain_run(const Run& run);
+    void answer_run(const Run& run);
     void answer_mix();
 
     Task task_;

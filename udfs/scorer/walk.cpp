@@ -23,18 +23,13 @@ inline std::uint32_t step(const Forest& forest, std::uint32_t at, const double* 
     return node.left + 1u - (left & 1u);
 }
 
-// The leaves that one row reaches in trees [first, first + count), count at most kFlight.
+// Walks kFlight paths to their leaves: path j starts at node at[j] and reads the row x[j].
 template <bool kSets>
-void find_leaves(const Forest& forest, std::uint32_t first, std::size_t count, const double* x,
-                 std::uint32_t* at) {
-    for (std::size_t j = 0; j < kFlight; ++j) {
-        const std::size_t tree = first + std::min(j, count - 1);
-        at[j] = static_cast<std::uint32_t>(forest.roots[tree]);
-    }
+void find_leaves(const Forest& forest, const double* const* x, std::uint32_t* at) {
     for (std::uint32_t moved = 1; moved != 0;) {
         moved = 0;
         for (std::size_t j = 0; j < kFlight; ++j) {
-            const std::uint32_t next = step<kSets>(forest, at[j], x);
+            const std::uint32_t next = step<kSets>(forest, at[j], x[j]);
             moved |= next ^ at[j];
             at[j] = next;
         }
@@ -58,16 +53,48 @@ inline void add_leaf(const Forest& forest, std::uint32_t tree, double value, dou
     for (std::uint32_t k = 0; k < n_outputs; ++k) add<T>(sums[k * stride], vector[k]);
 }
 
+// One row: several trees at once.
 template <typename T, bool kSets>
 void sum_row(const Forest& forest, const double* x, double* sums, std::size_t stride) {
     const std::uint32_t n_trees = forest.head->n_trees;
-    std::uint32_t leaves[kFlight];
+    const double* same[kFlight];
+    std::fill_n(same, kFlight, x);
+    std::uint32_t at[kFlight];
     for (std::uint32_t t = 0; t < n_trees; t += kFlight) {
         const std::size_t count = std::min<std::size_t>(kFlight, n_trees - t);
-        find_leaves<kSets>(forest, t, count, x, leaves);
+        for (std::size_t j = 0; j < kFlight; ++j)
+            at[j] = static_cast<std::uint32_t>(forest.roots[t + std::min(j, count - 1)]);
+        find_leaves<kSets>(forest, same, at);
         for (std::uint32_t j = 0; j < count; ++j)
-            add_leaf<T>(forest, t + j, forest.nodes[leaves[j]].value, sums, stride);
+            add_leaf<T>(forest, t + j, forest.nodes[at[j]].value, sums, stride);
     }
+}
+
+// Many rows of `width` numbers: several at once through each tree, which is read but once.
+template <typename T, bool kSets>
+void sum_strip(const Forest& forest, const double* x, std::size_t width, std::size_t count,
+               double* sums, std::size_t stride) {
+    const double* row[kFlight];
+    std::uint32_t at[kFlight];
+    for (std::uint32_t t = 0; t < forest.head->n_trees; ++t)
+        for (std::size_t first = 0; first < count; first += kFlight) {
+            const std::size_t flying = std::min(kFlight, count - first);
+            for (std::size_t j = 0; j < kFlight; ++j) {
+                row[j] = x + (first + std::min(j, flying - 1)) * width;
+                at[j] = static_cast<std::uint32_t>(forest.roots[t]);
+            }
+            find_leaves<kSets>(forest, row, at);
+            for (std::size_t j = 0; j < flying; ++j)
+                add_leaf<T>(forest, t, forest.nodes[at[j]].value, sums + first + j, stride);
+        }
+}
+
+template <typename T, bool kSets>
+void sum_some(const Forest& forest, const double* x, std::size_t width, std::size_t count,
+              double* sums, std::size_t stride) {
+    if (count >= kFlight) return sum_strip<T, kSets>(forest, x, width, count, sums, stride);
+    for (std::size_t r = 0; r < count; ++r)
+        sum_row<T, kSets>(forest, x + r * width, sums + r, stride);
 }
 
 // Walks kFlight paths to their leaves: path j starts at the inner node at[j] and reads the ranks
@@ -177,17 +204,25 @@ const char* validate_walk(const Forest& forest) {
 
 void sum_rows(const Forest& forest, const Rows& rows, Scratch& scratch, const double* start,
               double* margins) {
+    constexpr std::size_t kStripNumbers = std::size_t{1} << 14;  // stay in the caches
     const ForestHead& head = *forest.head;
     const auto sum = forest.has(kSumFloat32)
-                         ? (head.n_words != 0 ? sum_row<float, true> : sum_row<float, false>)
-                         : (head.n_words != 0 ? sum_row<double, true> : sum_row<double, false>);
-    scratch.values.resize(head.n_features + 1);
+                         ? (head.n_words != 0 ? sum_some<float, true> : sum_some<float, false>)
+                         : (head.n_words != 0 ? sum_some<double, true> : sum_some<double, false>);
+    // a leaf reads the first number, even where there is no feature at all
+    const std::size_t width = std::max<std::size_t>(head.n_features, 1);
+    const std::size_t strip = std::clamp(kStripNumbers / width, kFlight, kChunk);
+    scratch.values.resize(strip * width);
     double* x = scratch.values.data();
-    x[0] = 0;  // what a leaf reads where there is no feature at all
-    for (std::size_t r = 0; r < rows.count; ++r) {
-        for (std::size_t f = 0; f < head.n_features; ++f) x[f] = rows.input(r, forest.binding[f]);
-        for (std::size_t k = 0; k < head.n_outputs; ++k) margins[k * rows.count + r] = start[k];
-        sum(forest, x, margins + r, rows.count);
+    x[0] = 0;
+    for (std::size_t k = 0; k < head.n_outputs; ++k)
+        std::fill_n(margins + k * rows.count, rows.count, start[k]);
+    for (std::size_t first = 0; first < rows.count; first += strip) {
+        const std::size_t count = std::min(strip, rows.count - first);
+        for (std::size_t r = 0; r < count; ++r)
+            for (std::size_t f = 0; f < head.n_features; ++f)
+                x[r * width + f] = rows.input(first + r, forest.binding[f]);
+        sum(forest, x, width, count, margins + first, rows.count);
     }
 }
 

@@ -1,0 +1,62 @@
+{# A model within an experiment, and a challenger in the champion's shadow.
+
+   {{ predict_variant('ltv', 'ltv_v4', 'user_id') }}       the version of the unit's variant answers
+   {{ predict_variant_full('ltv', 'ltv_v4', 'user_id') }}  a named tuple: its heads and the version
+   {{ predict_shadow('ltv', 'ltv_v4_shadow') }}            (champion, challenger, difference)
+
+   Outside the experiment, before its start and after its stop the champion answers. #}
+
+{% macro predict_variant(use_case, experiment, unit, relation=none) %}
+    {{- _experiment_call(use_case, '_variant', [experiment_literal(experiment), unit], relation) -}}
+{% endmacro %}
+
+{% macro predict_variant_full(use_case, experiment, unit, relation=none) %}
+    {{- _experiment_call(use_case, '_variant_full', [experiment_literal(experiment), unit], relation) -}}
+{% endmacro %}
+
+{% macro predict_shadow(use_case, experiment, relation=none) %}
+    {{- _experiment_call(use_case, '_shadow', [experiment_literal(experiment)], relation) -}}
+{% endmacro %}
+
+{% macro experiment_literal(experiment) %}
+    {{- return("'" ~ escape_literal(experiment) ~ "'") -}}
+{% endmacro %}
+
+{% macro _experiment_call(use_case, suffix, arguments, relation) %}
+    {%- if not execute -%} {{- return('null') -}} {%- endif -%}
+    {%- for name in _arguments(feature_contract(use_case)) -%}
+        {%- do arguments.append((relation ~ '.' if relation else '') ~ name) -%}
+    {%- endfor -%}
+    {{- return('predict_' ~ use_case ~ suffix ~ '(' ~ arguments | join(', ') ~ ')') -}}
+{% endmacro %}
+
+{# The SQL functions behind them; a version that is not in the registry is the champion. #}
+{% macro experiment_predict_functions(contract, champion) %}
+    {%- set registry = var('registry_database') -%}
+    {%- set name = 'predict_' ~ contract.use_case -%}
+    {%- set bundle -%}
+        dictGetOrDefault('{{ registry }}.bundles', 'bundle', ('{{ contract.use_case }}', experiment_version('{{ contract.use_case }}', experiment, unit)), {{ champion }})
+    {%- endset -%}
+    {%- set assignment -%}
+        if(dictGet('{{ registry }}.assignments', 'model', toString(experiment)) = '{{ contract.use_case }}', dictGet('{{ registry }}.assignments', 'challenger', toString(experiment)), toUInt32(0))
+    {%- endset -%}
+    {%- set challenger -%}
+        dictGetOrDefault('{{ registry }}.bundles', 'bundle', ('{{ contract.use_case }}', {{ assignment }}), toUInt64(0))
+    {%- endset -%}
+    {%- set answers -%}
+        arrayElementOrNull({{ _scorer_call('treehouse_score', contract, champion) }}, 2), arrayElementOrNull({{ _scorer_call('treehouse_score', contract, challenger) }}, 2)
+    {%- endset -%}
+    {%- set both -%}
+        arrayMap(answers -> cast(tuple(answers.1, answers.2, answers.2 - answers.1), 'Tuple(champion Nullable(Float64), challenger Nullable(Float64), difference Nullable(Float64))'), [({{ answers }})])[1]
+    {%- endset -%}
+    {{- return([
+        _predict_function(name ~ '_variant', contract, bundle, full=false, first='experiment, unit'),
+        _predict_function(name ~ '_variant_full', contract, bundle, full=true, first='experiment, unit'),
+        _create_function(name ~ '_shadow', ['experiment'] + _arguments(contract), both),
+    ]) -}}
+{% endmacro %}
+
+{# A list of strings as a SQL array: ['a', 'b']. #}
+{% macro string_array(values) -%}
+    [{% for value in values %}'{{ escape_literal(value) }}'{% if not loop.last %}, {% endif %}{% endfor %}]
+{%- endmacro %}

@@ -1,0 +1,277 @@
+{# What the monitor measures besides drift, and of which models. #}
+
+{# Name, features, times and relations of a use case, as drift_query() and its kin take them. #}
+{% macro monitored(use_case) %}
+    {%- set contract = feature_contract(use_case) -%}
+    {%- set found = {'time': none} -%}
+    {%- for node in graph.nodes.values()
+        if node.resource_type == 'model' and node.config.meta.use_case == use_case -%}
+        {%- for column in node.columns.values()
+            if (column.config.meta or column.meta).role == 'time' -%}
+            {%- do found.update({'time': column.name}) -%}
+        {%- endfor -%}
+        {%- do found.update({'database': node.schema}) -%}
+    {%- endfor -%}
+    {{- return({
+        'model': use_case, 'features': contract.features, 'head': contract.heads[0],
+        'contract': contract.hash, 'time': found.time, 'registry': var('registry_database'),
+        'features_table': found.database ~ '.' ~ use_case ~ '_features',
+        'days': var(use_case ~ '_monitoring_days', var('monitoring_days')),
+    }) -}}
+{% endmacro %}
+
+{# model_serving: serving_query() for all models of the project. #}
+{% macro serving() %}
+    {%- if not execute -%} {{- return('select 1') -}} {%- endif -%}
+    {{- return(serving_query(use_cases(), target.schema, var('registry_database'))) -}}
+{% endmacro %}
+
+{# Pure Jinja from here on: training/monitor/measure.py renders the same text. #}
+
+{# The newest days of the features, as a relation. A row of the future is a clock's mistake: it
+   must not move the window. #}
+{% macro monitored_window(what) -%}
+(
+        select * from {{ what.features_table }}
+        where {{ _time(what) }} > {{ _newest(what) }} - toIntervalDay({{ what.days }})
+        and {{ _time(what) }} <= {{ _newest(what) }}
+    )
+{%- endmacro %}
+
+{% macro _time(what) -%}
+toDateTime64(`{{ what.time }}`, 3, 'UTC')
+{%- endmacro %}
+
+{% macro _newest(what) -%}
+(select max({{ _time(what) }}) from {{ what.features_table }} where {{ _time(what) }} <= now64(3) + interval 1 day)
+{%- endmacro %}
+
+{# One row: volume against the four windows before, freshness, rows of the future. #}
+{% macro health_query(what) -%}
+with {{ _newest(what) }} as newest,
+
+windows as (
+
+    select
+        countIf(age = 0) as rows,
+        countIf(age between 1 and 4) as earlier_rows,
+        uniqExactIf(age, age between 1 and 4) as earlier_windows
+    from (
+        select intDiv(dateDiff('second', {{ _time(what) }}, newest), 86400 * {{ what.days }}) as age
+        from {{ what.features_table }}
+        where
+            {{ _time(what) }} > newest - toIntervalDay({{ 5 * what.days }})
+            and {{ _time(what) }} <= newest
+    )
+
+),
+
+counted as (
+
+    select
+        count() as all_rows,
+        countIf({{ _time(what) }} > now64(3) + interval 1 day) as future_rows
+    from {{ what.features_table }}
+
+)
+
+select
+    {{ champion_version(what) }} as version,
+    version in (
+        select version from {{ what.registry }}.statistics where model = '{{ what.model }}'
+    ) as has_statistics,
+    toUInt32({{ what.days }}) as window_days,
+    rows,
+    earlier_rows / nullIf(earlier_windows, 0) as usual_rows,
+    if(earlier_windows = 0, null, least(1, 2 * {{ binomial_tail(
+        'rows', 'rows + earlier_rows', '1 / (1 + earlier_windows)'
+    ) }})) as p_volume,
+    if(all_rows = future_rows, null, newest) as newest_at,
+    future_rows
+from windows
+cross join counted
+{%- endmacro %}
+
+{# One row for each cohort of matured labels that no fit of the version has seen, by windows of
+   time. Intervals of 95 %: of a mean; of a ratio of sums, Cochran, Sampling Techniques (1977),
+   section 6.4; of the AUC, Hanley and McNeil, The meaning and use of the area under a ROC curve
+   (1982). `what` holds further: training_set, label and weight (SQL), keys, task. #}
+{% macro quality_query(what) -%}
+{%- set losses = {
+    'value': ('mae', 'abs(answer - label)', "JSONExtract(metrics, 'model', 'mae', 'Nullable(Float64)')"),
+    'probability': ('brier', 'pow(answer - label, 2)', "JSONExtract(metrics, 'model', 'brier', 'Nullable(Float64)')"),
+    'classes': ('error rate', 'toFloat64(answer != label)', "1 - JSONExtract(metrics, 'model', 'accuracy', 'Nullable(Float64)')"),
+} -%}
+{%- set measure, loss, holdout_loss = losses[what.task] -%}
+{%- set names = what.features | map(attribute='name') | join('`, `') -%}
+with /* treehouse monitor */ champion as (
+
+    select
+        version,
+        if(holdout_from > 0, holdout_from, training_to) as holdout_from,
+        {{ holdout_loss }} as holdout_loss,
+        1 + JSONExtract(metrics, 'model', 'bias', 'Nullable(Float64)') as holdout_calibration,
+        JSONExtract(metrics, 'model', 'auc', 'Nullable(Float64)') as holdout_auc
+    from {{ what.registry }}.versions
+    where model = '{{ what.model }}' and version = {{ champion_version(what) }}
+    order by created_at
+    limit 1
+
+),
+
+answered as (
+
+    select
+        {{ _time(what) }} as known_at,
+        {{ what.label }} as label,
+        toFloat64(predict_{{ what.model }}(`{{ names }}`)) as answer,
+        {{ what.weight }} as weight
+    from {{ what.training_set }}
+    where known_at >= (select holdout_from from champion)
+
+),
+
+judged as (
+
+    select
+        *,
+        {{ loss }} as loss,
+        intDiv(
+            dateDiff('second', known_at, (select max(known_at) from answered)), 86400 * {{ what.days }}
+        ) as cohort
+    from answered
+    where isFinite(label) and isFinite(answer)
+
+),
+
+cohorts as (
+
+    select
+        min(known_at) as cohort_from,
+        max(known_at) as cohort_to,
+        count() as rows,
+        sum(weight) as weights,
+        sum(weight * judged.loss) / weights as loss,
+        sqrt(sum(pow(weight * judged.loss, 2)) - 2 * loss * sum(weight * weight * judged.loss)
+            + loss * loss * sum(weight * weight)) / weights as loss_error,
+        sum(weight * answer) as answers,
+        sum(weight * label) as labels,
+        answers / nullIf(labels, 0) as calibration,
+        sqrt(greatest(sum(pow(weight * answer, 2))
+            - 2 * calibration * sum(weight * weight * answer * label)
+            + calibration * calibration * sum(pow(weight * label, 2)), 0)) / abs(labels)
+            as calibration_error,
+        countIf(label > 0) as positives,
+        rows - positives as negatives,
+        if(positives = 0 or negatives = 0, null, arrayROCAUC(groupArray(answer), groupArray(label > 0)))
+            as auc,
+        sqrt((
+            auc * (1 - auc) + (positives - 1) * (auc / (2 - auc) - auc * auc)
+            + (negatives - 1) * (2 * auc * auc / (1 + auc) - auc * auc)
+        ) / positives / negatives) as auc_error
+    from judged
+    where cohort < 12
+    group by cohort
+
+)
+
+select
+    champion.version as version,
+    cohort_from,
+    cohort_to,
+    rows,
+    '{{ measure }}' as measure,
+    loss,
+    loss - 1.96 * loss_error as loss_low,
+    loss + 1.96 * loss_error as loss_high,
+    {%- if what.task == 'classes' %}
+    {%- for name in ('calibration', 'calibration_low', 'calibration_high', 'auc', 'auc_low', 'auc_high') %}
+    cast(null, 'Nullable(Float64)') as {{ name }},
+    {%- endfor %}
+    {%- else %}
+    calibration,
+    calibration - 1.96 * calibration_error as calibration_low,
+    calibration + 1.96 * calibration_error as calibration_high,
+    auc,
+    greatest(0, auc - 1.96 * auc_error) as auc_low,
+    least(1, auc + 1.96 * auc_error) as auc_high,
+    {%- endif %}
+    champion.holdout_loss as holdout_loss,
+    champion.holdout_calibration as holdout_calibration,
+    champion.holdout_auc as holdout_auc
+from cohorts
+cross join champion
+{%- endmacro %}
+
+{# Calls of each model by hour, from the engine's own log. One row a model and hour. The log is a
+   table only after its first flush, and has brothers after an upgrade: merge() takes what there
+   is, and the empty table of macros/monitoring_state.sql gives it columns when there is none. #}
+{% macro serving_query(models, database, registry_database) -%}
+with calls as (
+
+    select
+        event_time,
+        type in ('ExceptionBeforeStart', 'ExceptionWhileProcessing') as has_failed,
+        query_duration_ms,
+        read_rows,
+        arrayFilter(name -> name != '', [
+            {%- for model in models %}
+            if(
+                match(query, '\\b(predict|explain)_{{ model }}(_full|_top)?(_at|_in)?`?\\s*\\(')
+                or (
+                    has(tables, '{{ database }}.{{ model }}_scores')
+                    and has(used_executable_user_defined_functions, 'treehouse_score')
+                ),
+                '{{ model }}', ''
+            ){{ ',' if not loop.last }}
+            {%- endfor %}
+        ]) as called
+    from merge(
+        REGEXP('^(system|{{ registry_database }})$'), '^query_log(_[0-9]+|_shape)?$'
+    )
+    where
+        event_date >= today() - 7
+        and type != 'QueryStart'
+        and query_kind in ('Select', 'Insert', '')
+        and query not like '%treehouse monitor%'
+
+)
+
+select
+    arrayJoin(called) as model,
+    toStartOfHour(event_time) as hour,
+    count() as calls,
+    countIf(has_failed) as failures,
+    sum(read_rows) as rows_read,
+    quantileExactIf(0.5)(query_duration_ms, not has_failed) as p50_ms,
+    quantileExactIf(0.9)(query_duration_ms, not has_failed) as p90_ms,
+    quantileExactIf(0.99)(query_duration_ms, not has_failed) as p99_ms
+from calls
+where notEmpty(called)
+group by model, hour
+{%- endmacro %}
+
+{# How far the mean contribution of each feature to the margin has moved, over up to 1,000 rows of
+   the window and of the training each. One row a feature that the model explains. #}
+{% macro effects_query(what) -%}
+{%- set names = what.features | map(attribute='name') | join('`, `') -%}
+select /* treehouse monitor */
+    part.feature as name,
+    avgIf(part.contribution, is_now) - avgIf(part.contribution, not is_now) as effect
+from (
+    select true as is_now, explain_{{ what.model }}(`{{ names }}`).contributions as parts
+    from (
+        select * from {{ monitored_window(what) }}
+        order by cityHash64(`{{ what['keys'] | join('`, `') }}`) limit 1000
+    )
+    union all
+    select false as is_now, explain_{{ what.model }}(`{{ names }}`).contributions as parts
+    from (
+        select * from {{ what.training_set }} where split = 'train'
+        order by cityHash64(`{{ what['keys'] | join('`, `') }}`) limit 1000
+    )
+)
+array join parts as part
+group by name
+having isFinite(effect)
+{%- endmacro %}

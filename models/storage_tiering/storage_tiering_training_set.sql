@@ -1,0 +1,107 @@
+-- The label is the tier that would have cost the least over the horizon after a day: what is billed,
+-- what waiting is worth, and the part of a move there and back that falls to it. A row counts as much
+-- as a wrong tier would cost. The newest days are the test; those that choose end a horizon before
+-- it, and training ends a horizon before those.
+{{ config(materialized='table', engine='MergeTree', order_by='(as_of, partition_name)') }}
+
+{%- set horizon = var('storage_tiering_horizon_days') %}
+{%- set stay = var('tiering').minimum_stay_days %}
+
+with
+
+mature as (
+
+    select * from {{ ref('storage_tiering_features') }}
+    where as_of + {{ horizon }} <= (select max(day) from {{ ref('storage_tiering_days') }})
+
+),
+
+bounds as (
+
+    select
+        min(as_of) as first_day,
+        max(as_of) as last_day,
+        -- A fifth of the days that the two horizons leave, and as many to choose by.
+        greatest(1, intDiv(last_day - first_day + 1 - 2 * {{ horizon }}, 5)) as part_days,
+        last_day - part_days + 1 as test_begins,
+        test_begins - {{ horizon }} as choice_ends,
+        choice_ends - part_days + 1 as choice_begins,
+        choice_begins - {{ horizon }} as training_ends
+    from mature
+    having count() > 0
+
+),
+
+-- A day belongs to the horizon of each of the days before it.
+ahead as (
+
+    select
+        partition_name,
+        arrayJoin(range({{ horizon }})) as days_before,
+        days.day - days_before as as_of,
+        sum(days.reads) as future_reads,
+        sum(days.read_bytes) as future_read_bytes,
+        sum(days.writes) as future_writes,
+        sum(days.written_bytes) as future_written_bytes
+    from {{ ref('storage_tiering_days') }} as days
+    group by partition_name, days_before, as_of
+
+),
+
+future as (
+
+    select
+        partition_name as its_partition,
+        ahead.as_of as its_day,
+        toFloat64(sum(ahead.future_reads)) as future_reads,
+        sum(ahead.future_read_bytes) as future_read_bytes,
+        toFloat64(sum(ahead.future_writes)) as future_writes,
+        sum(ahead.future_written_bytes) as future_written_bytes
+    from ahead
+    group by its_partition, its_day
+
+),
+
+costs as (
+
+    select
+        mature.*,
+        future.future_reads as future_reads,
+        {{ tiers_bill_usd('stored_bytes', horizon, 'future_reads', 'future_read_bytes',
+                          'future_writes', 'future_written_bytes') }} as bill_usd,
+        {{ tiers_waiting_hours('future_reads', 'future_read_bytes') }} as waiting_hours,
+        {{ tiers_leave_usd('stored_bytes') }} as leave_usd,
+        {{ tiers_enter_usd('stored_bytes') }} as enter_usd,
+        arrayMap(
+            (bill, waiting, leave, enter, least_days, number) -> bill
+            + waiting * {{ var('storage_waiting_usd_per_hour') }}
+            + if(
+                number = 1, 0,
+                (leave_usd[1] + enter + leave + enter_usd[1])
+                * {{ horizon }} / greatest(least_days, {{ horizon }}, {{ stay }})
+            ),
+            bill_usd, waiting_hours, leave_usd, enter_usd,
+            {{ var('storage_tiers') | map(attribute='minimum_days') | list }},
+            arrayEnumerate(bill_usd)
+        ) as tier_usd
+    from mature
+    left join future
+        on mature.partition_name = future.its_partition and mature.as_of = future.its_day
+
+)
+
+select
+    costs.* except (future_reads, bill_usd, waiting_hours, leave_usd, enter_usd),
+    {{ tier_names() }}[indexOf(tier_usd, arrayMin(tier_usd))] as best_tier,
+    -- Never 0, where all tiers cost the same.
+    greatest(arrayMax(tier_usd) - arrayMin(tier_usd), 1e-9) as stake_usd,
+    as_of + {{ horizon }} as label_known_at,
+    multiIf(
+        as_of >= bounds.test_begins, 'test',
+        as_of between bounds.choice_begins and bounds.choice_ends,
+        if(cityHash64(partition_name, 1) % 2 = 0, 'validation', 'calibration'),
+        as_of <= bounds.training_ends, 'train',
+        'unused'
+    ) as split
+from costs
+cross join bounds

@@ -1,0 +1,215 @@
+"""The gates of a publish: what is judged, what is refused, and what is kept of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from tests.conftest import Engine
+from tests.flow.conftest import ON_EMBEDDED, House
+from tests.support.small_bundle import FEATURE, USE_CASE, write_bundle
+from tests.support.small_training_set import TABLE, TEST_ROWS, make_training_set
+from training import publish as publishing
+from training.errors import TreehouseError
+from training.lifecycle.holdout import CHAMPION, compare
+from training.lifecycle.limits import Gates
+from training.lifecycle.scoring import Scored
+from training.publish import publish
+from training.registry import Version, promote, versions
+from training.spec import load_spec
+
+SPEC = load_spec(USE_CASE)
+GATES = [
+    "contract", "parity", "size", "batch time", "call time", "metrics", "training set",
+    *(f"beats {name}" for name in (*SPEC.baselines, *SPEC.fitted_baselines)),
+]  # fmt: skip
+NOT_WORSE = "not worse than the champion"
+
+
+@pytest.fixture(scope="module")
+def fingerprint(built: Engine) -> Iterator[int]:
+    """Of the training set, which the engine holds as long as these tests run."""
+    yield make_training_set(built.client)
+    built.client.command(f"drop table {TABLE} sync")
+
+
+@pytest.fixture
+def judged(house: House, fingerprint: int) -> Callable[..., Version]:
+    """Publishes a bundle that was fitted to the training set, through all gates."""
+
+    def run(factor: float, *, force: str = "", **changes: Any) -> Version:
+        path = write_bundle(house.folder, factor, **{"fingerprint": fingerprint} | changes)
+        client, settings = house.engine.client, house.engine.settings
+        return publish(client, settings, USE_CASE, path, force=force)[0]
+
+    return run
+
+
+def gates(house: House, version: int) -> list[tuple[Any, ...]]:
+    """Gate, whether it passed, whether it was forced, and the detail."""
+    return house.query(
+        "select gate, passed, forced, detail from treehouse_registry.gates "
+        f"where version = {version} order by at, step"
+    )
+
+
+def refusal(publish_it: Callable[..., Version], factor: float, **changes: Any) -> str:
+    """What a refused publish says."""
+    with pytest.raises(TreehouseError, match="is not published: refused by") as refused:
+        publish_it(factor, **changes)
+    return str(refused.value)
+
+
+def test_a_sound_version_passes_every_gate(house: House, judged: Callable[..., Version]) -> None:
+    version = judged(3)
+    assert [row[:3] for row in gates(house, 1)] == [(gate, True, False) for gate in GATES]
+    assert (f"{version.holdout_from:%F}", version.holdout_rows) == ("1998-01-01", TEST_ROWS)
+    assert dict(version.features) == {f.name: f.kind for f in SPEC.contract.features}
+    assert house.query("select reason from treehouse_registry.events") == [("",)]
+    promote(house.engine.client, house.engine.settings, USE_CASE, 1)
+    judged(3.001)
+    assert [row[:3] for row in gates(house, 2)] == [
+        (gate, True, False) for gate in (*GATES, NOT_WORSE)
+    ]
+
+
+@ON_EMBEDDED
+def test_a_refusal_says_which_gate_and_by_how_much(
+    house: House, judged: Callable[..., Version]
+) -> None:
+    said = refusal(judged, 0.001)
+    assert "by 2 of 10 gates" in said
+    assert "beats cohort mean: loss " in said
+    assert "over by " in said
+    assert f'./treehouse publish {USE_CASE} --force "why"' in said
+    assert (house.count("versions"), house.count("events"), house.count("statistics")) == (0, 0, 0)
+    assert {row[0] for row in gates(house, 0) if not row[1]} == {
+        "beats cohort mean",
+        "beats recent spend x multiplier",
+    }
+    assert not any(row[2] for row in gates(house, 0))
+
+
+def test_a_reason_forces_it_and_is_kept(house: House, judged: Callable[..., Version]) -> None:
+    version = judged(0.001, force="to show how it is done")
+    assert house.query("select action, version, reason from treehouse_registry.events") == [
+        ("publish", version.version, "to show how it is done")
+    ]
+    assert [row[0] for row in gates(house, 1) if row[2]] == [
+        "beats cohort mean",
+        "beats recent spend x multiplier",
+    ]
+    assert house.query("select count() from treehouse_registry.gates where forced = passed") == [
+        (0,)
+    ]
+
+
+def test_a_worse_challenger_is_refused(house: House, judged: Callable[..., Version]) -> None:
+    promote(house.engine.client, house.engine.settings, USE_CASE, judged(3).version)
+    said = refusal(judged, 6)
+    assert f"{NOT_WORSE}: loss " in said
+    assert "of version 1 on 200 rows: +" in said
+    assert [v.version for v in versions(house.engine.client, house.engine.settings)] == [1]
+
+
+@ON_EMBEDDED
+def test_rows_that_the_champion_may_have_seen_are_named(
+    house: House, judged: Callable[..., Version]
+) -> None:
+    client, settings = house.engine.client, house.engine.settings
+    promote(client, settings, USE_CASE, judged(3).version)
+    try:
+        earlier = make_training_set(client, test_day="1997-09-01")
+        judged(3.001, fingerprint=earlier)
+    finally:
+        make_training_set(client)
+    assert gates(house, 2)[-1][0] == NOT_WORSE
+    assert gates(house, 2)[-1][3].endswith("It has seen some of these rows, for none are later")
+
+
+@ON_EMBEDDED
+def test_bounds_of_the_spec_hold(
+    house: House, judged: Callable[..., Version], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tight = replace(SPEC, gates=Gates(size_bytes=10, row_us=1e-6, call_ms=1e-6))
+    monkeypatch.setattr(publishing, "load_spec", lambda _: tight)
+    said = refusal(judged, 3)
+    for line in ("bytes, at most 10 (over by ", "us a row, at most 1e-06", "ms a call, at most"):
+        assert line in said
+    assert house.count("versions") == 0
+
+
+@ON_EMBEDDED
+def test_a_metric_that_is_no_number_is_refused(judged: Callable[..., Version]) -> None:
+    assert "metrics: mae of the test rows not finite (over by 1)" in refusal(
+        judged, 3, mae=float("nan")
+    )
+
+
+@ON_EMBEDDED
+def test_an_answer_that_is_no_number_is_refused(
+    house: House, judged: Callable[..., Version]
+) -> None:
+    assert "beats cohort mean: loss nan against" in refusal(judged, float("inf"))
+    assert house.count("versions") == 0
+
+
+@ON_EMBEDDED
+def test_another_training_set_is_refused(house: House, judged: Callable[..., Version]) -> None:
+    assert "was built anew since the fit: train once more" in refusal(judged, 3, fingerprint=8)
+    forced = judged(3, fingerprint=8, force="the same rows, but for one")
+    assert forced.holdout_rows == 0
+    assert house.count("statistics") == 0, "they would be of other rows than the fitted ones"
+
+
+def test_the_comparison_is_scipys(house: House, judged: Callable[..., Version]) -> None:
+    client, settings = house.engine.client, house.engine.settings
+    scored = [Scored.of_version(judged(factor)) for factor in (3, 2)]
+    assert scored[0] is not None
+    found = compare(client, settings, SPEC, scored[0], scored[1], confidence=0.9)[CHAMPION]
+    rows = house.query(f"select {FEATURE}, future_amount from {TABLE} where split = 'test'")
+    amount, label = np.array(rows, dtype=np.float64).T
+
+    def loss(factor: float) -> Any:
+        root = np.sqrt(np.maximum(factor * amount, label.mean() / 100))
+        return 4 * (root - np.sqrt(label)) ** 2 / root
+
+    ours, theirs = loss(3), loss(2)
+    interval = stats.ttest_1samp(ours - theirs, 0).confidence_interval(0.9)
+    assert found.rows == TEST_ROWS
+    assert (found.ours, found.theirs) == pytest.approx((ours.mean(), theirs.mean()), rel=1e-9)
+    assert (found.low, found.high) == pytest.approx((interval.low, interval.high), rel=1e-9)
+
+
+@ON_EMBEDDED
+def test_statistics_are_numpys(house: House, judged: Callable[..., Version]) -> None:
+    judged(3)
+    rows = house.query(
+        "select role, name, rows, nulls, mean, deviation, quantiles, edges, shares, importance "
+        "from treehouse_registry.statistics where model = 'purchase_value' and version = 1"
+    )
+    found = {row[:2]: row[2:] for row in rows}
+    assert {name for role, name in found if role == "feature"} == {
+        f.name for f in SPEC.contract.features
+    }
+    assert {name for role, name in found if role == "prediction"} == set(SPEC.contract.heads)
+    values = np.array(
+        house.query(f"select {FEATURE} from {TABLE} where split = 'train'"), dtype=np.float64
+    )[:, 0]
+    rows_, nulls, mean, deviation, quantiles, edges, shares, importance = found["feature", FEATURE]
+    assert (rows_, nulls, importance) == (300, 0, 0)
+    assert (mean, deviation) == pytest.approx((values.mean(), values.std(ddof=1)), rel=1e-12)
+    assert quantiles == pytest.approx(np.quantile(values, np.linspace(0, 1, 101)), rel=1e-12)
+    assert edges == pytest.approx(np.quantile(values, np.linspace(0.1, 0.9, 9)), rel=1e-12)
+    counts = np.bincount(np.searchsorted(edges, values, side="right"), minlength=10)
+    assert shares == pytest.approx(counts / len(values), rel=1e-12)
+    assert found["feature", "largest_gap_days"][:2] == (300, 150)
+    assert found["feature", "largest_gap_days"][5:7] == ([], [1.0])
+    assert found["feature", "visits_6m"][5] == [1, 2], "zeros have a bin of their own"
+    assert found["prediction", "value"][0] == 260, "calibration and test"
+    assert found["label", "future_amount"][0] == 300

@@ -1,0 +1,217 @@
+"""Policies against plain references, bounds against exhaustive search, and no one sees ahead."""
+
+from __future__ import annotations
+
+from functools import partial
+from itertools import combinations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from training.errors import TreehouseError
+from training.replay import cache, learned, policies, queues
+from training.replay.clairvoyant import belady, next_requests, upper_bound
+from training.replay.traces import CacheTrace, Flags
+
+ONLINE = {
+    "lru": policies.lru,
+    "lfu": policies.lfu,
+    "native": policies.native,
+    "ttl": partial(policies.fixed_ttl, seconds=5.0),
+    "s3-fifo": queues.s3_fifo,
+    "w-tinylfu": queues.w_tinylfu,
+    "gdsf": policies.gdsf,
+}
+every_policy = pytest.mark.parametrize("policy", ONLINE.values(), ids=list(ONLINE))
+
+
+def trace_of(objects: list[int], sizes: dict[int, int] | None = None) -> CacheTrace:
+    """One request a second; sizes by object, 1 unless given."""
+    codes = np.array(objects, np.int64)
+    size = np.array([(sizes or {}).get(o, 1) for o in objects], np.int64)
+    return CacheTrace(np.arange(len(codes), dtype=float), codes, codes, size, np.ones(len(codes)))
+
+
+def zipf(n: int, seed: int = 1, sized: bool = True) -> CacheTrace:
+    """Requests with a scan through objects that are never asked for again."""
+    rng = np.random.default_rng(seed)
+    objects = np.minimum(rng.zipf(1.3, n), n // 10)
+    objects[n // 3 : n // 3 + n // 10] = np.arange(n, n + n // 10)
+    size = rng.integers(1, 100, 2 * n)[objects] if sized else np.ones(n, np.int64)
+    codes = np.unique(objects, return_inverse=True)[1]
+    return CacheTrace(np.arange(n) * 60.0, codes, codes, size, np.ones(n))
+
+
+def _naive_lru(trace: CacheTrace, capacity: int) -> list[bool]:
+    recent: list[int] = []
+    hits = []
+    for entry in trace.entry.tolist():
+        hits.append(entry in recent)
+        recent = [entry, *(e for e in recent if e != entry)]
+        sizes = np.cumsum([trace.size[trace.entry == e][0] for e in recent])
+        recent = [e for e, used in zip(recent, sizes, strict=True) if used <= capacity]
+    return hits
+
+
+@given(st.lists(st.integers(0, 7), min_size=1, max_size=60), st.integers(1, 8))
+@settings(max_examples=60, deadline=None)
+def test_lru_is_that_of_the_textbook(objects: list[int], capacity: int) -> None:
+    trace = trace_of(objects)
+    assert policies.lru(trace, capacity).tolist() == _naive_lru(trace, capacity)
+
+
+def test_lfu_keeps_what_was_used_most() -> None:
+    hits = policies.lfu(trace_of([1, 1, 1, 2, 3, 1, 2, 3]), 2)
+    assert hits.tolist() == [False, True, True, False, False, True, False, False]
+
+
+def test_gdsf_prefers_what_is_small() -> None:
+    big_and_small = trace_of([1, 2, 3, 1, 2, 3], {1: 8, 2: 1, 3: 1})
+    assert policies.gdsf(big_and_small, 9).tolist()[4:] == [True, True]
+
+
+def test_s3_fifo_keeps_a_scan_out() -> None:
+    warm = [1, 2, 3] * 4
+    scan = list(range(100, 130))
+    trace = trace_of([*warm, *scan, 1, 2, 3])
+    assert queues.s3_fifo(trace, 10)[-3:].all()
+    assert not policies.lru(trace, 10)[-3:].any()
+
+
+def test_w_tinylfu_keeps_a_scan_out() -> None:
+    trace = trace_of([*([1, 2, 3] * 6), *range(100, 130), 1, 2, 3])
+    assert queues.w_tinylfu(trace, 200)[-3:].all()
+    assert queues.w_tinylfu(trace, 5)[-3:].sum() >= 2
+
+
+def test_a_fixed_time_to_live_ends_what_is_used_all_the_time() -> None:
+    assert policies.fixed_ttl(trace_of([1] * 6), 1, 2.0).tolist() == [
+        False, True, True, False, True, True
+    ]  # fmt: skip
+
+
+def test_the_native_cache_takes_nothing_in_when_full_of_fresh_results() -> None:
+    hits = policies.native(trace_of([1, 2, 1, 2] + [1] * 57 + [2, 2]), 1)
+    assert hits.tolist()[:4] == [False, False, True, False]
+    assert hits[-1]  # 1 has ended, so 2 came in
+
+
+@every_policy
+@given(data=st.data())
+@settings(max_examples=25, deadline=None)
+def test_no_policy_passes_the_bound_or_knows_the_future(
+    policy: policies.Policy, data: st.DataObject
+) -> None:
+    objects = data.draw(st.lists(st.integers(0, 9), min_size=4, max_size=80))
+    sizes = {o: data.draw(st.integers(1, 9)) for o in range(10)}
+    capacity = data.draw(st.integers(1, 40))
+    trace = trace_of(objects, sizes)
+    judged_from = data.draw(st.integers(0, len(objects) - 1))
+    hits = policy(trace, capacity)
+    assert hits[judged_from:].sum() <= upper_bound(trace, capacity, judged_from, trace.cost) + 1e-9
+    changed = trace_of([*objects[:judged_from], *objects[judged_from:][::-1]], sizes)
+    assert policy(changed, capacity)[:judged_from].tolist() == hits[:judged_from].tolist()
+
+
+@every_policy
+def test_bounds_of_the_capacity(policy: policies.Policy) -> None:
+    trace = trace_of([1, 1, 2, 2, 1], {1: 5, 2: 5})
+    assert not policy(trace, 4).any()  # nothing fits
+    roomy = policy(trace_of([1] * 4 + [2] * 4), 1000)
+    assert roomy.tolist() == [False, True, True, True] * 2
+
+
+def _most_hits(trace: CacheTrace, capacity: int, judged_from: int) -> int:
+    """The most requests that any cache could answer, by trying all sets of intervals."""
+    following = next_requests(trace.entry)
+    pairs = [(i, int(j)) for i, j in enumerate(following) if judged_from <= j < len(trace)]
+    for count in range(len(pairs), 0, -1):
+        for chosen in combinations(pairs, count):
+            load = np.zeros(len(trace))
+            for i, j in chosen:
+                load[max(i, judged_from - 1) : j] += trace.size[i]
+            if load.max() <= capacity:
+                return count
+    return 0
+
+
+@given(
+    st.lists(st.integers(0, 4), min_size=2, max_size=13), st.integers(1, 3), st.integers(0, 5),
+    st.booleans(),
+)  # fmt: skip
+@settings(max_examples=60, deadline=None)
+def test_belady_is_the_optimum_of_one_size_and_the_bound_is_one(
+    objects: list[int], capacity: int, judged_from: int, is_sized: bool
+) -> None:
+    judged_from = min(judged_from, len(objects) - 1)
+    trace = trace_of(objects, {0: 2, 1: 1, 2: 3, 3: 1, 4: 2} if is_sized else None)
+    most = _most_hits(trace, capacity, judged_from)
+    reached = belady(trace, capacity, judged_from)[judged_from:].sum()
+    assert reached <= most <= upper_bound(trace, capacity, judged_from, trace.cost) + 1e-9
+    if not is_sized:
+        assert reached == most
+
+
+@pytest.fixture(scope="module")
+def small() -> CacheTrace:
+    return zipf(6000)
+
+
+def test_features_and_decisions_before_a_change_do_not_know_of_it(small: CacheTrace) -> None:
+    n, judged_from, cut = len(small), 3000, 4000
+    later = np.random.default_rng(3).permutation(np.arange(cut, n))
+    order = np.concatenate([np.arange(cut), later])
+    changed = CacheTrace(
+        small.time, small.object[order], small.entry[order], small.size[order], small.cost[order]
+    )
+    before, after = learned.features(small)[:cut], learned.features(changed)[:cut]
+    np.testing.assert_array_equal(before, after)
+
+    def decide(trace: CacheTrace) -> Flags:
+        fitted = learned.fit(trace, judged_from)
+        return learned.replay(trace, 3000, fitted, np.ones(n))[:cut]
+
+    np.testing.assert_array_equal(decide(small), decide(changed))
+
+
+def test_a_version_makes_what_was_kept_stale() -> None:
+    entry = np.array([0, 0, 1, 1])
+    trace = CacheTrace(np.arange(4.0), np.zeros(4, int), entry, np.ones(4, int), np.ones(4))
+    assert policies.lru(trace, 5).tolist() == [False, True, False, True]
+    names = list(learned.FEATURES)
+    rows = learned.features(trace)
+    assert rows[:, names.index("versions_so_far")].tolist() == [1, 1, 2, 2]
+    assert rows[:, names.index("age_1")].tolist()[1:] == [1, 1, 1]
+
+
+def test_every_policy_is_reported_beside_the_bounds(small: CacheTrace) -> None:
+    result = cache.replay(small, cache.Options(0.1))
+    by_name = {row["policy"]: row for row in result["policies"]}
+    assert {"no cache", "lru", "lfu", "s3-fifo", "w-tinylfu", "gdsf", "learned for objects",
+            "learned for bytes", "belady", "upper bound"} <= by_name.keys()  # fmt: skip
+    assert by_name["no cache"]["object_hit_rate"] == 0
+    bound = by_name["upper bound"]
+    for row in result["policies"]:
+        assert row["object_hit_rate"] <= bound["object_hit_rate"]
+        assert row["byte_hit_rate"] <= bound["byte_hit_rate"]
+    assert by_name["learned for objects"]["object_hit_rate"] > by_name["lru"]["object_hit_rate"]
+    assert result["judged"] == 3000
+    best = result["verdict"]["object_hit_rate"]
+    assert best["winner"] == ("learned" if best["learned_minus_rule"] > 0 else "rule")
+
+
+@pytest.mark.parametrize("objects", [[1], [1, 1], [1, 2, 3, 4], [1] * 50])
+def test_tiny_traces_have_an_answer(objects: list[int]) -> None:
+    rows = cache.replay(trace_of(objects), cache.Options(1.0))["policies"]
+    assert all(0 <= row["object_hit_rate"] <= 1 for row in rows)
+
+
+@pytest.mark.parametrize(
+    "options", [{"capacity": 0.0}, {"capacity": 1.01}, {"capacity": -1.0}, {"train": 1.0},
+                {"train": 0.0}, {"capacity": float("nan")}],
+)  # fmt: skip
+def test_shares_that_are_none_are_refused(options: dict[str, float]) -> None:
+    with pytest.raises(TreehouseError, match="is no share"):
+        cache.Options(**options)

@@ -1,0 +1,134 @@
+"""Probabilities hold after calibration, and decisions are those of the least expected cost."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from scipy.special import expit, softmax
+
+from tests.support.datasets import made_up_dataset
+from training.bundle import e, evaluate
+from training.fit.calibration import calibrated_probability, calibrated_shares
+from training.fit.candidate import Candidate
+from training.fit.classifiers import log_odds, raw_shares
+from training.fit.dataset import SPLITS, Dataset
+from training.fit.heads import cheapest
+
+Floats = NDArray[np.float64]
+_ROWS = 6000
+
+
+def told(odds: Floats, label: Floats) -> Dataset:
+    """Rows whose first feature is what a model answers; all calibrate."""
+    data = made_up_dataset(len(label))
+    matrix = np.column_stack([odds, data.matrix[:, 1:]])
+    split = np.full(len(label), SPLITS.index("calibration"), dtype=np.int8)
+    return replace(data, matrix=matrix, label=label, split=split)
+
+
+def answering(is_share: bool = False) -> Candidate:
+    """A model that answers its first feature."""
+    return Candidate("made up", (), (e.feature("early"),), is_share=is_share)
+
+
+@pytest.fixture(scope="module")
+def odds() -> Floats:
+    return np.random.default_rng(3).normal(-1.0, 2.0, _ROWS)
+
+
+def outcome(probability: Floats, seed: int = 4) -> Floats:
+    return (np.random.default_rng(seed).random(len(probability)) < probability).astype(float)
+
+
+@pytest.mark.parametrize(
+    ("name", "truth"),
+    [
+        ("calibrated", lambda s: expit(s)),
+        ("too sure", lambda s: expit(0.4 * s - 0.5)),
+        ("bent", lambda s: expit(3 * np.log1p(np.exp(s)) - 2)),
+        ("steps", lambda s: np.where(s < -2, 0.05, np.where(s < 0, 0.5, 0.6))),
+    ],
+)
+def test_probabilities_hold(odds: Floats, name: str, truth: Any) -> None:
+    expected = truth(odds)
+    data = told(odds, outcome(expected))
+    curve, losses = calibrated_probability(answering(), data)
+    found = evaluate(curve, inputs={"early": odds})
+    assert np.mean(np.abs(found - expected)) < 0.02
+    assert next(iter(losses)) == min(losses, key=lambda key: losses[key])
+    assert set(losses) == {"none", "platt", "beta", "isotonic"}
+    if name == "steps":
+        assert next(iter(losses)) == "isotonic"
+    if name == "calibrated":
+        assert losses["none"] < losses[next(iter(losses))] + 0.001
+
+
+def test_shares_are_calibrated_too(odds: Floats) -> None:
+    """A forest's share may be 0 or 1, and is neither in the answer."""
+    share = np.clip(np.round(expit(odds), 1), 0, 1)
+    data = told(share, outcome(expit(0.5 * odds)))
+    curve, losses = calibrated_probability(answering(is_share=True), data)
+    found = evaluate(curve, inputs={"early": share})
+    assert next(iter(losses)) != "none"
+    assert ((found > 0) & (found < 1)).all()
+    assert np.mean(found) == pytest.approx(data.label.mean(), abs=0.01)
+
+
+def test_few_outcomes_are_left_as_they_are(odds: Floats) -> None:
+    label = np.zeros(_ROWS)
+    label[:24] = 1
+    curve, losses = calibrated_probability(answering(), told(odds, label))
+    assert list(losses) == ["none"]
+    np.testing.assert_allclose(evaluate(curve, inputs={"early": odds}), expit(odds))
+
+
+def test_temperature_is_found() -> None:
+    rng = np.random.default_rng(5)
+    logs = rng.normal(0, 2, (_ROWS, 3))
+    shares = softmax(0.5 * logs, axis=1)
+    label = np.array([rng.choice(3, p=row) for row in shares], dtype=float)
+    data = made_up_dataset(_ROWS)
+    data = replace(
+        data, matrix=logs, label=label, split=np.full(_ROWS, SPLITS.index("calibration"), np.int8)
+    )
+    candidate = Candidate("made up", (), tuple(e.feature(name) for name in data.names))
+    found, sharpness = calibrated_shares(candidate, data)
+    assert sharpness == pytest.approx(0.5, abs=0.05)
+    inputs = {name: logs[:, i] for i, name in enumerate(data.names)}
+    again = replace(candidate, parts=found)
+    answers = np.column_stack([evaluate(s, inputs=inputs) for s in raw_shares(again)])
+    assert np.abs(answers - shares).max() < 0.05
+    np.testing.assert_allclose(answers.sum(axis=1), 1.0)
+
+
+def test_log_odds_of_shares() -> None:
+    (odds,) = log_odds(answering(is_share=True))
+    found = evaluate(odds, inputs={"early": np.array([0.0, 0.5, 0.9, 1.0])})
+    assert found[1] == pytest.approx(0.0)
+    assert found[2] == pytest.approx(np.log(9))
+    assert found[3] == pytest.approx(-found[0])
+    assert np.isfinite(found).all()
+
+
+@settings(max_examples=60, deadline=None)
+@given(classes=st.integers(2, 6), seed=st.integers(0, 2**32 - 1))
+def test_decisions_cost_the_least(classes: int, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    costs = rng.integers(0, 6, (classes, classes)).astype(float)
+    sizes = rng.random((40, classes))
+    sizes[::2] = 1.0  # ties, which the first class wins
+    parts = [e.feature(str(i)) for i in range(classes)]
+    inputs = {str(i): sizes[:, i] for i in range(classes)}
+    found = evaluate(cheapest(parts, costs.tolist()), inputs=inputs)
+    expected = sizes @ costs
+    chosen = np.broadcast_to(found, 40).astype(int)
+    least = expected.min(axis=1)
+    np.testing.assert_allclose(expected[np.arange(40), chosen], least, rtol=1e-8, atol=1e-12)
+    first = np.argmax(expected <= least[:, None] * (1 + 1e-9), axis=1)
+    assert (chosen <= first).all() or (chosen == first).all()

@@ -1,0 +1,108 @@
+"""The workload: seeded, in order, of very different heat; what ran is what was collected."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from tests.conftest import Engine
+from training.cli import app
+from training.dbt import build
+from training.errors import TreehouseError
+from training.workload.plan import START, Options, plan
+from training.workload.run import Ran, run_workload
+
+_SMALL = Options(hours=2, sessions=60, people=10, start=START + timedelta(hours=9))
+
+
+def test_equal_seeds_ask_the_same_and_others_do_not() -> None:
+    assert list(plan(_SMALL)) == list(plan(_SMALL))
+    assert list(plan(_SMALL)) != list(plan(replace(_SMALL, seed=8)))
+
+
+def test_a_week_has_days_nights_drills_bursts_and_repeats() -> None:
+    options = Options(hours=168)
+    requests = list(plan(options))
+    times = [request.at for request in requests]
+    assert times == sorted(times)
+    assert times[-1] <= options.start + timedelta(hours=168)
+    people = [r for r in requests if r.user.startswith("person")]
+    by_hour = Counter(r.at.hour for r in people)
+    assert by_hour[9] > 5 * by_hour[3]
+    by_day = Counter(r.at.weekday() for r in people)
+    assert by_day[1] > 2 * by_day[6]
+    shown = Counter(r.dashboard for r in people)
+    assert shown.most_common()[0][1] > 5 * shown.most_common()[-1][1]
+    assert any(" and country = " in r.sql for r in people)
+    assert any("meeting" in r.session for r in people)
+    texts = Counter(r.sql for r in requests if not r.sql.startswith("insert"))
+    assert sum(n for n in texts.values() if n > 1) > 0.8 * len(requests)
+    analysts = [r.sql for r in requests if r.user.startswith("analyst")]
+    assert len(set(analysts)) > 0.8 * len(analysts)
+
+
+@pytest.mark.parametrize("options", [{"hours": 0}, {"sessions": 0}, {"people": -1}])
+def test_a_workload_of_nothing_is_refused(options: dict[str, int]) -> None:
+    with pytest.raises(TreehouseError, match="asks nothing"):
+        plan(Options(**options))
+
+
+@pytest.fixture(scope="module")
+def ran(fresh: Engine) -> Ran:
+    return run_workload(fresh.settings, _SMALL, clients=2)
+
+
+def test_all_that_was_planned_runs_and_is_collected_at_its_simulated_time(
+    fresh: Engine, ran: Ran
+) -> None:
+    requests = list(plan(_SMALL))
+    assert (ran.statements, ran.failed, ran.first_error) == (len(requests), 0, "")
+    raw = fresh.settings.raw_database
+    collected = fresh.client.query(f"""
+        select toString(event_at), dashboard, panel
+        from {raw}.engine_queries
+        where session_key != 0 and toDate(event_at) = '2026-06-01' -- others ask in the same process
+        order by event_at, dashboard, panel
+    """).result_rows
+    planned = sorted(
+        (r.at.strftime("%Y-%m-%d %H:%M:%S.%f"), r.dashboard, r.panel) for r in requests if r.session
+    )
+    assert [tuple(row) for row in collected] == planned
+    ((unparsed,),) = fresh.client.query(
+        f"select countIf(not is_parsed and has(arrayMap(t -> startsWith(t, 'treehouse_workload'), "
+        f"tables), 1)) from {raw}.engine_query_shapes"
+    ).result_rows
+    assert unparsed == 0
+
+
+def test_tables_of_an_earlier_run_are_dropped_only_when_asked(fresh: Engine, ran: Ran) -> None:
+    assert ran.statements
+    with pytest.raises(TreehouseError, match="earlier workload are there") as error:
+        run_workload(fresh.settings, _SMALL)
+    assert error.value.fix == "say --replace to drop them"
+
+
+def test_from_the_workload_to_both_replays_by_commands(fresh: Engine, ran: Ran) -> None:
+    assert ran.statements
+    views = ("stg_query_trace", "+stg_partition_trace", "stg_queries", "stg_query_shapes")
+    build(fresh.settings, ["--select", *views])
+
+    def replay(*arguments: str) -> Any:
+        done = CliRunner().invoke(app, ["--target", fresh.target, "replay", *arguments, "--json"])
+        assert done.exit_code == 0, done.output
+        return json.loads(done.stdout)
+
+    cache = replay("cache", "--capacity", "0.5")
+    assert cache["requests"] > 300
+    rates = {row["policy"]: row["object_hit_rate"] for row in cache["policies"]}
+    assert 0 == rates["no cache"] < rates["lru"] <= rates["upper bound"] < 1
+    tiers = replay("tiering", "--scale", "1000", "--step-hours", "0.25")
+    assert tiers["partitions"] > 100
+    assert [row["kind"] for row in tiers["policies"]][-1] == "clairvoyant"
+    assert tiers["policies"][0]["money_usd"] > 0

@@ -1,0 +1,89 @@
+"""`treehouse replay ...`: policies over a trace, beside what foresight could reach."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from training import console
+from training.commands.shared import JsonFlag, client_of, example
+from training.settings import Settings
+
+app = typer.Typer(
+    help="Replay a trace under every policy, beside what foresight could reach.",
+    no_args_is_help=True,
+)
+_Trace = Annotated[
+    Path | None,
+    typer.Option(help="CSV (.gz, .zst) or Parquet; without it, what was collected."),
+]
+_Train = Annotated[float, typer.Option(help="Share of the trace, its begin, that is learned from.")]
+
+
+@app.command(epilog=example("replay cache --trace requests.csv --capacity 0.1"))
+def cache(
+    context: typer.Context,
+    trace: _Trace = None,
+    capacity: Annotated[float, typer.Option(help="Share of the distinct bytes.")] = 0.1,
+    train: _Train = 0.5,
+    json: JsonFlag = False,
+) -> None:
+    """Columns: time, object, size; and if it has them cost (seconds) and version (of the data)."""
+    from training.replay.cache import Options, replay
+    from training.replay.traces import read_cache_trace
+
+    settings: Settings = context.obj
+    options = Options(capacity, train)
+    with console.step("replay", json) as report, client_of(settings) as client:
+        result = replay(read_cache_trace(client, settings, trace), options, report)
+    if json:
+        console.show_json(result)
+        return
+    _show_rows(result["policies"])
+    for measure, found in result["verdict"].items():
+        by = abs(found["learned_minus_rule"])
+        name = found["best_learned" if found["winner"] == "learned" else "best_rule"]
+        console.out.print(
+            f"{measure.replace('_', ' ')}: {name} wins by {by:.4f}; the learned policy reaches "
+            f"{found['learned_of_bound']:.1%} of the bound"
+        )
+
+
+@app.command(epilog=example("replay tiering --trace accesses.parquet --train 0.5"))
+def tiering(
+    context: typer.Context,
+    trace: _Trace = None,
+    train: _Train = 0.5,
+    step_hours: Annotated[
+        float | None,
+        typer.Option(help="Between decisions.", show_default="24, or 1 below 20 days"),
+    ] = None,
+    scale: Annotated[float, typer.Option(help="Factor of all sizes.")] = 1.0,
+    json: JsonFlag = False,
+) -> None:
+    """Columns: time, partition, operation (read, write), size; and if it has it stored_bytes."""
+    from training.replay.prices import Prices
+    from training.replay.tiering import Options, replay
+    from training.replay.traces import read_tiering_trace
+
+    settings: Settings = context.obj
+    options = Options(train, step_hours, scale)
+    with console.step("replay", json) as report, client_of(settings) as client:
+        requests = read_tiering_trace(client, settings, trace)
+        result = replay(requests, options, Prices.configured(), report)
+    if json:
+        console.show_json(result)
+        return
+    _show_rows([
+        {name: value for name, value in row.items() if name != "reads"}
+        | {f"reads {tier}": share for tier, share in row["reads"].items()}
+        for row in result["policies"]
+    ])  # fmt: skip
+    console.out.print(f"Cheapest without foresight: {result['winner']}")
+
+
+def _show_rows(rows: list[dict[str, Any]]) -> None:
+    names = list(rows[0])
+    console.show_table([name.replace("_", " ") for name in names], [list(r.values()) for r in rows])

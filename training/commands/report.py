@@ -1,0 +1,62 @@
+"""A page about a model, for people who read no SQL."""
+
+from __future__ import annotations
+
+import webbrowser
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from training import console
+from training.commands.shared import JsonFlag, Model, client_of, example, show
+from training.errors import TreehouseError
+from training.settings import Settings
+
+app = typer.Typer()
+
+
+@app.command(rich_help_panel="Models", epilog=example("report ltv --open"))
+def report(
+    context: typer.Context,
+    model: Model,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Where to write it; - for stdout.", show_default="in the home folder"),
+    ] = None,
+    open_it: Annotated[bool, typer.Option("--open", help="Show it in the browser.")] = False,
+    json: JsonFlag = False,
+) -> None:
+    """Write one HTML page about a model: how good it is, what moves it, how it fares."""
+    from training.page import write_page
+    from training.spec import load_spec
+
+    settings: Settings = context.obj
+    spec = load_spec(model)
+    to_stdout = out is not None and str(out) == "-"
+    with client_of(settings) as client, console.step(f"report {model}", json or to_stdout):
+        page = write_page(client, settings, spec)
+    if to_stdout:
+        typer.echo(page.html, nl=False)
+        return
+    path = (out or settings.home / "reports" / f"{model}.html").resolve()
+    _write(path, page.html)
+    values = {"model": model, "version": page.version, "path": str(path)}
+    show(values | {"bytes": len(page.html.encode()), "left_out": page.left_out}, json)
+    if open_it:
+        webbrowser.open(path.as_uri())
+
+
+def _write(path: Path, text: str) -> None:
+    """Write a file whole or not at all."""
+    fresh = path.with_name(path.name + ".new")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        fresh.write_text(text, encoding="utf-8")
+        fresh.replace(path)
+    except OSError as error:
+        raise TreehouseError(
+            "The report can't be written.",
+            value=f"{path}: {error.strerror}",
+            fix="name another file: --out report.html",
+        ) from error

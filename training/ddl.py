@@ -1,0 +1,47 @@
+"""DDL of the tables that hold state: pure Jinja in macros/*.sql, which dbt renders on run start.
+
+Python renders the same text here, so that a table is described in one place.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from jinja2.sandbox import SandboxedEnvironment
+
+from training.engine import identifier, run_script
+from training.settings import ROOT, Settings, profile, project_vars
+
+if TYPE_CHECKING:
+    from clickhouse_connect.driver.client import Client
+
+MACROS = ROOT / "macros"
+
+
+def run_ddl(client: Client, path: Path, macro: str, *arguments: Any, **named: Any) -> None:
+    """Render a macro of a file in macros/ and run its statements.
+
+    Every statement is of the kind `create ... if not exists`: it may run at any time.
+    """
+    run_script(client, render(path, macro, *arguments, **named))
+
+
+def render(path: Path, macro: str, *arguments: Any, **named: Any) -> str:
+    """The SQL of a macro of a file in macros/ that needs nothing of dbt's."""
+    return str(getattr(_macros(path), macro)(*arguments, **named))
+
+
+def storage(settings: Settings) -> dict[str, str]:
+    """What the macros take beside a database: `engine` of the tables; `cluster`, quoted, or ""."""
+    cluster = profile(settings.target).get("cluster")
+    return {
+        "engine": str(project_vars()["state_engine"]),
+        "cluster": identifier(str(cluster)) if cluster else "",
+    }
+
+
+@cache
+def _macros(path: Path) -> Any:
+    return SandboxedEnvironment().from_string(path.read_text()).module

@@ -1,0 +1,122 @@
+"""From a classifier's answers to probabilities that hold, on rows that no tree has seen.
+
+A probability takes what has the least log loss in cross-validation over the calibration rows:
+nothing; a logistic curve over the log odds (Platt 1999); the beta family, which can bend both ends
+apart (Kull, Silva Filho, Flach 2017); or isotonic regression (Zadrozny, Elkan 2002), which needs
+the most rows. Classes take a temperature (Guo, Pleiss, Sun, Weinberger 2017).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import minimize_scalar
+from scipy.special import log_softmax
+from sklearn.isotonic import IsotonicRegression
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import StratifiedKFold
+
+from training.bundle import Expression, e, evaluate
+from training.fit.candidate import Candidate
+from training.fit.classifiers import log_odds, mean_log_loss
+from training.fit.dataset import Dataset
+
+Floats = NDArray[np.float64]
+_FOLDS = 5
+_FEWEST = 25
+"""Fewest calibration rows of either outcome; with fewer, the answer stays as it is."""
+Curve = Callable[[Expression, Expression], Expression]
+"""A probability, over a candidate's own part and its log odds."""
+
+
+@dataclass(frozen=True)
+class _Rows:
+    """What to calibrate on: parts, log odds, outcomes and weights, each float64[rows]."""
+
+    part: Floats
+    odds: Floats
+    actual: Floats
+    weight: Floats
+
+    def take(self, rows: NDArray[np.int64]) -> _Rows:
+        return _Rows(self.part[rows], self.odds[rows], self.actual[rows], self.weight[rows])
+
+    def loss(self, curve: Curve) -> float:
+        expression = curve(e.feature("part"), e.feature("odds"))
+        found = evaluate(expression, inputs={"part": self.part, "odds": self.odds})
+        return mean_log_loss(self.actual, found, self.weight)
+
+
+def calibrated_probability(
+    candidate: Candidate, data: Dataset
+) -> tuple[Expression, dict[str, float]]:
+    """The probability, and each method's cross-validated log loss, the chosen one's first."""
+    rows = data.rows("calibration")
+    (part,), (odds,) = candidate.parts, log_odds(candidate)
+    found = candidate.answers({"part": part, "odds": odds}, data.matrix[rows], data.names)
+    weight = np.ones(int(rows.sum())) if data.weight is None else data.weight[rows]
+    given = _Rows(found["part"], found["odds"], data.label[rows], weight)
+    methods: dict[str, Callable[[_Rows], Curve]] = {
+        "none": lambda _: lambda part, _: part if candidate.is_share else e.sigmoid(part)
+    }
+    if np.bincount(given.actual.astype(int), minlength=2).min() >= _FEWEST:
+        methods |= {"platt": _platt, "beta": _beta, "isotonic": _isotonic}
+    losses = {name: _cross_validated(method, given) for name, method in methods.items()}
+    best = min(losses, key=lambda name: losses[name])
+    return methods[best](given)(part, odds), {best: losses[best]} | losses
+
+
+def _cross_validated(method: Callable[[_Rows], Curve], given: _Rows) -> float:
+    folds = StratifiedKFold(_FOLDS, shuffle=True, random_state=0)
+    parts = folds.split(given.odds, given.actual)
+    return float(np.mean([given.take(test).loss(method(given.take(fit))) for fit, test in parts]))
+
+
+def _platt(given: _Rows) -> Curve:
+    (slope,), start = _logistic(given, given.odds)
+    return lambda _, odds: e.sigmoid(slope * odds + start)
+
+
+def _beta(given: _Rows) -> Curve:
+    """Log odds of a ln p - b ln(1 - p) + c, where ln p = -ln(1 + exp(-odds))."""
+    (a, b), start = _logistic(given, -np.log1p(np.exp(-given.odds)), np.log1p(np.exp(given.odds)))
+    return lambda _, odds: e.sigmoid(b * e.log1p(e.exp(odds)) - a * e.log1p(e.exp(-odds)) + start)
+
+
+def _logistic(given: _Rows, *columns: Floats) -> tuple[Floats, float]:
+    found = LogisticRegression(C=np.inf, max_iter=1000).fit(
+        np.column_stack(columns), given.actual, sample_weight=given.weight
+    )
+    return found.coef_[0], float(found.intercept_[0])
+
+
+def _isotonic(given: _Rows) -> Curve:
+    """Over the candidate's own part, exact to the bit: steep steps would magnify an ulp.
+
+    No step reaches 0 or 1, which no number of rows can show (Laplace's rule of succession).
+    """
+    least = 1 / (len(given.part) + 2)
+    found = IsotonicRegression(y_min=least, y_max=1 - least).fit(
+        given.part, given.actual, sample_weight=given.weight
+    )
+    knots, values = found.X_thresholds_, found.y_thresholds_
+    return lambda part, _: e.linear(part, knots, values)
+
+
+def calibrated_shares(candidate: Candidate, data: Dataset) -> tuple[tuple[Expression, ...], float]:
+    """Logs of the classes' shares up to a constant, and the temperature's inverse."""
+    rows = data.rows("calibration")
+    logs = log_odds(candidate)
+    heads = {str(i): log for i, log in enumerate(logs)}
+    found = np.column_stack([*candidate.answers(heads, data.matrix[rows], data.names).values()])
+    weight = None if data.weight is None else data.weight[rows]
+
+    def loss(power: float) -> float:
+        shares = np.exp(log_softmax(np.exp(power) * found, axis=1))
+        return mean_log_loss(data.label[rows], shares, weight)
+
+    sharpness = float(np.exp(minimize_scalar(loss, bounds=(-3, 3), method="bounded").x))
+    return tuple(sharpness * log for log in logs), sharpness

@@ -1,0 +1,138 @@
+"""What a training set must be before anything is fitted, asked of the engine."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from training.engine import identifier
+from training.errors import TreehouseError
+
+if TYPE_CHECKING:
+    from clickhouse_connect.driver.client import Client
+
+    from training.settings import Settings
+    from training.spec import Spec
+
+_FEWEST_ROWS = 50
+_NUMBER = re.compile(r"(LowCardinality\()?(Nullable\()?(U?Int\d+|B?Float\d+|Decimal\(.*\)|Bool)\)*")
+
+
+def check_columns(client: Client, settings: Settings, spec: Spec) -> None:
+    """Refuse a training set that lacks a column, or has one of another type.
+
+    Raises:
+        TreehouseError: It names them.
+    """
+    contract = spec.contract
+    name = f"{contract.use_case}_training_set"
+    rows = client.query(
+        "select name, type from system.columns where database = {d:String} and table = {t:String}",
+        parameters={"d": settings.database, "t": name},
+    ).result_rows
+    found = {str(column): str(type_name) for column, type_name in rows}
+    kinds = {f.name: f.kind for f in contract.features}
+    kinds[contract.label] = "class" if spec.task == "classes" else "numeric"
+    kinds |= dict.fromkeys([*spec.also, *filter(None, [contract.weight])], "numeric")
+    others = (*contract.keys, contract.time, *filter(None, [contract.known_at]), "split")
+    missing = [column for column in dict.fromkeys((*kinds, *others)) if column not in found]
+    if missing:
+        raise TreehouseError(
+            f"{name} lacks columns of the contract." if found else f"{name} is not there.",
+            value="missing: " + ", ".join(missing) if found else None,
+            expected=contract.text,
+            fix="run ./treehouse build",
+        )
+    wrong = [f"{c} {found[c]}" for c, kind in kinds.items() if not _fits(found[c], kind)]
+    if wrong:
+        raise TreehouseError(
+            f"{name} has columns of other types than the contract.",
+            value=", ".join(wrong),
+            expected="numbers where the contract says numeric, strings where categorical: "
+            + contract.text,
+            fix="run ./treehouse build; if it stays so, mend the data_type in "
+            f"models/{contract.use_case}/{contract.use_case}.yml or cast in the model",
+        )
+
+
+def _fits(type_name: str, kind: str) -> bool:
+    """Whether a ClickHouse type holds what a feature of this kind is made of."""
+    if kind == "numeric":
+        return _NUMBER.fullmatch(type_name) is not None
+    return "String" in type_name or (kind == "class" and "Enum" in type_name)
+
+
+def check_rows(client: Client, table: str, spec: Spec, label: str, splits: tuple[str, ...]) -> None:
+    """Refuse a training set that nothing can be learned from, or that is wrong in some rows.
+
+    Args:
+        table: Quoted.
+        label: The label as a number, as SQL.
+        splits: Each needs rows.
+
+    Raises:
+        TreehouseError: It says how many rows are wrong or missing.
+    """
+    use_case, column = spec.use_case, spec.contract.label
+    counts = ", ".join(f"countIf(split = '{split}')" for split in splits)
+    weight = f"toFloat64({identifier(spec.contract.weight)})" if spec.contract.weight else "1"
+    *rows, distinct, wrong, unweighted, labels = client.query(
+        f"select {counts}, uniqIf({identifier(column)}, split = 'train'),"
+        f" countIf(not ifNull({_is_label(spec, label)}, 0)),"
+        f" countIf(not ifNull(isFinite({weight}) and {weight} > 0, 0)),"
+        f" groupUniqArrayIf({len(spec.classes) + 1})({label}, split = 'train') from {table}"
+    ).result_rows[0]
+    if few := [f"{s}: {n}" for s, n in zip(splits, rows, strict=True) if n < _FEWEST_ROWS]:
+        raise TreehouseError(
+            f"The training set of {use_case} has too few rows.",
+            value=", ".join(few),
+            expected=f"at least {_FEWEST_ROWS} in each split, of rows whose horizon has passed",
+            fix="load more history (./treehouse load or simulate), then ./treehouse build",
+        )
+    if distinct < 2:
+        raise TreehouseError(
+            f"The label of {use_case} is the same in every training row.",
+            value=f"{column} has {distinct} distinct values",
+            expected="a label that varies",
+            fix="check that the source's amounts were loaded: ./treehouse status",
+        )
+    shown = table.replace("`", "")
+    if wrong:
+        what, expected = _wanted(spec)
+        raise TreehouseError(
+            f"The label of {use_case} is {what} in some rows.",
+            value=f"{wrong} rows",
+            expected=expected,
+            fix=f'./treehouse sql "select * from {shown} where not '
+            f'ifNull({_is_label(spec, label).replace("`", "")}, 0)", then mend the model or the '
+            "source",
+        )
+    if absent := [c for i, c in enumerate(spec.classes) if float(i) not in labels]:
+        raise TreehouseError(
+            f"{use_case} has classes without a training row.",
+            value=", ".join(absent),
+            expected="rows of every class in the split train",
+            fix="load more history, or take the head out of the contract",
+        )
+    if unweighted:
+        raise TreehouseError(
+            f"The weight of {use_case} is not a positive number in some rows.",
+            value=f"{unweighted} rows",
+            expected=f"finite values of {spec.contract.weight} above 0",
+            fix="mend the model",
+        )
+
+
+def _is_label(spec: Spec, label: str) -> str:
+    """Whether a row's label may be, as SQL."""
+    if spec.task == "value":
+        return f"isFinite({label})"
+    return f"{label} in (0, 1)" if spec.task == "probability" else f"{label} >= 0"
+
+
+def _wanted(spec: Spec) -> tuple[str, str]:
+    if spec.task == "value":
+        return "not a number", f"finite values of {spec.contract.label}"
+    if spec.task == "probability":
+        return "neither 0 nor 1", "0 or 1: whether it happened"
+    return "no class", "one of " + ", ".join(spec.classes)

@@ -1,0 +1,63 @@
+"""What is to be fitted, whichever library fits it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from training.fit.dataset import Dataset
+
+Floats = NDArray[np.float64]
+Progress = Callable[[str, int | None, int | None], None]
+Watch = Callable[[int, Floats], None]
+TWEEDIE_POWER = 1.3
+"""Between Poisson (1) and gamma (2)."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """What is to be fitted.
+
+    Attributes:
+        trainer: One of TRAINERS.
+        objective: "squared_error", "tweedie", "gamma", "binary" or "classes".
+        target: float64[rows], of all rows of the data.
+        only: bool[rows], or None: which rows count at all.
+        offset: float64[rows], or None: where the margins begin.
+        watch: Called with the tree's number and the outputs so far on the validation rows; it may
+            raise to stop the fitting.
+    """
+
+    trainer: str
+    objective: str
+    target: Floats
+    only: NDArray[np.bool_] | None = None
+    offset: Floats | None = None
+    watch: Watch | None = None
+
+    def rows(self, data: Dataset, split: str) -> NDArray[np.bool_]:
+        """bool[rows]: the rows of a part that count."""
+        rows = data.rows(split)
+        return rows if self.only is None else rows & self.only
+
+    def tell(self, progress: Progress, done: int | None, total: int | None) -> None:
+        """Report how far the fitting is; of trees, every twentieth."""
+        if done is None or done % 20 == 0:
+            progress(f"fit {self.trainer} {self.objective}", done, total)
+
+
+@dataclass(frozen=True)
+class Listener:
+    """Who hears how the fitting goes.
+
+    Attributes:
+        progress: For people.
+        loss: Called with the tree's number and the task's loss so far on the validation rows; it
+            may raise to stop the fitting. Candidates of two models, and forests, don't call it.
+    """
+
+    progress: Progress | None = None
+    loss: Callable[[int, float], None] | None = None

@@ -1,0 +1,120 @@
+"""Metrics on the test rows: of the model, its baselines, and the best possible if known."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from training.bundle import Expression
+from training.fit.candidate import Candidate
+from training.fit.class_metrics import class_metrics, probability_metrics
+from training.fit.dataset import Dataset
+from training.fit.metrics import coverage, value_metrics
+
+if TYPE_CHECKING:
+    from clickhouse_connect.driver.client import Client
+
+    from training.settings import Settings
+    from training.spec import Spec
+
+Floats = NDArray[np.float64]
+
+
+def measure(
+    client: Client,
+    settings: Settings,
+    spec: Spec,
+    data: Dataset,
+    chosen: Candidate,
+    heads: Mapping[str, Expression],
+) -> dict[str, Any]:
+    """All metrics of a task.
+
+    Returns:
+        task; rows; model; baselines by name; best_possible, on simulated data; and for values
+        typical (the median's metrics) and interval.
+    """
+    test = data.rows("test")
+    answers = chosen.answers(heads, data.matrix[test], data.names)
+    baselines = {name: data.extra[name][test] for name in spec.baselines}
+    for name, fitted in spec.fitted_baselines.items():
+        baselines[name] = fitted(client, settings, data)[test]
+    truth = {
+        name.removeprefix("best_"): values[test]
+        for name, values in data.extra.items()
+        if name.startswith("best_")
+    }
+    if not all(np.isfinite(values).all() for values in truth.values()):
+        truth = {}
+    found = _MEASURES[spec.task](spec, data, test, answers, baselines, truth)
+    return {"task": spec.task, "rows": int(test.sum()), **found}
+
+
+Rows = NDArray[np.bool_]
+Columns = Mapping[str, Floats]
+
+
+def _measure_value(
+    spec: Spec, data: Dataset, test: Rows, answers: Columns, baselines: Columns, truth: Columns
+) -> dict[str, Any]:
+    actual = data.label[test]
+    cohort = data.extra["cohort"][test] if "cohort" in data.extra else None
+    found: dict[str, Any] = {
+        "model": value_metrics(actual, answers["value"], cohort),
+        "typical": value_metrics(actual, answers["typical"], cohort),
+        "baselines": {k: value_metrics(actual, v, cohort) for k, v in baselines.items()},
+        "interval": {"target": spec.coverage} | coverage(actual, answers["low"], answers["high"]),
+    }
+    if truth:
+        best = value_metrics(actual, truth["mean"], cohort)
+        best["mae"] = float(np.mean(np.abs(truth["median"] - actual)))
+        found["best_possible"] = best
+    return found
+
+
+def _measure_probability(
+    _: Spec, data: Dataset, test: Rows, answers: Columns, baselines: Columns, truth: Columns
+) -> dict[str, Any]:
+    actual = data.label[test]
+    weight = None if data.weight is None else data.weight[test]
+    found: dict[str, Any] = {
+        "model": probability_metrics(actual, answers["value"], weight),
+        "uncalibrated": probability_metrics(actual, answers["raw"], weight),
+        "baselines": {k: probability_metrics(actual, v, weight) for k, v in baselines.items()},
+    }
+    if truth:
+        found["best_possible"] = probability_metrics(actual, truth["mean"], weight)
+    return found
+
+
+def _measure_classes(
+    spec: Spec, data: Dataset, test: Rows, answers: Columns, baselines: Columns, truth: Columns
+) -> dict[str, Any]:
+    actual = data.label[test]
+    weight = None if data.weight is None else data.weight[test]
+
+    def measured(decided: Floats, shares: Floats | None = None) -> dict[str, Any]:
+        return class_metrics(actual, decided, shares, spec.classes, spec.costs, weight)
+
+    def shares_of(columns: Columns) -> Floats:
+        return np.column_stack([columns[name] for name in spec.classes])
+
+    found: dict[str, Any] = {
+        "model": measured(answers["value"], shares_of(answers)),
+        "baselines": {name: measured(decided) for name, decided in baselines.items()},
+    }
+    if truth:
+        shares = shares_of(truth)
+        decided = np.argmin(shares @ np.asarray(spec.costs), axis=1).astype(np.float64)
+        found["best_possible"] = measured(decided, shares)
+    return found
+
+
+_MEASURES: Mapping[str, Callable[..., dict[str, Any]]] = {
+    "value": _measure_value,
+    "probability": _measure_probability,
+    "classes": _measure_classes,
+}

@@ -1,0 +1,1 @@
+"""What becomes of a trained bundle: judged, kept, compared, handed to each node, cleared away."""

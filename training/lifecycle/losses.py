@@ -1,0 +1,57 @@
+"""What a wrong answer costs, by task, as SQL over a row: smaller is better.
+
+Each loss is least, on average, for the true answer (Gneiting: Making and evaluating point
+forecasts, 2011), so nobody gains by answering something else.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from training.spec import Spec
+
+_SURE = 0.001
+"""A probability counts as no nearer to 0 or 1 than this: a rule that is certain and wrong costs a
+lot, not infinitely much."""
+
+
+METRIC = {"value": "deviance", "probability": "log_loss", "classes": "cost"}
+"""By task: what the metrics of a training call the mean of the loss that baselines share."""
+
+
+def model_loss(spec: Spec, answers: str) -> str:
+    """Of a model's heads, an array, against `_label`.
+
+    For "value", the Tweedie deviance of power 1.5 of the first head, 4 (sqrt(m) - sqrt(y))^2 /
+    sqrt(m) (Jorgensen: Exponential dispersion models, 1987): as the squared error it is least for
+    the mean, but one large payment does not decide it. The absolute error would reward a model
+    that answers zero for all, where most labels are zero.
+    """
+    if spec.task == "classes":
+        places = [spec.contract.heads.index(name) + 1 for name in spec.classes]
+        return f"-log(greatest({answers}[{places}[toUInt8(_label) + 1]], {_SURE}))"
+    return _number_loss(spec, f"{answers}[1]")
+
+
+def rule_losses(spec: Spec, answers: str, rule: str) -> tuple[str, str]:
+    """Of a model's heads and of a baseline, comparable with each other.
+
+    A rule names a class and knows no probability: there, what the decision costs is compared.
+    """
+    if spec.task != "classes":
+        return model_loss(spec, answers), _number_loss(spec, rule)
+    matrix = [list(map(float, row)) for row in spec.costs]
+    return (
+        f"{matrix}[toUInt8(_label) + 1][toUInt8({answers}[1]) + 1]",
+        f"{matrix}[toUInt8(_label) + 1][toUInt8({rule}) + 1]",
+    )
+
+
+def _number_loss(spec: Spec, answer: str) -> str:
+    if spec.task == "probability":
+        chance = f"least(greatest({answer}, {_SURE}), {1 - _SURE})"
+        return f"-(_label * log({chance}) + (1 - _label) * log(1 - {chance}))"
+    # `_floor` is a hundredth of the mean label, for a wrong zero would cost infinitely much.
+    root = f"sqrt(greatest({answer}, _floor))"
+    return f"4 * pow({root} - sqrt(greatest(_label, 0)), 2) / {root}"

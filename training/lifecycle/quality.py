@@ -1,0 +1,110 @@
+"""The gates of quality: against each baseline, and against the champion, on the same test rows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from training.engine import identifier
+from training.lifecycle.artifacts import place_file
+from training.lifecycle.holdout import CHAMPION, Comparison, compare
+from training.lifecycle.losses import METRIC
+from training.lifecycle.outcome import Outcome
+from training.lifecycle.scoring import Scored
+from training.lifecycle.statistics import training_columns, training_set
+from training.lifecycle.versions import Version, versions
+
+if TYPE_CHECKING:
+    from clickhouse_connect.driver.client import Client
+
+    from training.lifecycle.limits import Gates
+    from training.settings import Settings
+    from training.spec import Spec
+
+_FEWEST_ROWS = 50
+
+
+def judge_quality(
+    client: Client, settings: Settings, spec: Spec, header: dict[str, Any]
+) -> Iterator[Outcome]:
+    """A row for each baseline, and one for the champion if there is one."""
+    gates = spec.gates
+    champion, other = _champion(client, settings, spec)
+    since = None
+    if champion:
+        place_file(client, settings, champion.bundle, champion.sha256)
+        since = _unseen_since(client, settings, spec, champion)
+    found = compare(
+        client, settings, spec, Scored.of_header(header), other,
+        since=since, confidence=gates.confidence,
+    )  # fmt: skip
+    for name in spec.baselines:
+        yield _beats(name, found[name], gates)
+    for name in spec.fitted_baselines:
+        yield _beats_fitted(name, header["info"]["metrics"], METRIC[spec.task])
+    if champion:
+        note = "" if since else ". It has seen some of these rows, for none are later"
+        yield _not_worse(champion.version, found[CHAMPION], gates, note)
+
+
+def _champion(
+    client: Client, settings: Settings, spec: Spec
+) -> tuple[Version | None, Scored | None]:
+    """Who answers now and can be asked over this training set: the present contract's first."""
+    columns = training_columns(client, settings, spec.use_case)
+    answering = [v for v in versions(client, settings, spec.use_case) if v.is_champion]
+    for version in sorted(answering, key=lambda v: not v.fits_contract):
+        scored = Scored.of_version(version)
+        if scored and scored.columns <= columns:
+            return version, scored
+    return None, None
+
+
+def _unseen_since(
+    client: Client, settings: Settings, spec: Spec, champion: Version
+) -> datetime | None:
+    """From when on the champion has seen no row, if enough test rows are so late."""
+    since = champion.holdout_from
+    if since.year == 1970:  # published by a release that did not keep it
+        since = champion.training_to + timedelta(milliseconds=1)
+    time = f"toDateTime64({identifier(spec.contract.time)}, 3, 'UTC')"
+    rows = client.query(
+        f"select countIf(split = 'test' and {time} >= '{since:%F %T.%f}') "
+        f"from {training_set(settings, spec.contract)}"
+    ).result_rows[0][0]
+    return since if rows >= _FEWEST_ROWS else None
+
+
+def _beats(name: str, found: Comparison, gates: Gates) -> Outcome:
+    """The mean loss, or the whole interval where that is asked for, lies below the baseline's."""
+    worst = found.high if gates.proven else found.ours - found.theirs
+    detail = _in_words(found, name, gates)
+    if found.high > 0:
+        detail += ", which chance alone may explain"
+    return Outcome(f"beats {name}", found.share(worst), 0, detail)
+
+
+def _beats_fitted(name: str, metrics: dict[str, Any], metric: str) -> Outcome:
+    """A baseline that is no SQL: as it was measured after the fit, on the same rows."""
+    ours, theirs = metrics["model"].get(metric), metrics["baselines"].get(name, {}).get(metric)
+    if ours is None or theirs is None:
+        missing = f"no {metric} was measured at the fit: train once more"
+        return Outcome(f"beats {name}", float("nan"), 0, missing)
+    share = (ours - theirs) / theirs if theirs else ours
+    detail = f"{metric} {ours:.4g} against {theirs:.4g}: {share:+.1%}, as measured at the fit"
+    return Outcome(f"beats {name}", share, 0, detail)
+
+
+def _not_worse(number: int, found: Comparison, gates: Gates, note: str) -> Outcome:
+    """Not certainly worse than the champion by more than was allowed."""
+    detail = _in_words(found, f"version {number}", gates) + note
+    return Outcome("not worse than the champion", found.share(found.low), gates.worse_by, detail)
+
+
+def _in_words(found: Comparison, name: str, gates: Gates) -> str:
+    middle, low, high = map(found.share, (found.ours - found.theirs, found.low, found.high))
+    return (
+        f"loss {found.ours:.4g} against {found.theirs:.4g} of {name} on {found.rows:,} rows: "
+        f"{middle:+.1%} ({gates.confidence:.0%}: {low:+.1%} to {high:+.1%})"
+    )

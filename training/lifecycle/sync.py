@@ -1,0 +1,52 @@
+"""Each node's model files follow the registry: run on every node, as often as one likes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from training.errors import TreehouseError
+from training.lifecycle.artifacts import place_file, remove_file
+from training.lifecycle.versions import versions
+
+if TYPE_CHECKING:
+    from clickhouse_connect.driver.client import Client
+
+    from training.settings import Settings
+
+
+@dataclass(frozen=True)
+class Synced:
+    """One version's file on this node.
+
+    Attributes:
+        found: "sound": it was there; "restored": it was missing; "repaired": it was another;
+            "removed": the version was cleared away; "lost": the registry has no sound copy.
+        problem: Why it is lost.
+    """
+
+    model: str
+    version: int
+    file: str
+    found: str
+    problem: str = ""
+
+
+def sync(client: Client, settings: Settings) -> list[Synced]:
+    """See that the node that the client is of holds every version's file, and no other's disk."""
+    return [
+        Synced(v.model, v.version, f"{v.bundle:016x}.bundle", *outcome)
+        for v in versions(client, settings)
+        if (outcome := _one(client, settings, v.bundle, v.sha256, v.state))
+    ]
+
+
+def _one(
+    client: Client, settings: Settings, bundle: int, sha256: str, state: str
+) -> tuple[str, ...]:
+    if state == "collected":
+        return ("removed",) if remove_file(client, settings, bundle) else ()
+    try:
+        return (place_file(client, settings, bundle, sha256),)
+    except TreehouseError as error:
+        return ("lost", f"{error.what} {error.value}")

@@ -1,0 +1,135 @@
+"""What a run found, for people."""
+
+from __future__ import annotations
+
+from training import console
+from training.monitor.measure import Row
+from training.monitor.run import Checked
+from training.monitor.state import Alert
+
+_WORST = 8
+_MARKS = {"error": "[red]error[/]", "warn": "[yellow]warn[/]"}
+
+
+def show_checked(checked: Checked) -> None:
+    """One model: the columns that moved most, what that means, and what to do."""
+    out = console.out.print
+    out(f"[bold]{checked.model}[/] " + (f"version {checked.version}" if checked.version else ""))
+    if checked.note:
+        out(f"  {checked.note}", markup=False)
+    if not checked.measured:
+        return
+    drift = checked.measured["drift"]
+    if drift:
+        _show_columns(checked, drift)
+    _show_quality(checked.measured["quality"])
+    for alert in checked.alerts:
+        out(f"  {_line(alert, alert.alert in checked.raised)}")
+    for name in checked.resolved:
+        out(f"  [green]resolved[/] {console.cell(name)}")
+    out(f"  {meaning(checked)}", markup=False)
+
+
+def _show_columns(checked: Checked, drift: list[Row]) -> None:
+    worst = sorted(drift, key=lambda r: (r["role"] != "prediction", -(r["impact"] or 0.0)))
+    marks = {f.name: f.severity for f in reversed(checked.findings)}
+    console.show_table(
+        ("column", "", "moved (sd)", "PSI", "KS", "missing %", "unseen %", "importance", "impact"),
+        [
+            (
+                row["name"] if row["role"] == "feature" else f"prediction ({row['name']})",
+                marks.get(row["name"], ""),
+                arrow(row["mean_shift"]),
+                _rounded(row["psi"]),
+                _rounded(row["kolmogorov_smirnov"]),
+                _percent(row["missing_share"]),
+                _percent(row["unseen_share"]),
+                _rounded(row["importance"]),
+                _rounded(row["impact"], 3),
+            )
+            for row in worst[:_WORST]
+        ],
+    )
+
+
+def _show_quality(quality: list[Row]) -> None:
+    if not quality:
+        return
+    newest = max(quality, key=lambda r: r["cohort_to"])
+    text = (
+        f"  Newest labels ({newest['cohort_from']:%Y-%m-%d} to {newest['cohort_to']:%Y-%m-%d}, "
+        f"{newest['rows']:,} rows): {newest['measure']} {newest['loss']:.3g} "
+        f"({newest['loss_low']:.3g} to {newest['loss_high']:.3g})"
+    )
+    if newest["holdout_loss"] is not None:
+        text += f", on the holdout {newest['holdout_loss']:.3g}"
+    if newest["calibration"] is not None:
+        text += f"; predicted over actual {newest['calibration']:.2f}"
+    if newest["auc"] is not None:
+        text += f"; AUC {newest['auc']:.3f}"
+    console.out.print(text, markup=False)
+
+
+def meaning(checked: Checked) -> str:
+    """One sentence: what the findings mean, and what to do."""
+    kinds = {f.kind for f in checked.findings}
+    model = checked.model
+    if "quality" in kinds:
+        return f"The answers have become worse: ./treehouse retrain {model}, or rollback {model}."
+    if kinds == {"freshness"}:
+        return "The newest rows are old: see that the source still delivers (./treehouse status)."
+    if kinds & {"volume", "freshness", "missing"}:
+        return "The data itself looks wrong: check its source first (./treehouse status)."
+    if "serving" in kinds:
+        return "Calls fail: ./treehouse doctor says why."
+    if "prediction" in kinds:
+        return (
+            f"Inputs have moved and the answers with them: if the change is real, "
+            f"./treehouse retrain {model}."
+        )
+    if kinds:
+        return (
+            "Inputs have moved, the answers hardly: watch the next labels, "
+            f"or ./treehouse retrain {model}."
+        )
+    if not checked.measured.get("drift") or checked.note:
+        return "No drift was judged."
+    return "Nothing has moved beyond chance and the thresholds."
+
+
+def show_alerts(alerts: list[Alert]) -> None:
+    """All alerts as a table."""
+    if not alerts:
+        console.out.print("No alerts.")
+        return
+    console.show_table(
+        ("alert", "state", "severity", "version", "since (UTC)", "what"),
+        [
+            (a.alert, a.state, a.severity, a.version, f"{a.opened_at:%Y-%m-%d %H:%M}", a.detail)
+            for a in alerts
+        ],
+    )
+
+
+def _line(alert: Alert, is_new: bool) -> str:
+    state = "new" if is_new else alert.state
+    text = console.cell(f"{alert.alert}: {alert.detail}")
+    quiet = f" [dim](quiet for {alert.quiet_runs} runs)[/]" if alert.quiet_runs else ""
+    return f"{_MARKS[alert.severity]} {state} {text}{quiet}"
+
+
+def arrow(shift: float | None) -> str:
+    """The direction and size of a shift, in standard deviations."""
+    if shift is None:
+        return "-"
+    if abs(shift) < 0.05:
+        return f"→ {shift:+.2f}"
+    return f"{'↑' if shift > 0 else '↓'} {shift:+.2f}"
+
+
+def _rounded(value: float | None, digits: int = 2) -> float | None:
+    return None if value is None else round(value, digits)
+
+
+def _percent(share: float | None) -> float | None:
+    return None if share is None else round(100 * share, 1)

@@ -1,0 +1,155 @@
+"""What the page is about: one version of a model, and the rows that it was not fitted on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from training.contract import MODELS
+from training.engine import identifier
+from training.errors import TreehouseError
+from training.fit.dataset import label_sql
+from training.lifecycle.scoring import Scored
+from training.lifecycle.versions import Version, versions
+
+if TYPE_CHECKING:
+    from clickhouse_connect.driver.client import Client
+
+    from training.contract import Contract
+    from training.settings import Settings
+    from training.spec import Spec
+
+
+class Missing(Exception):  # noqa: N818 - no error: the page says it in the section's place
+    """Why a section of the page can't be filled: one sentence for people."""
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A version of a model on an engine.
+
+    Attributes:
+        version: The champion; if none answers, the newest version.
+        published: All versions, newest first.
+    """
+
+    client: Client
+    settings: Settings
+    spec: Spec
+    version: Version
+    published: list[Version]
+
+    def query(self, sql: str, **parameters: Any) -> list[dict[str, Any]]:
+        """Rows of a query as dictionaries."""
+        return list(self.client.query(sql, parameters=parameters).named_results())
+
+    @property
+    def contract(self) -> Contract:
+        """The feature contract as it is now."""
+        return self.spec.contract
+
+    @property
+    def registry(self) -> str:
+        """The registry's database, quoted."""
+        return identifier(self.settings.registry_database)
+
+    @property
+    def training_set(self) -> str:
+        """The training set's name, quoted."""
+        name = identifier(f"{self.spec.use_case}_training_set")
+        return f"{identifier(self.settings.database)}.{name}"
+
+    @property
+    def who(self) -> str:
+        """What a row is: the key without `_id`, in the plural."""
+        return self.contract.keys[0].removesuffix("_id").replace("_", " ") + "s"
+
+    @property
+    def unit(self) -> str:
+        """What the answer is counted in: "usd", "share" (a probability) or "number"."""
+        if self.spec.task != "value":
+            return "share"
+        return "usd" if "USD" in self.texts.get(self.contract.label, "") else "number"
+
+    @cached_property
+    def texts(self) -> dict[str, str]:
+        """Column to its description in the use case's YAML."""
+        found: dict[str, str] = {}
+        for path in sorted((MODELS / self.spec.use_case).glob("*.yml")):
+            for model in yaml.safe_load(path.read_text()).get("models", []):
+                for column in model.get("columns", []):
+                    if text := column.get("description"):
+                        found.setdefault(column["name"], " ".join(text.split()))
+        return found
+
+    @property
+    def answers(self) -> str:
+        """SQL of Array(Float64): the version's number, then its heads, for a row of features.
+
+        Raises:
+            Missing: The features are others by now.
+        """
+        if self.version.contract != self.contract.hash:
+            raise Missing(
+                f"Version {self.version.version} was trained for other features than those of "
+                "today, so it can't be asked about today's rows. Retrain it."
+            )
+        kinds = ("numeric", "categorical", "tokens", "series")
+        inputs = {kind: self.contract.of_kind(kind) for kind in kinds}
+        version = self.version
+        return Scored(version.bundle, version.heads, inputs, bool(version.networks)).answers()
+
+    def held_out(self, *columns: str) -> str:
+        """SQL of the held-out rows: `answers`, `actual`, `predicted`, `row_weight`, `row_key` and
+        columns.
+
+        They are the newest part of the training set as it is now, with labels; no version was
+        fitted on them. Columns may hold window functions over the training rows.
+
+        Raises:
+            Missing: There are none, or they don't fit the version.
+        """
+        if not self._held_out_rows:
+            raise Missing("The training set has no held-out rows. Build it: ./treehouse build")
+        weight = f"toFloat64({identifier(self.contract.weight)})" if self.contract.weight else "1."
+        more = "".join(f", {column}" for column in columns)
+        keys = ", ".join(map(identifier, (*self.contract.keys, self.contract.time)))
+        return (
+            f"select *, answers[2] as predicted from (select {self.answers} as answers, * from ("
+            f"select *, {label_sql(self.spec)} as actual, {weight} as row_weight, "
+            f"cityHash64({keys}) as row_key{more} from {self.training_set}) where split = 'test')"
+        )
+
+    @cached_property
+    def _held_out_rows(self) -> int:
+        name = f"{self.spec.use_case}_training_set"
+        there = self.query(
+            "select count() as n from system.tables "
+            "where database = {d:String} and name = {t:String}",
+            d=self.settings.database,
+            t=name,
+        )[0]["n"]
+        if not there:
+            return 0
+        rows = self.query(f"select count() as n from {self.training_set} where split = 'test'")
+        return int(rows[0]["n"])
+
+
+def find_subject(client: Client, settings: Settings, spec: Spec) -> Subject:
+    """The champion of a use case, or its newest version.
+
+    Raises:
+        TreehouseError: Nothing is published.
+    """
+    found = versions(client, settings, spec.use_case)
+    if not found:
+        raise TreehouseError(
+            f"Nothing of {spec.use_case} is published, so there is nothing to report.",
+            fix=f"./treehouse train {spec.use_case} --promote",
+        )
+    fitting = [v for v in found if v.contract == spec.contract.hash and v.state == "published"]
+    champions = [v for v in (*fitting, *found) if v.is_champion]
+    return Subject(client, settings, spec, (champions or fitting or found)[0], found)

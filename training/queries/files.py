@@ -1,0 +1,73 @@
+"""Files that people bring: traces and exported logs, read by the engine as relations."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from uuid import uuid4
+
+from clickhouse_connect.driver.client import Client
+
+from training.engine import identifier, literal
+from training.errors import TreehouseError
+from training.intake.origin import file_layout
+from training.settings import Settings
+
+_FORMATS = {".csv": "CSVWithNames", ".parquet": "Parquet"}
+_PACKED = {".gz": "gzip", ".zst": "zstd"}
+
+
+@contextmanager
+def opened(
+    client: Client, settings: Settings, path: Path, columns: Mapping[str, str]
+) -> Iterator[str]:
+    """A file as a relation of SQL: read in place, or sent to a server for as long as it is read.
+
+    Args:
+        client: Of the engine that reads.
+        settings: Whose target says whether the engine sees this machine's files.
+        path: A .csv (with names in the first line; .gz and .zst too) or .parquet file.
+        columns: ClickHouse types by name; a column that the file lacks has its type's default.
+
+    Raises:
+        TreehouseError: There is no such file, or its name tells no format.
+    """
+    fmt = _format(path)
+    structure = ", ".join(f"{identifier(name)} {kind}" for name, kind in columns.items())
+    if settings.target == "embedded":
+        yield f"file({literal(str(path.resolve()))}, {literal(fmt)}, {literal(structure)})"
+        return
+    table = f"{identifier(settings.raw_database)}.{identifier(f'_file__{uuid4().hex}')}"
+    client.command(f"create table {table} ({structure}) engine = MergeTree order by ()")
+    try:
+        with path.open("rb") as file:
+            packed = _PACKED.get(path.suffix.lower())
+            client.raw_insert(table, list(columns), file, fmt=fmt, compression=packed)
+        yield table
+    finally:
+        client.command(f"drop table {table}")
+
+
+def header(path: Path) -> list[str]:
+    """The names of a file's columns of plain values, in its order.
+
+    Raises:
+        TreehouseError: There is no such file, its name tells no format, or it holds no names.
+    """
+    _format(path)
+    return list(file_layout(path).texts)
+
+
+def _format(path: Path) -> str:
+    if not path.is_file():
+        raise TreehouseError("There is no such file.", value=path)
+    name = path.with_suffix("") if path.suffix.lower() in _PACKED else path
+    try:
+        return _FORMATS[name.suffix.lower()]
+    except KeyError:
+        raise TreehouseError(
+            "The format of a file is not known.",
+            value=path.name,
+            expected="a name that ends in .csv (also with .gz or .zst) or .parquet",
+        ) from None

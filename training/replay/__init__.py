@@ -1,0 +1,1 @@
+"""Replays traces under policies that one could run, and beside what foresight could reach."""

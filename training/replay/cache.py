@@ -1,0 +1,145 @@
+"""`treehouse replay cache`: every policy over one trace, judged on its later part."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from training.errors import TreehouseError
+from training.replay import learned, policies, queues
+from training.replay.clairvoyant import belady, upper_bound
+from training.replay.traces import CacheTrace, Flags
+
+_TTLS = (60.0, 300.0, 900.0, 3_600.0, 21_600.0, 86_400.0)
+_ONLINE: dict[str, policies.Policy] = {
+    "no cache": policies.nothing,
+    "lru": policies.lru,
+    "lfu": policies.lfu,
+    "native query cache": policies.native,
+    "s3-fifo": queues.s3_fifo,
+    "w-tinylfu": queues.w_tinylfu,
+    "gdsf": policies.gdsf,
+}
+
+
+@dataclass(frozen=True)
+class Options:
+    """How a trace is replayed.
+
+    Attributes:
+        capacity: Share of the distinct bytes that the cache holds, above 0 and up to 1.
+        train: Share of the requests, the first ones, that fits and thresholds may use.
+    """
+
+    capacity: float = 0.1
+    train: float = 0.5
+
+    def __post_init__(self) -> None:
+        for name, value in (("capacity", self.capacity), ("train", self.train)):
+            if not 0 < value <= 1 or (name == "train" and value == 1):
+                raise TreehouseError(
+                    f"The {name} is no share.",
+                    value=value,
+                    expected="above 0 and up to 1" if name == "capacity" else "between 0 and 1",
+                )
+
+
+def replay(
+    trace: CacheTrace,
+    options: Options,
+    progress: Callable[[str, int | None, int | None], None] = lambda *_: None,
+) -> dict[str, Any]:
+    """Replay a trace under every policy.
+
+    Returns:
+        What was replayed, and `policies`: a list with the shares of requests, bytes and cost that
+        each answered from the cache, over the judged requests. All are warm when they are judged.
+    """
+    n = len(trace)
+    judged_from = int(n * options.train)
+    capacity = max(1, int(trace.distinct_bytes * options.capacity))
+    rows: list[dict[str, Any]] = []
+
+    def judge(name: str, kind: str, hits: Flags) -> None:
+        rows.append({"policy": name, "kind": kind} | _shares(trace, hits, judged_from))
+
+    for name, policy in _ONLINE.items():
+        progress(name, len(rows), None)
+        judge(name, "rule", policy(trace, capacity))
+    progress("fixed ttl", len(rows), None)
+    ttl = _best_ttl(trace, capacity, judged_from)
+    judge(f"lru, ttl {ttl:g} s", "rule", policies.fixed_ttl(trace, capacity, ttl))
+    ones = np.ones(n)
+    progress("learn", len(rows), None)
+    fitted = learned.fit(trace, judged_from)
+    for aim, value in _aims(trace).items():
+        progress(f"learned for {aim}", len(rows), None)
+        judge(f"learned for {aim}", "learned", learned.replay(trace, capacity, fitted, value))
+    progress("belady", len(rows), None)
+    judge("belady", "clairvoyant", belady(trace, capacity, judged_from))
+    bound = partial(upper_bound, trace, capacity, judged_from)
+    bounds = {
+        "object_hit_rate": bound(ones) / max(1, n - judged_from),
+        "byte_hit_rate": _of(bound(trace.size.astype(float)), trace.size[judged_from:].sum()),
+        "cost_saved": _of(bound(trace.cost), trace.cost[judged_from:].sum()),
+    }
+    rows.append({"policy": "upper bound", "kind": "clairvoyant"} | bounds)
+    return {
+        "requests": n,
+        "judged": n - judged_from,
+        "objects": int(trace.object.max()) + 1,
+        "entries": int(trace.entry.max()) + 1,
+        "distinct_bytes": trace.distinct_bytes,
+        "capacity_bytes": capacity,
+        "policies": rows,
+        "verdict": verdict(rows),
+    }
+
+
+def verdict(rows: list[dict[str, Any]]) -> dict[str, Any]:
+    """By each measure: the best rule, the best learned policy, who wins, the bound's share."""
+    found = {}
+    for measure in ("object_hit_rate", "byte_hit_rate", "cost_saved"):
+        best = {
+            kind: max((row for row in rows if row["kind"] == kind), key=lambda row: row[measure])
+            for kind in ("rule", "learned", "clairvoyant")
+        }
+        rule, ours, top = (best[kind][measure] for kind in ("rule", "learned", "clairvoyant"))
+        found[measure] = {
+            "best_rule": best["rule"]["policy"],
+            "best_learned": best["learned"]["policy"],
+            "winner": "learned" if ours > rule else "rule",
+            "learned_minus_rule": ours - rule,
+            "learned_of_bound": _of(ours, top),
+        }
+    return found
+
+
+def _aims(trace: CacheTrace) -> dict[str, Any]:
+    """What to maximise: requests, bytes and, where the trace has one, cost."""
+    aims = {"objects": np.ones(len(trace)), "bytes": trace.size.astype(float)}
+    return aims | ({"cost": trace.cost} if np.ptp(trace.cost) > 0 else {})
+
+
+def _best_ttl(trace: CacheTrace, capacity: int, judged_from: int) -> float:
+    """The time to live that answered most of the requests before those that are judged."""
+    counts = {ttl: policies.fixed_ttl(trace, capacity, ttl)[:judged_from].sum() for ttl in _TTLS}
+    return max(counts, key=lambda ttl: counts[ttl])
+
+
+def _shares(trace: CacheTrace, hits: Flags, judged_from: int) -> dict[str, float]:
+    hits = hits[judged_from:]
+    size, cost = trace.size[judged_from:], trace.cost[judged_from:]
+    return {
+        "object_hit_rate": float(hits.mean()) if len(hits) else 0.0,
+        "byte_hit_rate": _of(size[hits].sum(), size.sum()),
+        "cost_saved": _of(cost[hits].sum(), cost.sum()),
+    }
+
+
+def _of(part: float, whole: float) -> float:
+    return float(part / whole) if whole else 0.0

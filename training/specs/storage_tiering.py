@@ -1,0 +1,28 @@
+"""Whether a partition is hot, warm or cold in the coming days, from the engine's own logs."""
+
+from __future__ import annotations
+
+from training.demo_data import shop_workload
+from training.replay.prices import Prices
+from training.settings import project_vars
+from training.spec import Bagging, Retrain, Spec
+from training.tiering.costs import mistakes
+
+SPEC = Spec(
+    use_case="storage_tiering",
+    about="Whether a partition is hot, warm or cold in the coming days.",
+    demo=shop_workload,
+    task="classes",
+    cost=mistakes(Prices.configured(), project_vars()["storage_tiering_horizon_days"]),
+    trainers=("random_forest",),
+    bagging=Bagging(trees=100, depth=10, rows_per_leaf=10),
+    baselines={
+        "age": "multiIf(newer_partitions > 28, 'cold', newer_partitions > 7, 'warm', 'hot')",
+        "last access": (
+            "multiIf(ifNull(days_since_read, 99) > 30, 'cold',"
+            " ifNull(days_since_read, 99) > 7, 'warm', 'hot')"
+        ),
+        "all hot": "'hot'",
+    },
+    retrain=Retrain(promote=True),
+)

@@ -1,0 +1,1 @@
+"""Moving partitions between volumes: what is planned, done, logged and taken back."""

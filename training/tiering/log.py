@@ -1,0 +1,126 @@
+"""The log of moves: append-only, one row when a move begins and one when it ends.
+
+Its table is in macros/tiering_state.sql.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field, fields
+from typing import TYPE_CHECKING, Any
+
+from training.ddl import MACROS, run_ddl, storage
+from training.engine import identifier
+
+if TYPE_CHECKING:
+    from clickhouse_connect.driver.client import Client
+
+    from training.settings import Settings
+
+_ALL = 1_000_000
+
+
+@dataclass(frozen=True)
+class Move:
+    """One partition on its way from a tier to another.
+
+    Attributes:
+        database, table, partition_id: Which.
+        from_tier, to_tier: Tiers by name.
+        from_volume, to_volume: Their volumes.
+        bytes: On disk, of the parts that are not there yet.
+        saved_usd_per_month: As planned.
+        undoes: The move that this one takes back.
+        move: Its own id.
+    """
+
+    database: str
+    table: str
+    partition_id: str
+    from_tier: str
+    to_tier: str
+    from_volume: str
+    to_volume: str
+    bytes: int
+    saved_usd_per_month: float
+    undoes: uuid.UUID | None = None
+    move: uuid.UUID = field(default_factory=uuid.uuid4)
+
+    @property
+    def partition(self) -> str:
+        """database.table.partition_id."""
+        return f"{self.database}.{self.table}.{self.partition_id}"
+
+
+def ensure_log(client: Client, settings: Settings) -> None:
+    """Create the table where it is missing."""
+    database = identifier(settings.registry_database)
+    client.command(f"create database if not exists {database} engine = Atomic")
+    run_ddl(client, MACROS / "tiering_state.sql", "tiering_ddl", database, **storage(settings))
+
+
+def write(
+    client: Client, settings: Settings, run: uuid.UUID, move: Move, state: str, detail: str = ""
+) -> None:
+    """One row: a move is started, finished, failed or skipped."""
+    row = {"run": run, "state": state, "detail": detail, "host": host(client)} | asdict(move)
+    client.insert(
+        "tier_moves", [list(row.values())], list(row), database=settings.registry_database
+    )
+
+
+def host(client: Client) -> str:
+    """The node that is asked: a partition lies on each node by itself."""
+    return str(client.query("select hostName()").result_rows[0][0])
+
+
+def history(client: Client, settings: Settings, limit: int = 1000) -> list[dict[str, Any]]:
+    """Every move by its latest state, the newest first: began_at, ended_at, run, state, ..."""
+    columns = [f.name for f in fields(Move) if f.name != "move"]
+    named = ", ".join(f"argMax(m.{name}, m.at) as {name}" for name in ("state", "host", *columns))
+    result = client.query(
+        f"select move, any(m.run) as run, min(m.at) as began_at, {named}, "
+        "if(state = 'started', null, max(m.at)) as ended_at, argMax(m.detail, m.at) as detail "
+        f"from {identifier(settings.registry_database)}.tier_moves as m "
+        "group by move order by began_at desc, move limit {limit:UInt32}",
+        parameters={"limit": limit},
+    )
+    return list(result.named_results())
+
+
+def unfinished(client: Client, settings: Settings) -> list[tuple[uuid.UUID, Move]]:
+    """Moves of this node that began and did not end, with their runs: a process was killed."""
+    here = host(client)
+    rows = history(client, settings, _ALL)
+    return [
+        (row["run"], _move(row))
+        for row in reversed(rows)
+        if row["state"] == "started" and row["host"] == here
+    ]
+
+
+def last_run(client: Client, settings: Settings) -> Sequence[Move]:
+    """The finished moves of the newest apply that has any that were not taken back, last first."""
+    here = host(client)
+    rows = [row for row in history(client, settings, _ALL) if row["host"] == here]
+    undone = {row["undoes"] for row in rows if row["undoes"] and row["state"] == "finished"}
+    open_rows = [
+        row for row in rows
+        if row["state"] == "finished" and not row["undoes"] and row["move"] not in undone
+    ]  # fmt: skip
+    return [_move(row) for row in open_rows if row["run"] == open_rows[0]["run"]]
+
+
+def arrivals_sql(settings: Settings) -> str:
+    """A relation: partition_name and days_there, since this node last finished moving it."""
+    return (
+        "(select concat(m.database, '.', m.table, '.', m.partition_id) as partition_name, "
+        "dateDiff('second', max(m.at), now64(6)) / 86400 as days_there "
+        f"from {identifier(settings.registry_database)}.tier_moves as m "
+        "where m.state = 'finished' and m.host = hostName() group by partition_name)"
+    )
+
+
+def _move(row: dict[str, Any]) -> Move:
+    return Move(**{f.name: row[f.name] for f in fields(Move)})

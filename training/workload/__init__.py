@@ -1,0 +1,1 @@
+"""A workload that really runs: dashboards and analysts on tables of a simulated shop."""

@@ -1,0 +1,148 @@
+"""Runs a plan against the engine; simulated time and person travel in log_comment.
+
+What ran is collected at once: the embedded engine forgets its logs when its last client closes.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import timedelta
+
+from clickhouse_connect.driver.client import Client
+from clickhouse_connect.driver.exceptions import ClickHouseError
+
+from training.engine import connect
+from training.errors import TreehouseError
+from training.queries.collect import Collected, collect
+from training.settings import Settings
+from training.workload.plan import Options, Request, plan
+from training.workload.shop import DATABASE, create_shop
+
+
+@dataclass(frozen=True)
+class Ran:
+    """What a workload did.
+
+    Attributes:
+        statements: How many were sent.
+        failed: Statements that the engine refused.
+        seconds: Wall time.
+        first_error: The engine's words for the first that failed.
+        collected: What the engine's logs then held of it.
+    """
+
+    statements: int
+    failed: int
+    seconds: float
+    first_error: str
+    collected: Collected
+
+
+def run_workload(
+    settings: Settings,
+    options: Options,
+    *,
+    speed: float = 0.0,
+    clients: int = 4,
+    replace: bool = False,
+    progress: Callable[[int, int], None] = lambda *_: None,
+) -> Ran:
+    """Make the shop's tables and run the plan on them.
+
+    Args:
+        settings: Whose target runs it.
+        options: Of the plan.
+        speed: Simulated seconds in a second; 0 is as fast as the engine answers.
+        clients: How many send at once.
+        replace: Whether the tables of an earlier run may be dropped.
+        progress: Told the statements done, and all of them.
+
+    Raises:
+        TreehouseError: The tables are there already, or every statement failed.
+    """
+    requests = list(plan(options))
+    main = connect(settings)
+    try:
+        _prepare(main, options, replace)
+        run = _Run(iter(requests), options, speed, len(requests), progress)
+        began = time.perf_counter()
+        with ThreadPoolExecutor(clients) as pool:
+            for worker in [pool.submit(run.work, settings) for _ in range(clients)]:
+                worker.result()
+        seconds = time.perf_counter() - began
+        collected = collect(main, settings)
+    finally:
+        main.close()
+    if run.failed == len(requests):
+        raise TreehouseError("Every statement of the workload failed.", value=run.first_error)
+    return Ran(len(requests), run.failed, seconds, run.first_error, collected)
+
+
+def _prepare(client: Client, options: Options, replace: bool) -> None:
+    there = client.query(f"select count() from system.databases where name = '{DATABASE}'")
+    if there.result_rows[0][0] and not replace:
+        raise TreehouseError(
+            "The tables of an earlier workload are there.",
+            value=DATABASE,
+            fix="say --replace to drop them",
+        )
+    create_shop(client, options.start)
+
+
+class _Run:
+    """The state that the clients share: what is next, and what came of it."""
+
+    def __init__(
+        self,
+        requests: Iterator[Request],
+        options: Options,
+        speed: float,
+        total: int,
+        progress: Callable[[int, int], None],
+    ) -> None:
+        self.requests, self.start, self.speed = requests, options.start, speed
+        self.total, self.progress = total, progress
+        self.done = self.failed = 0
+        self.first_error = ""
+        self.began = time.perf_counter()
+        self.lock = threading.Lock()
+
+    def work(self, settings: Settings) -> None:
+        """One client: takes the next request until there is none."""
+        client = connect(settings)
+        try:
+            while request := self._next():
+                self._send(client, request)
+        finally:
+            client.close()
+
+    def _next(self) -> Request | None:
+        with self.lock:
+            self.done += 1
+            if self.done % 100 == 0:
+                self.progress(self.done, self.total)
+            return next(self.requests, None)
+
+    def _send(self, client: Client, request: Request) -> None:
+        if self.speed:
+            due = (request.at - self.start) / timedelta(seconds=self.speed)
+            time.sleep(max(0.0, self.began + due - time.perf_counter()))
+        try:
+            send = client.query if request.sql.startswith("select") else client.command
+            send(request.sql, settings={"log_comment": _comment(request)})
+        except ClickHouseError as error:
+            with self.lock:
+                self.failed += 1
+                self.first_error = self.first_error or str(error).splitlines()[0]
+
+
+def _comment(request: Request) -> str:
+    named = {"user": request.user, "session": request.session, "dashboard": request.dashboard,
+             "panel": request.panel}  # fmt: skip
+    at = request.at.strftime("%Y-%m-%d %H:%M:%S.%f")
+    return json.dumps({"at": at} | {name: value for name, value in named.items() if value})
