@@ -5,6 +5,7 @@
 {{ config(materialized='table', engine='MergeTree', order_by='(as_of, partition_name)') }}
 
 {%- set horizon = var('storage_tiering_horizon_days') %}
+{%- set gap = horizon + 1 %} {#- A day counts as whole when the next one has begun. #}
 {%- set stay = var('tiering').minimum_stay_days %}
 
 with
@@ -22,11 +23,11 @@ bounds as (
         min(as_of) as first_day,
         max(as_of) as last_day,
         -- A fifth of the days that the two horizons leave, and as many to choose by.
-        greatest(1, intDiv(last_day - first_day + 1 - 2 * {{ horizon }}, 5)) as part_days,
+        greatest(1, intDiv(last_day - first_day + 1 - 2 * {{ gap }}, 5)) as part_days,
         last_day - part_days + 1 as test_begins,
-        test_begins - {{ horizon }} as choice_ends,
+        test_begins - {{ gap }} as choice_ends,
         choice_ends - part_days + 1 as choice_begins,
-        choice_begins - {{ horizon }} as training_ends
+        choice_begins - {{ gap }} as training_ends
     from mature
     having count() > 0
 

@@ -132,20 +132,20 @@ def _look(client: Client, tiering: Tiering, move: Move) -> tuple[int, str]:
         f"""
         with
         (
-            select storage_policy from system.tables
+            select any(storage_policy) from system.tables
             where database = {{database:String}} and name = {{table:String}}
-        ) as policy,
+        ) as policy_here,
         (
-            select disks from system.storage_policies
-            where policy_name = policy and volume_name = {{volume:String}}
+            select groupArrayArray(disks) from system.storage_policies
+            where policy_name = policy_here and volume_name = {{volume:String}}
         ) as there,
         (
-            select room from {room_sql(tiering)}
-            where storage_policy = policy and volume = {{volume:String}}
+            select sum(r.room) from {room_sql(tiering)} as r
+            where r.policy = policy_here and r.volume = {{volume:String}}
         ) as room,
         (
-            select why from {BUSY}
-            where partition_name = concat({{database:String}}, '.', {{table:String}}, '.', {{id:String}})
+            select any(why) from {BUSY}
+            where busy_partition = concat({{database:String}}, '.', {{table:String}}, '.', {{id:String}})
         ) as busy
         select
             count() as parts,
@@ -154,8 +154,8 @@ def _look(client: Client, tiering: Tiering, move: Move) -> tuple[int, str]:
                 parts = 0, 'it is no longer there',
                 empty(there), concat('its storage policy has no volume ', {{volume:String}}),
                 away = 0, '',
-                notEmpty(ifNull(busy, '')), ifNull(busy, ''),
-                away > ifNull(room, 0), 'would leave less of the disk free than the reserve',
+                busy != '', busy,
+                away > room, 'would leave less of the disk free than the reserve',
                 ''
             ) as hindrance
         from system.parts

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 # Partitions that the engine is at work on; a part's name begins with its partition's id.
 BUSY = """(
     select
-        concat(database, '.', table, '.', partition_id) as partition_name,
+        concat(database, '.', table, '.', partition_id) as busy_partition,
         any(why) as why
     from (
         select database, table, partition_id, 'is being merged' as why from system.merges
@@ -36,7 +36,7 @@ BUSY = """(
         from system.mutations
         where not is_done
     )
-    group by partition_name
+    group by busy_partition
 )"""
 
 
@@ -115,7 +115,12 @@ def _plan(tiering: Tiering, rows: list[dict[str, Any]]) -> Plan:
         elif row["tier"] != row["decided_tier"] or row["reason"] != "stays":
             entry = held.setdefault(
                 row["reason"],
-                {"reason": row["reason"], "partitions": 0, "bytes": 0, "for_example": row["partition_name"]},
+                {
+                    "reason": row["reason"],
+                    "partitions": 0,
+                    "bytes": 0,
+                    "for_example": row["partition_name"],
+                },
             )
             entry["partitions"] += 1
             entry["bytes"] += row["bytes"]
@@ -151,17 +156,17 @@ _SHOWN = (
 
 
 def room_sql(tiering: Tiering) -> str:
-    """A relation: storage_policy, volume, and room, the bytes that moves may still fill there."""
+    """A relation: policy, volume, and room, the bytes that moves may still fill there."""
     return f"""(
         select
-            policy_name as storage_policy,
+            policy_name as policy,
             volume_name as volume,
             sum(greatest(0., toFloat64(unreserved_space) - {tiering.free_share} * total_space))
                 as room
         from (select policy_name, volume_name, arrayJoin(disks) as disk from system.storage_policies)
             as volumes
         inner join system.disks as disks on disks.name = volumes.disk
-        group by storage_policy, volume
+        group by policy, volume
     )"""
 
 
@@ -183,7 +188,7 @@ def _plan_sql(settings: Settings, tiering: Tiering, chosen: str) -> str:
             indexOf({names}, d.decided_tier) as there,
             {volumes}[there] as to_volume,
             a.days_there as days_there,
-            a.partition_name != '' as was_moved,
+            a.moved_partition != '' as was_moved,
             -- What leaves a tier too early is billed as if it had stayed.
             d.move_usd + if(
                 was_moved and here != there, d.stands_for_bytes / 1e9 * [{", ".join(fees)}][here], 0
@@ -192,10 +197,10 @@ def _plan_sql(settings: Settings, tiering: Tiering, chosen: str) -> str:
             room.volume as volume_there,
             room.room as room
         from {chosen} as d
-        left join {arrivals_sql(settings)} as a on a.partition_name = d.partition_name
-        left join {BUSY} as busy on busy.partition_name = d.partition_name
+        left join {arrivals_sql(settings)} as a on a.moved_partition = d.partition_name
+        left join {BUSY} as busy on busy.busy_partition = d.partition_name
         left join {room_sql(tiering)} as room
-            on room.storage_policy = d.storage_policy
+            on room.policy = d.storage_policy
             and room.volume = {volumes}[indexOf({names}, d.decided_tier)]
     ),
     judged as (
