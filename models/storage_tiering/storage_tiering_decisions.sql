@@ -56,7 +56,7 @@ select
         tier = '', 'lies in a volume that no tier names',
         here = there, 'stays',
         there < here, 'move',
-        move_usd > {{ var('tiering').payback_months }}
+        move_usd > {{ tiering_var('payback_months') }}
         * (month_storage_usd[here] - month_storage_usd[there]),
         'would not pay for itself',
         'move'
@@ -68,8 +68,6 @@ select
     reads_7d,
     days_since_read,
     predicted_tier,
-    {% for tier in tier_names() -%}
-    share_{{ tier }},
-    {% endfor -%}
+    {{ tier_shares('share_') }},
     model_version
 from billed

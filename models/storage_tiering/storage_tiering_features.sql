@@ -81,7 +81,8 @@ windows as (
         day as as_of,
         age as age_days,
         greatest(
-            sum(written_bytes) {{ days_before('unbounded') }}, sum(seen_bytes) {{ days_before('unbounded') }}
+            sum(written_bytes) {{ days_before('unbounded') }},
+            sum(seen_bytes) {{ days_before('unbounded') }}
         ) as stored_bytes,
         toFloat64(day - maxIf(toNullable(day), reads > 0) {{ days_before(35) }})
             as days_since_read,
@@ -98,13 +99,7 @@ windows as (
         countIf(reads > 0) {{ days_before(30) }} as read_days_30d,
         sum(writes) {{ days_before(7) }} as writes_7d,
         -- The same weekday of the last four weeks.
-        {% for week in (7, 14, 21, 28) -%}
-        lagInFrame(reads, {{ week }}, 0) over (
-            partition by partition_name order by day
-            rows between 28 preceding and current row
-        ){% if not loop.last %} + {% endif %}
-        {% endfor -%}
-        as reads_same_weekday,
+        {{ reads_weeks_before([1, 2, 3, 4]) }} as reads_same_weekday,
         -- What a month has at its begin or end: the week that began 30 days ago.
         sum(reads) over (
             partition by partition_name order by day

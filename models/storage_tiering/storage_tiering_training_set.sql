@@ -5,8 +5,9 @@
 {{ config(materialized='table', engine='MergeTree', order_by='(as_of, partition_name)') }}
 
 {%- set horizon = var('storage_tiering_horizon_days') %}
-{%- set gap = horizon + 1 %} {#- A day counts as whole when the next one has begun. #}
-{%- set stay = var('tiering').minimum_stay_days %}
+{#- A day counts as whole when the next one has begun. #}
+{%- set gap = '(' ~ horizon ~ ' + 1)' %}
+{%- set stay = tiering_var('minimum_stay_days') %}
 
 with
 
@@ -82,7 +83,7 @@ costs as (
                 * {{ horizon }} / greatest(least_days, {{ horizon }}, {{ stay }})
             ),
             bill_usd, waiting_hours, leave_usd, enter_usd,
-            {{ var('storage_tiers') | map(attribute='minimum_days') | list }},
+            {{ tiers_minimum_days() }},
             arrayEnumerate(bill_usd)
         ) as tier_usd
     from mature

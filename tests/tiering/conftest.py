@@ -55,8 +55,10 @@ _PLACES = """
         'tiered' as storage_policy,
         groupUniqArray(toString(disk_name)) as in_volumes,
         count() as parts, sum(bytes_on_disk) as bytes, bytes * 1e6 as stands_for_bytes,
-        multiIf(countIf(disk_name = 'default') > 0, 'hot', countIf(disk_name = 'warm') > 0, 'warm', 'cold')
-            as tier,
+        multiIf(
+            countIf(disk_name = 'default') > 0, 'hot',
+            countIf(disk_name = 'warm') > 0, 'warm', 'cold'
+        ) as tier,
         if(partition_id in ('5', '6'), 'hot', 'cold') as decided_tier,
         if(tier = decided_tier, 'stays', 'move') as action,
         1. as usd_per_month,

@@ -204,7 +204,7 @@ def test_an_engine_that_refuses_is_quoted_and_the_rest_goes_on(shop: Shop) -> No
         done = apply(shop.client, shop.settings, [first, second])
     assert [o["state"] for o in done.outcomes] == ["failed", "finished"]
     assert "Cannot reserve" in done.outcomes[0]["detail"]
-    assert [m.partition_id for m in plan_of(shop).moves][0] == first.partition_id
+    assert plan_of(shop).moves[0].partition_id == first.partition_id
 
 
 def test_only_at_the_configured_hours(shop: Shop) -> None:

@@ -145,7 +145,8 @@ def _look(client: Client, tiering: Tiering, move: Move) -> tuple[int, str]:
         ) as room,
         (
             select any(why) from {BUSY}
-            where busy_partition = concat({{database:String}}, '.', {{table:String}}, '.', {{id:String}})
+            where busy_partition
+                = concat({{database:String}}, '.', {{table:String}}, '.', {{id:String}})
         ) as busy
         select
             count() as parts,

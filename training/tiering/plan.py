@@ -163,8 +163,10 @@ def room_sql(tiering: Tiering) -> str:
             volume_name as volume,
             sum(greatest(0., toFloat64(unreserved_space) - {tiering.free_share} * total_space))
                 as room
-        from (select policy_name, volume_name, arrayJoin(disks) as disk from system.storage_policies)
-            as volumes
+        from (
+            select policy_name, volume_name, arrayJoin(disks) as disk
+            from system.storage_policies
+        ) as volumes
         inner join system.disks as disks on disks.name = volumes.disk
         group by policy, volume
     )"""
@@ -176,7 +178,8 @@ def _plan_sql(settings: Settings, tiering: Tiering, chosen: str) -> str:
     names = "[" + ", ".join(map(literal, tiers)) + "]"
     volumes = "[" + ", ".join(map(literal, tiering.volumes.values())) + "]"
     fees = [
-        f"{tier.usd_per_gb_month} * 24 / {HOURS_A_MONTH} * greatest(0, {tier.minimum_days} - days_there)"
+        f"{tier.usd_per_gb_month} * 24 / {HOURS_A_MONTH} "
+        f"* greatest(0, {tier.minimum_days} - days_there)"
         for tier in Prices.configured().tiers
     ]
     return f"""
