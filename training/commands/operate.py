@@ -77,7 +77,10 @@ def install(
     epilog=example("test -m 'not server' -x"),
 )
 def test(context: typer.Context) -> None:
-    """Lint, types, SQL and tests; what follows is passed to pytest (--slow: the slow tests too)."""
+    """Lint, types, SQL and tests; what follows is passed to pytest.
+
+    --slow runs the slow tests too, -n 0 all of them in one process.
+    """
     checks = (
         ("ruff", "check", "."),
         ("ruff", "format", "--check", "."),
@@ -89,7 +92,9 @@ def test(context: typer.Context) -> None:
         console.err.print(f"[bold]{name} {' '.join(arguments)}[/]")
         if subprocess.run([sys.executable, "-m", name, *arguments], cwd=ROOT).returncode:
             failed.append(name)
-    code = subprocess.run([sys.executable, "-m", "pytest", *context.args], cwd=ROOT).returncode
+    # A process a core; a file's tests share an engine, so they stay together.
+    pytest = (sys.executable, "-m", "pytest", "-n", "auto", "--dist", "loadfile")
+    code = subprocess.run([*pytest, *context.args], cwd=ROOT).returncode
     if failed:
         console.err.print(f"[red]Failed before the tests: {', '.join(failed)}[/]")
     raise typer.Exit(code or bool(failed))
