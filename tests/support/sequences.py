@@ -47,7 +47,9 @@ def sequence_spec(**changes: Any) -> SequenceSpec:
     """A spec of few epochs."""
     plain = made_up_spec(task="sequence", trainers=("markov",))
     fields = {name: getattr(plain, name) for name in plain.__dataclass_fields__}
-    fields["recurrent"] = Recurrent(epochs=15, width=24, embedding=8, length=4)
+    fields["recurrent"] = Recurrent(
+        epochs=40, width=32, embedding=16, length=4, dropout=0.0, learning_rate=0.003
+    )
     return SequenceSpec(**(fields | changes))
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -14,7 +16,7 @@ _DEPTHS = (1, 3, 5)
 
 def sequence_metrics(
     actual: Floats, labels: Floats, shares: Floats | None = None
-) -> dict[str, float | None]:
+) -> dict[str, Any]:
     """All metrics of ranked answers.
 
     Args:
@@ -29,9 +31,7 @@ def sequence_metrics(
     """
     is_hit = labels == actual[:, None]
     place = np.where(is_hit.any(axis=1), is_hit.argmax(axis=1) + 1.0, np.inf)
-    found: dict[str, float | None] = {
-        f"recall_{depth}": float(np.mean(place <= depth)) for depth in _DEPTHS
-    }
+    found: dict[str, Any] = {f"recall_{depth}": float(np.mean(place <= depth)) for depth in _DEPTHS}
     found["mrr"] = float(np.mean(1 / place))
     found["log_loss"] = found["calibration_error"] = None
     if shares is not None:
