@@ -169,7 +169,9 @@ def _followers(row: Codes, label: Codes, prior: Floats) -> Floats:
     """float64[rows, labels]: shares of the labels that came in each row, and of its prior."""
     counts = np.zeros(prior.shape)
     np.add.at(counts, (row, label), 1.0)
-    found: Floats = (counts + _PRIOR_ROWS * prior) / (counts.sum(axis=1, keepdims=True) + _PRIOR_ROWS)
+    found: Floats = (counts + _PRIOR_ROWS * prior) / (
+        counts.sum(axis=1, keepdims=True) + _PRIOR_ROWS
+    )
     return found
 
 
