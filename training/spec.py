@@ -99,7 +99,7 @@ class Recurrent:
     """Share of these that is left out at each step. Higher is smoother."""
     learning_rate: float = 0.005
     """Of Adam."""
-    batch: int = 128
+    batch: int = 256
     """Rows of a step."""
     epochs: int = 40
     """Passes over the training rows, at most."""
