@@ -1,5 +1,6 @@
--- A view over what is there now. Reads are billed at the pace of the last 7 days. A move to a cheaper
--- tier has to pay for itself by what storage then costs less; one to a faster tier is for the reads.
+-- A view over what is there now. Reads are billed at the pace of the last 7 days. A move to a
+-- cheaper tier has to pay for itself by what storage then costs less; one to a faster tier is for
+-- the reads.
 with
 
 decided as (
@@ -30,7 +31,8 @@ billed as (
         *,
         indexOf({{ tier_names() }}, tier) as here,
         indexOf({{ tier_names() }}, decided_tier) as there,
-        {{ tiers_bill_usd('stands_for_bytes', 30.4, 'month_reads', 'month_read_bytes') }} as month_usd,
+        {{ tiers_bill_usd('stands_for_bytes', 30.4, 'month_reads', 'month_read_bytes') }}
+            as month_usd,
         {{ tiers_bill_usd('stands_for_bytes', 30.4, 0, 0) }} as month_storage_usd,
         {{ tiers_waiting_hours('month_reads', 'month_read_bytes') }} as month_waiting_hours,
         {{ tiers_leave_usd('stands_for_bytes') }}[here]

@@ -139,6 +139,5 @@ select
     writes_7d,
     reads_same_weekday,
     reads_month_ago,
-    countIf(reads_7d > 0) over (partition by table_name, as_of)
-        / count() over (partition by table_name, as_of) as table_read_share_7d
+    avg(reads_7d > 0) over (partition by table_name, as_of) as table_read_share_7d
 from known

@@ -1,7 +1,8 @@
--- The label is the tier that would have cost the least over the horizon after a day: what is billed,
--- what waiting is worth, and the part of a move there and back that falls to it. A row counts as much
--- as a wrong tier would cost. The newest days are the test; those that choose end a horizon before
--- it, and training ends a horizon before those.
+-- The label is the tier that would have cost the least over the horizon after a day: what is
+-- billed, what waiting is worth, and a move there and back; what nobody reads stays, so that only a
+-- part of the move falls to the horizon. A row
+-- counts as much as a wrong tier would cost. The newest days are the test; those that choose end a
+-- horizon before it, and training ends a horizon before those.
 {{ config(materialized='table', engine='MergeTree', order_by='(as_of, partition_name)') }}
 
 {%- set horizon = var('storage_tiering_horizon_days') %}
@@ -80,7 +81,10 @@ costs as (
             + if(
                 number = 1, 0,
                 (leave_usd[1] + enter + leave + enter_usd[1])
-                * {{ horizon }} / greatest(least_days, {{ horizon }}, {{ stay }})
+                * if(
+                    future_reads > 0, 1,
+                    {{ horizon }} / greatest(least_days, {{ horizon }}, {{ stay }})
+                )
             ),
             bill_usd, waiting_hours, leave_usd, enter_usd,
             {{ tiers_minimum_days() }},

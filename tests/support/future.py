@@ -72,24 +72,24 @@ def _as_it_happened(client: Client, settings: Settings) -> None:
     queries = logs["engine_queries"].qualified
     if _range(client, settings, logs["engine_queries"]) is None:
         return
-    kinds = {
-        "engine_query_shapes": ("shape", "first_seen_at", "kind != ''"),
-        "engine_part_events": ("query_key", "logged_at", "kind not in ('Select', '')"),
-        "engine_queries": ("log_id", "logged_at", "1"),
-    }
-    for name, (key, time, which) in kinds.items():
+    keys = {
+        "engine_query_shapes": "shape", "engine_part_events": "query_key",
+        "engine_queries": "log_id",
+    }  # fmt: skip
+    for name, key in keys.items():  # the queries last: the others are told by them
         source = logs[name]
+        then = replace(source, table=f"{name}_then").qualified
         happened = (
             f"(select {key}, min(event_at) as happened_at from {queries} "
-            f"where {which} and kind in ('Select', 'Insert') and has(databases, '{SHOP}') group by {key})"
+            f"where kind in ('Select', 'Insert') and has(databases, '{SHOP}') group by {key})"
         )
-        client.command(f"create table {source.qualified[:-1]}_then` as {source.qualified}")
+        client.command(f"create table {then} as {source.qualified}")
         client.command(
-            f"insert into {source.qualified[:-1]}_then` select log.* replace (happened_at as {time}) "
+            f"insert into {then} select log.* replace (happened_at as {source.time}) "
             f"from {source.qualified} as log inner join {happened} as happened using ({key})"
         )
-        client.command(f"exchange tables {source.qualified} and {source.qualified[:-1]}_then`")
-        client.command(f"drop table {source.qualified[:-1]}_then`")
+        client.command(f"exchange tables {source.qualified} and {then}")
+        client.command(f"drop table {then}")
 
 
 def _cuts(first: datetime, last: datetime) -> tuple[datetime, datetime]:

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import pytest
 from clickhouse_connect.driver.client import Client
 
+from tests.conftest import Engine
 from tests.support.cleaning import drop_everything
 from training.engine import run_script
 from training.settings import Settings, project_vars
-from training.tiering.config import Tiering
 from training.tiering.volumes import use_volumes
 
 TABLE = "treehouse_shop.visits"
@@ -74,10 +74,23 @@ _PLACES = """
 @pytest.fixture
 def shop(client: Client, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[Shop]:
     """The shop on the embedded engine, named in the configuration; an empty log."""
+    yield _open(client, settings, monkeypatch)
+    drop_everything(client)
+
+
+@pytest.fixture
+def server_shop(server: Engine, monkeypatch: pytest.MonkeyPatch) -> Iterator[Shop]:
+    """The same on the server."""
+    yield _open(server.client, server.settings, monkeypatch)
+    drop_everything(server.client)
+
+
+def _open(client: Client, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Shop:
     drop_everything(client)
     run_script(client, [
         "create database treehouse_shop engine = Atomic",
-        f"create table {TABLE} (day UInt8, n UInt64) engine = MergeTree partition by day order by tuple()",
+        f"create table {TABLE} (day UInt8, n UInt64) engine = MergeTree partition by day "
+        "order by tuple()",
         f"insert into {TABLE} select number % 6 + 1, number from numbers(6000)",
         "create database treehouse engine = Atomic",
         f"create view treehouse.storage_tiering_decisions as {_PLACES}",
@@ -90,10 +103,9 @@ def shop(client: Client, settings: Settings, monkeypatch: pytest.MonkeyPatch) ->
         monkeypatch.setattr("training.tiering.config.project_vars", lambda: variables)
 
     configure()
-    yield Shop(client, settings, configure)
-    drop_everything(client)
+    return Shop(client, settings, configure)
 
 
-def _given() -> Mapping[str, Any]:
-    volumes = Tiering.configured().volumes
+def _given() -> dict[str, Any]:
+    volumes = project_vars()["tiering"]["volumes"]
     return {"tables": {TABLE: 1e6}, "volumes": volumes, "hours": "0-24", "minimum_stay_days": 7}

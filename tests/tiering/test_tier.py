@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from threading import Thread
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from typer.testing import CliRunner
 
 from tests.tiering.conftest import TABLE, Shop
 from training.cli import app
+from training.engine import connect
 from training.errors import TreehouseError
 from training.tiering import apply as applying
 from training.tiering.apply import apply, undo_moves
@@ -29,6 +31,11 @@ def plan_of(shop: Shop) -> Plan:
 
 def do(shop: Shop) -> Any:
     return apply(shop.client, shop.settings, plan_of(shop).moves)
+
+
+def _query_of(shop: Shop) -> str:
+    sql = "select as_select from system.tables where name = 'storage_tiering_decisions'"
+    return str(shop.query(sql)[0][0])
 
 
 def reasons(shop: Shop) -> dict[str, int]:
@@ -61,6 +68,16 @@ def test_moves_are_done_logged_and_taken_back_and_nothing_flaps(shop: Shop) -> N
     assert reasons(shop) == {"was moved less than 7 days ago": 4}
     shop.configure(minimum_stay_days=0)
     assert len(plan_of(shop).moves) == 4
+
+
+@pytest.mark.server
+def test_a_server_moves_and_takes_back(server_shop: Shop) -> None:
+    assert do(server_shop).count("finished") == 4
+    assert server_shop.disks() == _COLD
+    back = undo_moves(server_shop.client, server_shop.settings)
+    apply(server_shop.client, server_shop.settings, back)
+    assert server_shop.disks() == _HOT
+    assert server_shop.rows() == 6000
 
 
 def test_undo_goes_back_run_by_run(shop: Shop) -> None:
@@ -190,6 +207,14 @@ def test_a_run_ends_at_its_limit_of_bytes(shop: Shop) -> None:
     assert shop.disks() == _COLD
 
 
+def test_what_no_run_may_move_holds_nothing_else_back(shop: Shop) -> None:
+    shop.client.command(f"insert into {TABLE} select 4, rand64() from numbers(20000)")
+    sizes = {move.partition_id: move.bytes for move in plan_of(shop).moves}
+    shop.configure(bytes_per_run=sizes["4"] - 1)
+    assert reasons(shop) == {"is larger than what one run may move": 1}
+    assert {move.partition_id for move in plan_of(shop).moves} == {"1", "2", "3"}
+
+
 def test_an_engine_that_refuses_is_quoted_and_the_rest_goes_on(shop: Shop) -> None:
     first, second, *_ = plan_of(shop).moves
     command = shop.client.command
@@ -205,6 +230,22 @@ def test_an_engine_that_refuses_is_quoted_and_the_rest_goes_on(shop: Shop) -> No
     assert [o["state"] for o in done.outcomes] == ["failed", "finished"]
     assert "Cannot reserve" in done.outcomes[0]["detail"]
     assert plan_of(shop).moves[0].partition_id == first.partition_id
+
+
+def test_a_second_run_is_refused(shop: Shop) -> None:
+    moves = plan_of(shop).moves
+    other = connect(shop.settings)
+    mark = {"log_comment": '{"treehouse": "tier"}'}
+    running = Thread(target=other.query, args=("select sleep(2)",), kwargs={"settings": mark})
+    running.start()
+    seen = "select count() from system.processes where position(query, 'select sleep(2)') = 1"
+    while not shop.query(seen)[0][0]:
+        assert running.is_alive()
+    with pytest.raises(TreehouseError, match="Another run is moving"):
+        apply(shop.client, shop.settings, moves)
+    running.join()
+    other.close()
+    assert shop.disks() == _HOT
 
 
 def test_only_at_the_configured_hours(shop: Shop) -> None:
@@ -241,6 +282,17 @@ def test_a_configuration_that_makes_no_sense_is_refused(shop: Shop, wrong: dict[
     shop.configure(**wrong)
     with pytest.raises(TreehouseError):
         make_plan(shop.client, shop.settings)
+
+
+def test_without_a_row_of_the_logs_nothing_moves(shop: Shop) -> None:
+    """As after the logs were rotated before they were collected."""
+    shop.client.command(
+        "create or replace view treehouse.storage_tiering_decisions as "
+        f"select * from ({_query_of(shop)}) where 0"
+    )
+    assert plan_of(shop).moves == ()
+    shown = CliRunner().invoke(app, ["tier", "plan"])
+    assert "Nothing is known of the configured tables" in shown.output
 
 
 def test_an_empty_house_says_what_to_do(shop: Shop) -> None:

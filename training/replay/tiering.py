@@ -10,6 +10,7 @@ import numpy as np
 
 from training.errors import TreehouseError
 from training.replay import rules
+from training.replay.classes import by_classes
 from training.replay.demand import Demand, on_grid
 from training.replay.moves import Schedule, cheapest, moves_usd
 from training.replay.prices import Prices
@@ -79,6 +80,13 @@ def replay(
         default=1,
     )
     judge("learned", "learned", rules.learned(demand, begin, prices, horizon))
+    progress("classes", None, None)
+    horizon = min(
+        (steps for steps in rules.HORIZONS if steps <= half),
+        key=lambda steps: total(by_classes(early, half, prices, steps)),
+        default=1,
+    )
+    judge("classes (as tier_decision)", "learned", by_classes(demand, begin, prices, horizon))
     progress("optimum", None, None)
     judge("optimum", "clairvoyant", cheapest(judged, prices))
     for row in rows:

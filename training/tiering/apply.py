@@ -14,8 +14,8 @@ from training.console import Report
 from training.engine import identifier, literal
 from training.errors import TreehouseError
 from training.tiering.config import Tiering
+from training.tiering.hindrances import BUSY, room_sql
 from training.tiering.log import Move, ensure_log, last_run, unfinished, write
-from training.tiering.plan import BUSY, room_sql
 
 if TYPE_CHECKING:
     from clickhouse_connect.driver.client import Client
@@ -58,9 +58,13 @@ def apply(
     tiering = Tiering.configured()
     ensure_log(client, settings)
     with _alone(client):
-        left = unfinished(client, settings)
+        left = [
+            (of_run, move)
+            for of_run, move in unfinished(client, settings)
+            if f"{move.database}.{move.table}" in tiering.tables
+        ]
         taken = {move.partition for _, move in left}
-        _check_named(tiering, [move for _, move in left] + list(moves))
+        _check_named(tiering, moves)
         _check_time(client, tiering, any_time)
         run = uuid.uuid4()
         work = [*left, *((run, move) for move in moves if move.partition not in taken)]

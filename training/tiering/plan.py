@@ -12,32 +12,13 @@ from training.engine import identifier, literal
 from training.errors import TreehouseError
 from training.replay.prices import HOURS_A_MONTH, Prices
 from training.tiering.config import Tiering
+from training.tiering.hindrances import BUSY, room_sql
 from training.tiering.log import Move, arrivals_sql, ensure_log
 
 if TYPE_CHECKING:
     from clickhouse_connect.driver.client import Client
 
     from training.settings import Settings
-
-# Partitions that the engine is at work on; a part's name begins with its partition's id.
-BUSY = """(
-    select
-        concat(database, '.', table, '.', partition_id) as busy_partition,
-        any(why) as why
-    from (
-        select database, table, partition_id, 'is being merged' as why from system.merges
-        union all
-        select database, table, splitByChar('_', part_name)[1], 'parts are on their way'
-        from system.moves
-        union all
-        select
-            database, table, splitByChar('_', arrayJoin(parts_to_do_names))[1],
-            'a mutation is not done'
-        from system.mutations
-        where not is_done
-    )
-    group by busy_partition
-)"""
 
 
 @dataclass(frozen=True)
@@ -155,23 +136,6 @@ _SHOWN = (
 )  # fmt: skip
 
 
-def room_sql(tiering: Tiering) -> str:
-    """A relation: policy, volume, and room, the bytes that moves may still fill there."""
-    return f"""(
-        select
-            policy_name as policy,
-            volume_name as volume,
-            sum(greatest(0., toFloat64(unreserved_space) - {tiering.free_share} * total_space))
-                as room
-        from (
-            select policy_name, volume_name, arrayJoin(disks) as disk
-            from system.storage_policies
-        ) as volumes
-        inner join system.disks as disks on disks.name = volumes.disk
-        group by policy, volume
-    )"""
-
-
 def _plan_sql(settings: Settings, tiering: Tiering, chosen: str) -> str:
     """All decisions with `reason`, which is '' for what is to be moved; faster tiers come first."""
     tiers = list(tiering.volumes)
@@ -182,6 +146,7 @@ def _plan_sql(settings: Settings, tiering: Tiering, chosen: str) -> str:
         f"* greatest(0, {tier.minimum_days} - days_there)"
         for tier in Prices.configured().tiers
     ]
+    full = f"would leave less than {tiering.free_share:.0%} of the disk free"
     return f"""
     with
     candidates as (
@@ -218,6 +183,8 @@ def _plan_sql(settings: Settings, tiering: Tiering, chosen: str) -> str:
                     'was moved less than {tiering.minimum_stay_days:g} days ago'
                 ),
                 busy_why != '', busy_why,
+                bytes > {tiering.bytes_per_run}, 'is larger than what one run may move',
+                bytes > room, {literal(full)},
                 ''
             ) as own_reason
         from candidates
@@ -240,7 +207,7 @@ def _plan_sql(settings: Settings, tiering: Tiering, chosen: str) -> str:
         * except (own_reason),
         multiIf(
             own_reason != '', own_reason,
-            bytes_there > room, 'would leave less than {tiering.free_share:.0%} of the disk free',
+            bytes_there > room, {literal(full)},
             bytes_so_far > {tiering.bytes_per_run}, 'waits for the next run: the limit is reached',
             ''
         ) as reason
