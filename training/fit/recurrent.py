@@ -56,6 +56,7 @@ def fit_recurrent(
 
     torch = import_torch()
     torch.manual_seed(spec.recurrent.seed)
+    torch.set_num_threads(1)  # layers so small lose more to waiting for each other than they gain
     inputs = _inputs(spec, data, vocabulary)
     module = _module(torch, spec, inputs, vocabulary)
     wanted = [SEQUENCE, GAPS, "dense"]
