@@ -101,6 +101,7 @@ cross join counted
     'value': ('mae', 'abs(answer - label)', "JSONExtract(metrics, 'model', 'mae', 'Nullable(Float64)')"),
     'probability': ('brier', 'pow(answer - label, 2)', "JSONExtract(metrics, 'model', 'brier', 'Nullable(Float64)')"),
     'classes': ('error rate', 'toFloat64(answer != label)', "1 - JSONExtract(metrics, 'model', 'accuracy', 'Nullable(Float64)')"),
+    'sequence': ('error rate', 'toFloat64(answer != label)', "1 - JSONExtract(metrics, 'model', 'recall_1', 'Nullable(Float64)')"),
 } -%}
 {%- set measure, loss, holdout_loss = losses[what.task] -%}
 {%- set names = what.features | map(attribute='name') | join('`, `') -%}

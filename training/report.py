@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from rich.markup import escape
+
 from training import console
 
 _COLUMNS = {
@@ -27,14 +29,23 @@ _COLUMNS = {
         "lift_10": "lift 10 %",
     },
     "classes": {"cost": "cost", "accuracy": "accuracy", "log_loss": "log loss"},
+    "sequence": {
+        "recall_1": "recall at 1",
+        "recall_3": "at 3",
+        "recall_5": "at 5",
+        "mrr": "MRR",
+        "log_loss": "log loss",
+        "calibration_error": "calibration error",
+    },
 }
 _COMPARED = {
     "value": ("mae", "rmse", "gini"),
     "probability": ("log_loss", "brier", "auc"),
     "classes": ("cost",),
+    "sequence": ("recall_1", "recall_3", "recall_5"),
 }
 """What a model is to be better in than its baselines."""
-_HIGHER_IS_BETTER = ("gini", "auc")
+_HIGHER_IS_BETTER = ("gini", "auc", "recall_1", "recall_3", "recall_5")
 
 
 def metric_rows(metrics: Mapping[str, Any]) -> list[tuple[str, Mapping[str, Any]]]:
@@ -72,6 +83,12 @@ def show_metrics(model: str, metrics: Mapping[str, Any]) -> None:
     if "calibration" in metrics:
         console.out.print(f"Calibrated by: {metrics['calibration']['method']}")
     _show_lift(metrics["model"].get("deciles", []))
+    for trainer, command in metrics.get("left_out", {}).items():
+        console.out.print(
+            f"[yellow]{trainer} is not installed and was not tried:[/] {escape(command)}"
+        )
+    for name, group in metrics.get("groups", {}).items():
+        show_metrics(f"{model}, {name}", {**metrics, **group, "groups": {}, "left_out": {}})
     for name, further in metrics.get("also", {}).items():
         show_metrics(f"{model}: {name}", further)
 

@@ -84,6 +84,32 @@ class Bagging:
 
 
 @dataclass(frozen=True)
+class Recurrent:
+    """Of the networks over sequences, and of the Markov chain beside them."""
+
+    length: int = 20
+    """Latest tokens that the network reads. More is slower."""
+    vocabulary: int = 1000
+    """Most labels that are known, the most frequent; any other is never answered."""
+    embedding: int = 32
+    """Numbers that stand for a token."""
+    width: int = 64
+    """Numbers that the network remembers. More is slower to fit and to score."""
+    dropout: float = 0.2
+    """Share of these that is left out at each step. Higher is smoother."""
+    learning_rate: float = 0.005
+    """Of Adam."""
+    batch: int = 256
+    """Rows of a step."""
+    epochs: int = 40
+    """Passes over the training rows, at most."""
+    patience: int = 4
+    """Passes without improvement on the validation rows before fitting stops."""
+    seed: int = 7
+    """Of every random choice."""
+
+
+@dataclass(frozen=True)
 class Also:
     """A further label, a value that the head of its name answers from the same features.
 
@@ -111,7 +137,9 @@ class Spec:
             median). "probability": whether something happens (0 or 1); heads value (calibrated),
             score (0 to 100) and raw (before calibration). "classes": the name of one of the heads
             after the first, each of which answers its class's probability; value is the number of
-            the class, from 0, whose expected cost is least.
+            the class, from 0, whose expected cost is least. "sequence": a whole number below
+            2^53, whose digits are a token of the feature `recent`; heads value and next_1 (the
+            most likely), next_2 and so on, and their probabilities share_1 and so on.
         cost: For "classes": cost[class that is][class decided for], in the order of the heads;
             by default 1 for every mistake.
         known: Feature that holds the part of the label that has already come, or "": only the
@@ -122,15 +150,19 @@ class Spec:
         label_floor: Lowest answer that makes sense, or None.
         objectives: What is tried, with each trainer that has it; the best on the validation rows
             is kept. By default all that the task has.
-        trainers: "lightgbm", "xgboost", "random_forest", "extra_trees".
+        trainers: "lightgbm", "xgboost", "random_forest", "extra_trees"; of sequences "markov" and
+            "lstm", which needs the extra `torch` and is left out without it.
         boosting: Parameters of all boosted candidates.
         bagging: Parameters of all forests.
+        recurrent: Parameters of all candidates over sequences.
         also: Further labels, by the column of the training set, which is the head's name too.
         baselines: Name to SQL expression over the training set (window functions over the rows
-            of `split = 'train'` take the place of fitting): a value, a probability, or the name
-            of a class.
+            of `split = 'train'` take the place of fitting): a value, a probability, the name of a
+            class, or of a sequence an array of labels, the most likely first.
         fitted_baselines: Name to a function that answers float64[rows] for all rows.
         cohort: SQL expressions that make a cohort, for the error of sums over cohorts.
+        groups: Name to SQL condition over the training set: of a sequence, the rows that are
+            measured on their own as well.
         best_possible: SQL that answers what is known of the true distribution on simulated data,
             or "": key, mean and, for values, median; for classes a column named after each.
         coverage: Share of the labels that the interval is to hold.
@@ -145,7 +177,7 @@ class Spec:
     use_case: str
     about: str
     demo: Callable[[Client, Settings, Mapping[str, Any], Report], dict[str, Any]]
-    task: Literal["value", "probability", "classes"] = "value"
+    task: Literal["value", "probability", "classes", "sequence"] = "value"
     cost: tuple[tuple[float, ...], ...] = ()
     known: str = ""
     pace: str = ""
@@ -154,12 +186,14 @@ class Spec:
     trainers: tuple[str, ...] = ("lightgbm",)
     boosting: Boosting = field(default_factory=Boosting)
     bagging: Bagging = field(default_factory=Bagging)
+    recurrent: Recurrent = field(default_factory=Recurrent)
     also: Mapping[str, Also] = field(default_factory=dict)
     baselines: Mapping[str, str] = field(default_factory=dict)
     fitted_baselines: Mapping[str, Callable[[Client, Settings, Dataset], Floats]] = field(
         default_factory=dict
     )
     cohort: tuple[str, ...] = ()
+    groups: Mapping[str, str] = field(default_factory=dict)
     best_possible: str = ""
     coverage: float = 0.9
     interval_bins: int = 20
@@ -172,6 +206,12 @@ class Spec:
         """The names of the classes, in the order of their numbers; none for other tasks."""
         heads = self.contract.heads[1:] if self.task == "classes" else ()
         return tuple(head for head in heads if head not in self.also)
+
+    @property
+    def places(self) -> int:
+        """How many of the most likely labels a sequence's model answers; 0 for other tasks."""
+        heads = self.contract.heads if self.task == "sequence" else ()
+        return sum(head.startswith("next_") for head in heads)
 
     def for_label(self, name: str) -> Spec:
         """The spec of a further label: a value, from the same features."""

@@ -106,17 +106,28 @@ def _isotonic(given: _Rows) -> Curve:
     return lambda part, _: e.linear(part, knots, values)
 
 
+def sharpness(logs: Floats, actual: Floats, weight: Floats | None = None) -> float:
+    """What to multiply logs of shares by: the temperature's inverse, of the least log loss.
+
+    Args:
+        logs: float64[rows, classes], up to a constant.
+        actual: float64[rows], numbers of classes.
+        weight: float64[rows].
+    """
+    number = actual.astype(int)[:, None]
+
+    def loss(power: float) -> float:
+        shares = log_softmax(np.exp(power) * logs, axis=1)
+        return -float(np.average(np.take_along_axis(shares, number, axis=1)[:, 0], weights=weight))
+
+    return float(np.exp(minimize_scalar(loss, bounds=(-3, 3), method="bounded").x))
+
+
 def calibrated_shares(candidate: Candidate, data: Dataset) -> tuple[tuple[Expression, ...], float]:
     """Logs of the classes' shares up to a constant, and the temperature's inverse."""
     rows = data.rows("calibration")
     logs = log_odds(candidate)
     heads = {str(i): log for i, log in enumerate(logs)}
     found = np.column_stack([*candidate.answers(heads, data.matrix[rows], data.names).values()])
-    weight = None if data.weight is None else data.weight[rows]
-
-    def loss(power: float) -> float:
-        shares = np.exp(log_softmax(np.exp(power) * found, axis=1))
-        return mean_log_loss(data.label[rows], shares, weight)
-
-    sharpness = float(np.exp(minimize_scalar(loss, bounds=(-3, 3), method="bounded").x))
-    return tuple(sharpness * log for log in logs), sharpness
+    factor = sharpness(found, data.label[rows], None if data.weight is None else data.weight[rows])
+    return tuple(factor * log for log in logs), factor

@@ -7,11 +7,13 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
-from training.bundle import Expression
+from training.bundle import Expression, Network
 from training.bundle.evaluation import apply
 from training.bundle.expressions import Op
+from training.bundle.networks import output_names
 from training.fit import trainers
 from training.fit.dataset import Dataset
 
@@ -30,6 +32,8 @@ class Candidate:
             the value; or of each class (of a probability, the second alone) what `is_share` says.
         explained: What explanations explain, as in the bundle.
         is_share: Whether the parts of a classifier are shares of 1; else they are log odds.
+        networks: Whose outputs the formulas read as inputs, by name.
+        reference: float64[rows, outputs of all networks], by the library that fitted them.
     """
 
     name: str
@@ -37,6 +41,8 @@ class Candidate:
     parts: tuple[Expression, ...]
     explained: Mapping[tuple[int, int], float] = field(default_factory=dict)
     is_share: bool = False
+    networks: tuple[Network, ...] = ()
+    reference: Callable[[pa.RecordBatch], Floats] | None = None
 
     def predict(self, data: Dataset, rows: Rows = slice(None)) -> Floats:
         """float64[rows, parts] by the trainer's own library."""
@@ -44,16 +50,35 @@ class Candidate:
         return np.column_stack([*self.answers(heads, data.matrix[rows], data.names).values()])
 
     def answers(
-        self, heads: Mapping[str, Expression], matrix: Floats, features: tuple[str, ...]
+        self,
+        heads: Mapping[str, Expression],
+        matrix: Floats,
+        features: tuple[str, ...],
+        batch: pa.RecordBatch | None = None,
     ) -> dict[str, Floats]:
-        """float64[rows] for each head over these models, which predict once for all of them."""
+        """float64[rows] for each head over these models, which predict once for all of them.
+
+        Networks need the same rows as a batch.
+        """
         outputs = _Answers(trainers.outputs, self.models, matrix)
         margins = _Answers(trainers.margins, self.models, matrix)
         inputs = {name: matrix[:, i] for i, name in enumerate(features)}
+        if batch is not None:
+            inputs |= self._network_answers(batch)
         return {
             name: np.broadcast_to(apply(head, outputs, inputs, margins), len(matrix)).copy()
             for name, head in heads.items()
         }
+
+    def network_outputs(self, data: Dataset, rows: Rows = slice(None)) -> dict[str, Floats]:
+        """float64[rows] for each output of the networks, by the library that fitted them."""
+        return self._network_answers(data.batch(rows))
+
+    def _network_answers(self, batch: pa.RecordBatch) -> dict[str, Floats]:
+        if self.reference is None:
+            return {}
+        names = output_names(self.networks)
+        return dict(zip(names, self.reference(batch).T, strict=True))
 
     def answering(self, *parts: Expression) -> Candidate:
         """The same models under other formulas."""

@@ -3,20 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from importlib.util import find_spec
 from types import ModuleType
 
 from training.errors import TreehouseError
-from training.fit import classifiers, trainers, values
+from training.fit import classifiers, sequences, trainers, values
 from training.fit.candidate import Candidate
 from training.fit.dataset import Dataset
 from training.fit.job import Listener, Progress
 from training.spec import Spec
 
-_TASKS = {"value": values, "probability": classifiers, "classes": classifiers}
+_TASKS = {
+    "value": values,
+    "probability": classifiers,
+    "classes": classifiers,
+    "sequence": sequences,
+}
+_EXTRAS = {"lstm": ("torch", ("torch", "onnxscript"))}
+"""Of trainers that need more than is always installed: the extra, and what it brings."""
 
 
 def wanted(spec: Spec) -> list[tuple[str, str]]:
-    """Every (trainer, objective) that the spec asks for.
+    """Every (trainer, objective) that the spec asks for, and that is installed.
 
     Raises:
         TreehouseError: There is no such trainer or objective, or no trainer has an objective.
@@ -24,13 +32,23 @@ def wanted(spec: Spec) -> list[tuple[str, str]]:
     objectives = task_of(spec).OBJECTIVES
     named = spec.objectives or tuple(objectives)
     _check(spec, "objective", named, tuple(objectives))
-    _check(spec, "trainer", spec.trainers, trainers.TRAINERS)
+    known = tuple(dict.fromkeys(name for by in objectives.values() for name in by))
+    _check(spec, "trainer", spec.trainers, known)
+    absent = left_out(spec)
     found = [
         (trainer, objective)
         for objective in named
         for trainer in spec.trainers
-        if trainer in objectives[objective] and (spec.pace or objective != "paced_tweedie")
+        if trainer not in absent
+        and trainer in objectives[objective]
+        and (spec.pace or objective != "paced_tweedie")
     ]
+    if not found and absent:
+        raise TreehouseError(
+            f"What fits {spec.use_case} is not installed.",
+            value=", ".join(absent),
+            fix="; ".join(absent.values()),
+        )
     if not found:
         raise TreehouseError(
             f"No trainer of {spec.use_case} has any of its objectives.",
@@ -39,6 +57,22 @@ def wanted(spec: Spec) -> list[tuple[str, str]]:
             fix=f"mend `trainers` or `objectives` in training/specs/{spec.use_case}.py",
         )
     return found
+
+
+def left_out(spec: Spec) -> dict[str, str]:
+    """The trainers that the spec asks for but that are not installed, and what installs them."""
+    extras = {trainer: _missing_extra(trainer) for trainer in spec.trainers}
+    return {
+        trainer: f".venv/bin/pip install -e '.[{extra}]'"
+        for trainer, extra in extras.items()
+        if extra
+    }
+
+
+def _missing_extra(trainer: str) -> str:
+    """The extra that a trainer lacks, or ""."""
+    extra, packages = _EXTRAS.get(trainer, ("", ()))
+    return "" if all(find_spec(package) for package in packages) else extra
 
 
 def fit_candidates(spec: Spec, data: Dataset, progress: Progress | None = None) -> list[Candidate]:
@@ -52,8 +86,8 @@ def choose(
 ) -> tuple[Candidate, dict[str, dict[str, float]]]:
     """The candidate of the least loss on the validation rows, and how each did.
 
-    The loss is the Tweedie deviance for values, the log loss for probabilities and classes: both
-    are proper, so that the best possible answer has the least.
+    The loss is the Tweedie deviance for values, the log loss for all others: both are proper, so
+    that the best possible answer has the least.
     """
     rows = data.rows("validation")
     scores, fitted = {}, {}

@@ -48,8 +48,8 @@ def check_columns(client: Client, settings: Settings, spec: Spec) -> None:
         raise TreehouseError(
             f"{name} has columns of other types than the contract.",
             value=", ".join(wrong),
-            expected="numbers where the contract says numeric, strings where categorical: "
-            + contract.text,
+            expected="numbers where the contract says numeric, strings where categorical, arrays "
+            "of strings for tokens and of numbers for series: " + contract.text,
             fix="run ./treehouse build; if it stays so, mend the data_type in "
             f"models/{contract.use_case}/{contract.use_case}.yml or cast in the model",
         )
@@ -59,6 +59,9 @@ def _fits(type_name: str, kind: str) -> bool:
     """Whether a ClickHouse type holds what a feature of this kind is made of."""
     if kind == "numeric":
         return _NUMBER.fullmatch(type_name) is not None
+    if kind in ("tokens", "series"):
+        is_text = "String" in type_name
+        return type_name.startswith("Array(") and is_text == (kind == "tokens")
     return "String" in type_name or (kind == "class" and "Enum" in type_name)
 
 
@@ -127,12 +130,16 @@ def _is_label(spec: Spec, label: str) -> str:
     """Whether a row's label may be, as SQL."""
     if spec.task == "value":
         return f"isFinite({label})"
+    if spec.task == "sequence":
+        return f"{label} = floor({label}) and {label} >= 0 and {label} < {2**53}"
     return f"{label} in (0, 1)" if spec.task == "probability" else f"{label} >= 0"
 
 
 def _wanted(spec: Spec) -> tuple[str, str]:
     if spec.task == "value":
         return "not a number", f"finite values of {spec.contract.label}"
+    if spec.task == "sequence":
+        return "no whole number", "whole numbers from 0 to 2^53 - 1, which Float64 holds"
     if spec.task == "probability":
         return "neither 0 nor 1", "0 or 1: whether it happened"
     return "no class", "one of " + ", ".join(spec.classes)

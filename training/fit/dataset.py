@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from training.contract import Contract
@@ -30,8 +31,8 @@ class Dataset:
 
     Attributes:
         contract: Whose features these are.
-        matrix: float64[rows, features] in the contract's order; categories as codes, missing
-            values as NaN.
+        matrix: float64[rows, features] in the contract's order, without sequences; categories as
+            codes, missing values as NaN.
         categories: Feature to its categories; a code is a position in them. Those of the
             training rows only: what is new later is missing, as it is in serving.
         label: float64[rows]; of classes, the number of the class.
@@ -42,6 +43,8 @@ class Dataset:
         also: Further labels by name, float64[rows], NaN where there is none.
         time: float64[rows], seconds since 1970: when the row was known.
         known_at: float64[rows], seconds since 1970: when its label was known.
+        sequences: The same rows with all features, as networks take them, where the contract has
+            sequences; else None.
     """
 
     contract: Contract
@@ -55,11 +58,12 @@ class Dataset:
     also: Mapping[str, Floats] = field(default_factory=dict)
     time: Floats = field(default_factory=lambda: np.zeros(0))
     known_at: Floats = field(default_factory=lambda: np.zeros(0))
+    sequences: pa.RecordBatch | None = None
 
     @property
     def names(self) -> tuple[str, ...]:
         """The features, in the order of the matrix's columns."""
-        return tuple(feature.name for feature in self.contract.features)
+        return matrix_features(self.contract)
 
     def rows(self, *splits: str) -> NDArray[np.bool_]:
         """bool[rows]: which rows belong to one of the splits."""
@@ -69,6 +73,12 @@ class Dataset:
         """float64[rows] of one feature."""
         values: Floats = self.matrix[:, self.names.index(name)]
         return values
+
+    def batch(self, rows: NDArray[np.bool_] | slice = slice(None)) -> pa.RecordBatch:
+        """Some of the rows as networks take them; None where the contract has no sequences."""
+        if self.sequences is None or isinstance(rows, slice):
+            return self.sequences
+        return self.sequences.filter(pa.array(rows))
 
     def only(self, rows: NDArray[np.bool_], **changes: Any) -> Dataset:
         """Some of the rows, and other values of fields of theirs."""
@@ -82,7 +92,8 @@ class Dataset:
             for name in ("extra", "also")
         }
         weight = None if self.weight is None else self.weight[rows]
-        return replace(self, **{**parts, **mappings, "weight": weight, **changes})
+        kept = {"weight": weight, "sequences": self.batch(rows)}
+        return replace(self, **{**parts, **mappings, **kept, **changes})
 
     def for_label(self, name: str) -> Dataset:
         """The rows with a further label, which takes the label's place; none counts more."""
@@ -118,7 +129,9 @@ def load_dataset(client: Client, settings: Settings, spec: Spec) -> Dataset:
             f" as t left join ({spec.best_possible}) as truth on t.{contract.keys[0]} = truth.key"
         )
     order = ", ".join(map(identifier, (*contract.keys, contract.time)))
-    features = [_feature_sql(f.name, f.kind, categories) for f in contract.features]
+    kinds = {feature.name: feature.kind for feature in contract.features}
+    names = matrix_features(contract)
+    features = [_feature_sql(name, kinds[name], categories) for name in names]
     also = [f"ifNull(toFloat64({identifier(name)}), nan)" for name in spec.also]
     data = _read(client, [*features, *columns.values(), *extra.values(), *also], source, order)
     n = len(features)
@@ -136,7 +149,25 @@ def load_dataset(client: Client, settings: Settings, spec: Spec) -> Dataset:
         also={name: rest[name] for name in spec.also},
         time=rest["time"],
         known_at=rest["known_at"],
+        sequences=_read_sequences(client, contract, source, order),
     )
+
+
+def matrix_features(contract: Contract) -> tuple[str, ...]:
+    """The features that are a number or a category, in the contract's order."""
+    return tuple(f.name for f in contract.features if f.kind in ("numeric", "categorical"))
+
+
+def _read_sequences(
+    client: Client, contract: Contract, source: str, order: str
+) -> pa.RecordBatch | None:
+    if len(matrix_features(contract)) == len(contract.features):
+        return None
+    from training.network.rows import read_batch  # brings ONNX, which only sequences need
+
+    named = ", ".join(identifier(feature.name) for feature in contract.features)
+    rows = f"(select {named}, {order} from {source} order by {order})"
+    return read_batch(client, contract, rows)[0]
 
 
 def label_sql(spec: Spec) -> str:
@@ -181,7 +212,9 @@ def _feature_sql(name: str, kind: str, categories: Mapping[str, tuple[str, ...]]
 
 def _extra_sql(spec: Spec) -> dict[str, str]:
     """Baselines, the cohort's number, and what is known of the true distribution."""
-    baselines = {name: baseline_sql(spec, sql) for name, sql in spec.baselines.items()}
+    rules = {name: baseline_sql(spec, sql) for name, sql in spec.baselines.items()}
+    baselines = rules if spec.task != "sequence" else _places_sql(spec, rules)
+    baselines |= {f"group {name}": f"toFloat64({sql})" for name, sql in spec.groups.items()}
     for name in spec.also:
         mean = f"avgIf({identifier(name)}, split = 'train') over ()"
         further = spec.for_label(name).baselines
@@ -194,7 +227,20 @@ def _extra_sql(spec: Spec) -> dict[str, str]:
     return baselines
 
 
+def _places_sql(spec: Spec, rules: Mapping[str, str]) -> dict[str, str]:
+    """A column for each place of what a rule answers."""
+    return {
+        f"{name} {place}": f"{sql}[{place}]"
+        for name, sql in rules.items()
+        for place in range(1, spec.places + 1)
+    }
+
+
 def baseline_sql(spec: Spec, sql: str) -> str:
+    """A rule's answer, as SQL: a number; of a class its number; of a sequence an array."""
+    if spec.task == "sequence":
+        numbers = f"arrayMap(label -> toFloat64(label), {sql})"
+        return f"arrayResize({numbers}, {spec.places}, toFloat64(nan))"
     if spec.task == "classes":
         return _class_sql(spec, sql)
     mean = f"avgIf({identifier(spec.contract.label)}, split = 'train') over ()"

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from training.bundle import Expression, e
+from training.bundle.networks import output_names
 from training.fit.calibration import calibrated_probability, calibrated_shares
 from training.fit.candidate import Candidate
 from training.fit.classifiers import raw_shares, relative_sizes, softmax
@@ -30,6 +31,9 @@ def make_heads(spec: Spec, data: Dataset, chosen: Candidate) -> tuple[Heads, dic
         return _probability_heads(data, chosen)
     if spec.task == "classes":
         return _class_heads(spec, data, chosen)
+    if spec.task == "sequence":
+        answered = {name: e.feature(name) for name in output_names(chosen.networks)}
+        return {"value": e.feature("next_1"), **answered}, {}
     return _value_heads(spec, data, chosen)
 
 

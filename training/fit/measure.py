@@ -13,6 +13,8 @@ from training.fit.candidate import Candidate
 from training.fit.class_metrics import class_metrics, probability_metrics
 from training.fit.dataset import Dataset
 from training.fit.metrics import coverage, value_metrics
+from training.fit.sequence_metrics import sequence_metrics
+from training.fit.sequences import ranked
 
 if TYPE_CHECKING:
     from clickhouse_connect.driver.client import Client
@@ -35,11 +37,11 @@ def measure(
 
     Returns:
         task; rows; model; baselines by name; best_possible, on simulated data; and for values
-        typical (the median's metrics) and interval.
+        typical (the median's metrics) and interval; for sequences groups, the same of some rows.
     """
     test = data.rows("test")
-    answers = chosen.answers(heads, data.matrix[test], data.names)
-    baselines = {name: data.extra[name][test] for name in spec.baselines}
+    answers = chosen.answers(heads, data.matrix[test], data.names, data.batch(test))
+    baselines = {name: _baseline(spec, data, name)[test] for name in spec.baselines}
     for name, fitted in spec.fitted_baselines.items():
         baselines[name] = fitted(client, settings, data)[test]
     truth = {
@@ -51,6 +53,13 @@ def measure(
         truth = {}
     found = _MEASURES[spec.task](spec, data, test, answers, baselines, truth)
     return {"task": spec.task, "rows": int(test.sum()), **found}
+
+
+def _baseline(spec: Spec, data: Dataset, name: str) -> Floats:
+    """float64[rows]; of a sequence float64[rows, places]."""
+    if spec.task != "sequence":
+        return data.extra[name]
+    return np.column_stack([data.extra[f"{name} {place + 1}"] for place in range(spec.places)])
 
 
 Rows = NDArray[np.bool_]
@@ -113,8 +122,31 @@ def _measure_classes(
     return found
 
 
+def _measure_sequence(
+    spec: Spec, data: Dataset, test: Rows, answers: Columns, baselines: Columns, _: Columns
+) -> dict[str, Any]:
+    labels, shares = ranked(dict(answers), spec.places)
+    actual = data.label[test]
+
+    def measured(rows: Rows | slice) -> dict[str, Any]:
+        return {
+            "model": sequence_metrics(actual[rows], labels[rows], shares[rows]),
+            "baselines": {k: sequence_metrics(actual[rows], v[rows]) for k, v in baselines.items()},
+        }
+
+    groups = {name: data.extra[f"group {name}"][test] == 1 for name in spec.groups}
+    return measured(slice(None)) | {
+        "groups": {
+            name: {"rows": int(rows.sum())} | measured(rows)
+            for name, rows in groups.items()
+            if rows.any()
+        }
+    }
+
+
 _MEASURES: Mapping[str, Callable[..., dict[str, Any]]] = {
     "value": _measure_value,
     "probability": _measure_probability,
     "classes": _measure_classes,
+    "sequence": _measure_sequence,
 }

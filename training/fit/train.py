@@ -15,7 +15,7 @@ from training.bundle import Bundle, Expression, Inputs
 from training.contract import Contract
 from training.errors import TreehouseError
 from training.fit.candidate import Candidate
-from training.fit.candidates import choose, fit_candidates
+from training.fit.candidates import choose, fit_candidates, left_out
 from training.fit.dataset import Dataset, load_dataset
 from training.fit.golden import golden_rows
 from training.fit.heads import make_heads
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from clickhouse_connect.driver.client import Client
 
     from training.settings import Settings
-    from training.spec import Spec
+    from training.spec import Bagging, Boosting, Recurrent, Spec
 
 _LIBRARIES = (
     "lightgbm", "xgboost", "scikit-learn", "treelite", "numpy", "chdb-core", "clickhouse-connect",
@@ -82,6 +82,8 @@ def train(
     clock.lap("read")
     part = _fit(client, settings, spec, data, progress)
     metrics = part.metrics
+    if absent := left_out(spec):
+        metrics["left_out"] = absent
     for name in spec.also:
         further = _fit(client, settings, spec.for_label(name), data.for_label(name), progress)
         metrics["also"] = metrics.get("also", {}) | {name: further.metrics}
@@ -125,10 +127,16 @@ def _assemble(spec: Spec, data: Dataset, part: _Part) -> Bundle:
         model=spec.use_case,
         version=1,
         contract=contract.hash,
-        inputs=Inputs(contract.of_kind("numeric"), dict(data.categories)),
+        inputs=Inputs(
+            contract.of_kind("numeric"),
+            dict(data.categories),
+            contract.of_kind("tokens"),
+            contract.of_kind("series"),
+        ),
         forests=tuple(compile_forest(model, data.names) for model in part.candidate.models),
         heads={name: part.heads[name] for name in contract.heads},
         explained=part.candidate.explained,
+        networks=part.candidate.networks,
     )
 
 
@@ -153,7 +161,7 @@ def _info(
     tuned: str,
 ) -> dict[str, Any]:
     trainer, objective = part.candidate.name.split()
-    parameters = asdict(spec.bagging if trainer in BAGGED else spec.boosting)
+    parameters = asdict(options_of(spec, trainer))
     return {
         "lineage": {k: str(v) for k, v in data.lineage.items()},
         "libraries": {name: importlib.metadata.version(name) for name in _LIBRARIES},
@@ -162,8 +170,23 @@ def _info(
         | ({"tuned": tuned} if tuned else {}),
         "metrics": metrics,
         "spec_hash": spec_hash(spec.use_case),
-        "golden": golden_rows(bundle, data, part.candidate),
+        "golden": _golden(bundle, data, part.candidate),
     }
+
+
+def _golden(bundle: Bundle, data: Dataset, chosen: Candidate) -> dict[str, Any]:
+    if not chosen.networks:
+        return golden_rows(bundle, data, chosen)
+    from training.fit.golden_sequences import sequence_golden_rows
+
+    return sequence_golden_rows(bundle, data, chosen)
+
+
+def options_of(spec: Spec, trainer: str) -> Boosting | Bagging | Recurrent:
+    """The parameters of a trainer."""
+    if spec.task == "sequence":
+        return spec.recurrent
+    return spec.bagging if trainer in BAGGED else spec.boosting
 
 
 def spec_hash(use_case: str) -> str:

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from training.spec import Spec
 
 _FEWEST_ROWS = 50
+_RULES = ("markov",)
+"""Trainers whose model is one of the rules that it is compared with, smoothed."""
 
 
 def judge_quality(
@@ -42,8 +44,10 @@ def judge_quality(
     if (spec.baselines or other) and not found:
         yield Outcome("test rows", float("nan"), 0, "the training set has none: nothing compared")
         return
+    is_rule = header["info"].get("parameters", {}).get("trainer") in _RULES
+    bound = gates.rule_worse_by if is_rule else 0.0
     for name in spec.baselines:
-        yield _beats(name, found[name], gates)
+        yield _beats(name, found[name], gates, bound)
     for name in spec.fitted_baselines:
         yield _beats_fitted(name, header["info"]["metrics"], METRIC[spec.task])
     if champion:
@@ -79,13 +83,13 @@ def _unseen_since(
     return since if rows >= _FEWEST_ROWS else None
 
 
-def _beats(name: str, found: Comparison, gates: Gates) -> Outcome:
+def _beats(name: str, found: Comparison, gates: Gates, bound: float) -> Outcome:
     """The mean loss, or the whole interval where that is asked for, lies below the baseline's."""
     worst = found.high if gates.proven else found.ours - found.theirs
     detail = _in_words(found, name, gates)
     if found.high > 0:
         detail += ", which chance alone may explain"
-    return Outcome(f"beats {name}", found.share(worst), 0, detail)
+    return Outcome(f"beats {name}", found.share(worst), bound, detail)
 
 
 def _beats_fitted(name: str, metrics: dict[str, Any], metric: str) -> Outcome:

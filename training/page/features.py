@@ -66,8 +66,8 @@ def dependence(subject: Subject, known: list[dict[str, Any]]) -> list[dict[str, 
     Returns:
         For each: name, kind, text, points (value or null, label, predicted).
     """
-    if subject.spec.task == "classes":
-        raise Missing("A model of classes has no single answer to draw.")
+    if subject.spec.task in ("classes", "sequence"):
+        raise Missing(f"A model of {subject.spec.task} has no single answer to draw.")
     strongest = [row for row in known if row["importance"] > 0][:_STRONGEST]
     if not strongest:
         raise Missing("This version has no contributions of its features.")

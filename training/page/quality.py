@@ -164,7 +164,7 @@ def _part(partition: str, by: str, parts: int) -> str:
 
 
 def _need_amounts(subject: Subject) -> None:
-    if subject.spec.task == "classes":
+    if subject.spec.task in ("classes", "sequence"):
         raise Missing("")
 
 
@@ -175,7 +175,7 @@ def cohorts(subject: Subject) -> dict[str, Any]:
         by (what makes a cohort), and cohorts: name, rows, predicted, actual.
     """
     spec = subject.spec
-    if not spec.cohort or spec.task == "classes":
+    if not spec.cohort or spec.task in ("classes", "sequence"):
         raise Missing("")
     names = ", ".join(f"toString({sql})" for sql in spec.cohort)
     rows = subject.query(

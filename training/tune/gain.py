@@ -14,6 +14,7 @@ from training.fit.classifiers import SMALLEST_SHARE
 from training.fit.dataset import Dataset
 from training.fit.heads import make_heads
 from training.fit.job import TWEEDIE_POWER
+from training.fit.sequences import ranked, row_losses
 from training.spec import Spec
 
 Floats = NDArray[np.float64]
@@ -68,7 +69,8 @@ def _row_losses(spec: Spec, data: Dataset) -> dict[str, Floats]:
 
 
 def _answers(chosen: Candidate, heads: Any, data: Dataset) -> dict[str, Floats]:
-    return chosen.answers(heads, data.matrix[data.rows("test")], data.names)
+    test = data.rows("test")
+    return chosen.answers(heads, data.matrix[test], data.names, data.batch(test))
 
 
 def _value_losses(_: Spec, actual: Floats, answers: dict[str, Floats]) -> dict[str, Floats]:
@@ -103,8 +105,15 @@ def _class_losses(spec: Spec, actual: Floats, answers: dict[str, Floats]) -> dic
     return {"log loss": -np.log(share), "cost": np.asarray(spec.costs)[number, decided]}
 
 
+def _sequence_losses(spec: Spec, actual: Floats, answers: dict[str, Floats]) -> dict[str, Floats]:
+    labels, shares = ranked(answers, spec.places)
+    misses = (labels != actual[:, None]).all(axis=1)
+    return {"log loss": row_losses(actual, labels, shares), "miss": misses.astype(np.float64)}
+
+
 _LOSSES = {
     "value": _value_losses,
     "probability": _probability_losses,
     "classes": _class_losses,
+    "sequence": _sequence_losses,
 }

@@ -1,0 +1,140 @@
+"""What comes next in a sequence: known chances are found, and labels are exact."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import replace
+from importlib import util
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests.support.sequences import (
+    CONTRACT,
+    LABELS,
+    PLACES,
+    chances,
+    sequence_dataset,
+    sequence_spec,
+    with_tokens,
+)
+from training.bundle import Bundle, Inputs
+from training.errors import TreehouseError
+from training.fit.candidate import Candidate
+from training.fit.candidates import fit_candidates, left_out, wanted
+from training.fit.dataset import Dataset
+from training.fit.golden_sequences import sequence_golden_rows
+from training.fit.heads import make_heads
+from training.fit.sequence_metrics import sequence_metrics
+from training.fit.sequences import ranked
+from training.network import predict, rows_of
+
+HAS_TORCH = bool(util.find_spec("torch") and util.find_spec("onnxscript"))
+NAMES = [str(int(label)) for label in LABELS]
+
+
+@pytest.fixture(scope="module")
+def data() -> Dataset:
+    return sequence_dataset()
+
+
+@pytest.fixture(scope="module")
+def markov(data: Dataset) -> Candidate:
+    return fit_candidates(sequence_spec(), data)[0]
+
+
+def test_markov_finds_the_chances(data: Dataset, markov: Candidate) -> None:
+    """Of the pairs that came most often; temperature and smoothing move them a little."""
+    chance = chances()
+    came = data.batch().column("tokens").to_pylist()
+    for (first, second), _ in Counter(tuple(row[0][-2:]) for row in came).most_common(5):
+        before, last = NAMES.index(first), NAMES.index(second)
+        row = with_tokens(data, NAMES[before], NAMES[last])
+        labels, shares = ranked(markov.network_outputs(row), PLACES)
+        best = np.argsort(-chance[before, last])[:PLACES]
+        assert labels[0, 0] == LABELS[best[0]]
+        assert shares[0, 0] == pytest.approx(chance[before, last, best[0]], abs=0.1)
+        assert (np.diff(shares[0]) <= 0).all()
+
+
+@pytest.mark.parametrize("tokens", [(), ("unseen",), (NAMES[0], "unseen")])
+def test_without_a_known_token_the_most_popular_come(
+    data: Dataset, markov: Candidate, tokens: tuple[str, ...]
+) -> None:
+    train = data.label[data.rows("train")]
+    values, counts = np.unique(train, return_counts=True)
+    labels, _ = ranked(markov.network_outputs(with_tokens(data, *tokens)), PLACES)
+    assert labels[0].tolist() == values[np.argsort(-counts)][:PLACES].tolist()
+
+
+def test_the_network_is_the_table_to_the_bit(data: Dataset, markov: Candidate) -> None:
+    batch = data.batch(data.rows("test"))
+    assert markov.reference
+    ours = predict(markov.networks[0], rows_of(batch, CONTRACT))
+    np.testing.assert_array_equal(ours, markov.reference(batch))
+
+
+def test_fewer_labels_than_places_are_filled_up_with_0(data: Dataset) -> None:
+    few = data.only(np.isin(data.label, LABELS[:2]))
+    candidate = fit_candidates(sequence_spec(), few)[0]
+    labels, shares = ranked(candidate.network_outputs(few, few.rows("test")), PLACES)
+    assert set(np.unique(labels)) == {0.0, *LABELS[:2]}
+    assert (labels[:, 2] == 0).all()
+    assert shares[:, 2] == pytest.approx(0, abs=1e-6)
+
+
+def test_golden_rows_are_the_trainers(data: Dataset, markov: Candidate) -> None:
+    heads, _ = make_heads(sequence_spec(), data, markov)
+    inputs = Inputs(("hour",), dict(data.categories), ("recent",), ("gaps",))
+    bundle = Bundle("made_up", 1, CONTRACT.hash, inputs, (), heads, networks=markov.networks)
+    found = sequence_golden_rows(bundle, data, markov, rows=64)
+    assert {name: len(column) for name, column in found.items()} == dict.fromkeys(found, 64)
+    assert np.shape(found["answers"]) == (64, len(heads))
+    lengths = {len(row[0]) for row in found["tokens"]}
+    assert {0, 4, 8} <= lengths
+
+
+def test_metrics_by_hand() -> None:
+    actual = np.array([1.0, 2.0, 3.0, 9.0])
+    labels = np.array([[1.0, 2, 3], [1, 2, 3], [1, 2, 3], [1, 2, np.nan]])
+    shares = np.array([[0.5, 0.3, 0.1]] * 4)
+    found = sequence_metrics(actual, labels, shares)
+    assert (found["recall_1"], found["recall_3"], found["recall_5"]) == (0.25, 0.75, 0.75)
+    assert found["mrr"] == pytest.approx((1 + 1 / 2 + 1 / 3) / 4)
+    assert found["log_loss"] == pytest.approx(-np.log([0.5, 0.3, 0.1, 0.001]).mean())
+    assert sequence_metrics(actual, labels)["log_loss"] is None
+
+
+def test_without_pytorch_the_markov_chain_stands_in(monkeypatch: pytest.MonkeyPatch) -> None:
+    find = util.find_spec
+    monkeypatch.setattr(
+        "training.fit.candidates.find_spec", lambda name: None if name == "torch" else find(name)
+    )
+    spec = sequence_spec(trainers=("markov", "lstm"))
+    assert wanted(spec) == [("markov", "log_loss")]
+    assert left_out(spec) == {"lstm": ".venv/bin/pip install -e '.[torch]'"}
+    with pytest.raises(TreehouseError, match="torch"):
+        wanted(sequence_spec(trainers=("lstm",)))
+
+
+def test_a_contract_without_a_sequence_is_refused(data: Dataset) -> None:
+    features = tuple(f for f in CONTRACT.features if f.name != "recent")
+    other = replace(data, contract=replace(CONTRACT, features=features))
+    with pytest.raises(TreehouseError, match="no sequence"):
+        fit_candidates(sequence_spec(), other)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not HAS_TORCH, reason="needs the extra torch")
+def test_lstm_comes_near_the_chain(data: Dataset) -> None:
+    spec: Any = sequence_spec(trainers=("markov", "lstm"))
+    markov, lstm = fit_candidates(spec, data)
+    test, rows = data.rows("test"), data.batch(data.rows("test"))
+    ours, theirs = (ranked(each.network_outputs(data, test), PLACES) for each in (lstm, markov))
+    least = sequence_metrics(data.label[test], *theirs)["recall_1"] - 0.05
+    assert sequence_metrics(data.label[test], *ours)["recall_1"] > least
+    assert set(np.unique(ours[0])) <= set(LABELS)
+    assert lstm.reference
+    again = predict(lstm.networks[0], rows_of(rows, CONTRACT))
+    assert np.mean(again[:, 0] == lstm.reference(rows)[:, 0]) > 0.99
