@@ -55,3 +55,27 @@
         range between {{ seconds * 1000 }} preceding and 1 preceding
     )
 {%- endmacro %}
+
+{# A named query's answer as a relation: the stored one if it is fresh, else the query itself.
+   select * from {{ cached('sales_by_country') }}
+   A query that was never stored is only the query; build the model anew after the first fill. #}
+{% macro cached(name) %}
+    {%- set given = var('result_cache') -%}
+    {%- set queries = given.queries or {} -%}
+    {%- if name not in queries -%}
+        {{- exceptions.raise_compiler_error(
+            "There is no query '" ~ name ~ "' in result_cache.queries. Expected one of: "
+            ~ queries.keys() | join(', ')
+        ) -}}
+    {%- endif -%}
+    {%- set sql = queries[name].sql | trim -%}
+    {%- if not execute -%} {{- return('(' ~ sql ~ ')') -}} {%- endif -%}
+    {%- set hash = local_md5(sql) -%}
+    {%- set table = name ~ '__' ~ hash[:12] -%}
+    {%- set there = run_query(
+        "select any(comment) from system.tables where database = '" ~ given.database
+        ~ "' and name = '" ~ name ~ "'"
+    ).columns[0].values()[0] -%}
+    {%- if hash not in (there or '') -%} {{- return('(' ~ sql ~ ')') -}} {%- endif -%}
+    {{- return(adapter.quote(given.database) ~ '.' ~ adapter.quote(name)) -}}
+{% endmacro %}
