@@ -1,0 +1,192 @@
+"""The model of cache admission: it sees no future, and its decisions keep to what owners allow."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import sqlglot
+from sqlglot import exp
+
+from tests.conftest import Engine
+from tests.support.house import dbt
+from tests.support.query_log import BEGIN, fill_query_log
+from training.contract import load_contract
+from training.engine import identifier
+from training.fit.train import train
+from training.publish import publish
+from training.registry import promote
+from training.replay.admission import read_asked, replay
+from training.spec import load_spec
+
+_QUERIES, _DISTINCT, _HOURS = 6_000, 300, 72
+_BUILD = ("--select", "+path:models/cache_admission")
+_FEATURES = ", ".join(identifier(f.name) for f in load_contract("cache_admission").features)
+
+
+@pytest.fixture(scope="module")
+def built(fresh: Engine) -> Engine:
+    """Features and training set of a log of three days, with dbt's own tests; nothing promoted."""
+    fill_query_log(
+        fresh.client, fresh.settings, queries=_QUERIES, distinct=_DISTINCT, hours=_HOURS
+    )
+    dbt(fresh.settings, "build", *_BUILD)
+    return fresh
+
+
+@pytest.fixture(scope="module")
+def promoted(built: Engine) -> Engine:
+    """The same with a version that answers."""
+    spec = load_spec("cache_admission")
+    few = replace(spec, boosting=replace(spec.boosting, trees=30, patience=10))
+    train(built.client, built.settings, few)
+    version, parity = publish(
+        built.client, built.settings, "cache_admission", force="few trees need not be good"
+    )
+    assert parity.different == 0
+    promote(built.client, built.settings, "cache_admission", version.version)
+    return built
+
+
+def _rows(engine: Engine, sql: str) -> list[tuple[Any, ...]]:
+    database = identifier(engine.settings.database)
+    return list(engine.client.query(sql.replace("{db}", database)).result_rows)
+
+
+def test_only_named_tables_are_learned_from(built: Engine) -> None:
+    assert _rows(built, "select distinct tables from {db}.cache_admission_features") == [
+        (["treehouse_workload.orders"],)
+    ]
+    every = _rows(built, "select count() from {db}.stg_queries")[0][0]
+    assert 0 < _rows(built, "select count() from {db}.cache_admission_features")[0][0] < every
+
+
+def test_labels_are_what_came_next(built: Engine) -> None:
+    """Against a plain self-join."""
+    wrong = _rows(
+        built,
+        """
+        select countIf(found != is_reused), countIf(abs(to_hour - ttl_seconds) > 0.001), count()
+        from (
+            select
+                now.log_id as log_id,
+                any(now.is_reused) as is_reused,
+                any(now.ttl_seconds) as ttl_seconds,
+                any((3600000000 - toUnixTimestamp64Micro(now.event_at) % 3600000000) % 3600000000 / 1e6)
+                    as to_hour,
+                max(
+                    later.event_at > now.event_at
+                    and dateDiff('microsecond', now.event_at, later.event_at) / 1e6
+                    <= least(900, to_hour_of_row)
+                ) as found
+            from (
+                select
+                    *,
+                    (3600000000 - toUnixTimestamp64Micro(event_at) % 3600000000) % 3600000000 / 1e6
+                        as to_hour_of_row
+                from {db}.cache_admission_training_set
+            ) as now
+            inner join {db}.cache_admission_features as later on later.result_key = now.result_key
+            group by log_id
+        )
+        """,
+    )[0]
+    assert wrong[:2] == (0, 0)
+    assert wrong[2] > 1000
+
+
+def test_parts_are_apart_in_time(built: Engine) -> None:
+    rows = _rows(
+        built,
+        "select split, min(event_at), max(label_known_at), count() "
+        "from {db}.cache_admission_training_set group by split order by 2",
+    )
+    parts = {split: (begin, known) for split, begin, known, _ in rows}
+    assert set(parts) >= {"train", "validation", "calibration", "test"}
+    assert parts["train"][1] <= min(parts["validation"][0], parts["calibration"][0])
+    assert max(parts["validation"][1], parts["calibration"][1]) <= parts["test"][0]
+
+
+def test_nobody_sees_the_future(built: Engine) -> None:
+    """Built again on a log that ends earlier, no feature and no label of the earlier rows differs."""
+    client, raw = built.client, identifier(built.settings.raw_database)
+    database = identifier(built.settings.database)
+    columns = {"features": _FEATURES, "training_set": "is_reused, ttl_seconds"}
+    for part in columns:
+        client.command(f"drop table if exists {raw}.whole_{part}")
+        client.command(
+            f"create table {raw}.whole_{part} engine = MergeTree order by log_id as "
+            f"select * from {database}.cache_admission_{part}"
+        )
+    for table in ("engine_queries", "engine_part_events"):
+        client.command(f"create table {raw}.all_{table} as {raw}.{table}")
+        client.command(f"insert into {raw}.all_{table} select * from {raw}.{table}")
+        client.command(
+            f"alter table {raw}.{table} delete where logged_at >= {BEGIN} + interval 50 hour",
+            settings={"mutations_sync": 2},
+        )
+    try:
+        dbt(built.settings, "run", *_BUILD)
+        for part, named in columns.items():
+            compared, changed = client.query(
+                f"select count(), countIf(a.hash != b.hash) from "
+                f"(select log_id, cityHash64(toString(tuple({named}))) as hash "
+                f"from {raw}.whole_{part}) as a "
+                f"inner join (select log_id, cityHash64(toString(tuple({named}))) as hash "
+                f"from {database}.cache_admission_{part}) as b using (log_id)"
+            ).result_rows[0]
+            assert changed == 0, part
+            assert compared > 1000
+    finally:
+        for table in ("engine_queries", "engine_part_events"):
+            client.command(f"exchange tables {raw}.{table} and {raw}.all_{table}")
+            client.command(f"drop table {raw}.all_{table}")
+        dbt(built.settings, "run", *_BUILD)
+
+
+def test_nothing_is_admitted_before_a_promotion(built: Engine) -> None:
+    decisions = "select max(model_version), countIf(admit), count() > 0"
+    assert _rows(built, f"{decisions} from {{db}}.cache_admission_decisions") == [(0, 0, True)]
+    assert _rows(built, "select count() from {db}.cache_policy") == [(0,)]
+
+
+def test_no_answer_is_kept_for_longer_than_is_allowed(promoted: Engine) -> None:
+    admitted, too_long, refused = _rows(
+        promoted,
+        f"""
+        select countIf(d.admit), countIf(d.ttl_seconds > allowed_stale_seconds),
+            countIf(d.admit and (is_deterministic = 0 or result_bytes > 10000000))
+        from (select *, cache_decision({_FEATURES}) as d from {{db}}.cache_admission_features)
+        """,
+    )[0]
+    assert admitted > 0
+    assert (too_long, refused) == (0, 0)
+    low = _FEATURES.replace("`allowed_stale_seconds`", "7.").replace("allowed_stale_seconds", "7.")
+    assert _rows(
+        promoted,
+        f"select max(cache_decision({low}).ttl_seconds) from {{db}}.cache_admission_features",
+    ) == [(7,)]
+
+
+def test_settings_of_the_native_cache_parse(promoted: Engine) -> None:
+    rows = _rows(promoted, "select settings, ttl_seconds from {db}.cache_policy limit 20")
+    assert rows
+    for settings, ttl in rows:
+        tree = sqlglot.parse_one(f"select 1 settings {settings}", read="clickhouse")
+        found = {e.this.name: e.expression.name for e in tree.args["settings"] if isinstance(e, exp.EQ)}
+        assert found["use_query_cache"] == "1"
+        assert found["query_cache_ttl"] == str(ttl)
+        promoted.client.query(f"select 1 settings {settings}")
+
+
+def test_the_replay_judges_later_queries(promoted: Engine) -> None:
+    asked = read_asked(promoted.client, promoted.settings)
+    result = replay(asked, 1.0)
+    assert 0 < result["judged"] < result["queries"]
+    assert result["version"] > 0
+    rows = {row["policy"]: row for row in result["policies"]}
+    assert rows["no cache"]["hit_rate"] == 0
+    ours = rows[f"cache_admission version {result['version']}"]
+    assert 0 < ours["hit_rate"] <= rows["clairvoyant, no limit"]["hit_rate"]
+    assert ours["too_stale"] == 0
