@@ -8,20 +8,24 @@
 {# Seconds that an answer may be behind its tables: the least of its tables and its dashboard; 0 if
    a table is not named, and then nothing is kept. #}
 {% macro allowed_stale_seconds(tables, dashboard) %}
-    {%- set given = var('result_cache').tables or {'': 0} -%}
-    {%- set dashboards = var('result_cache').dashboards or {'': 0} -%}
+    {%- set horizon = var('cache_admission_horizon_seconds') -%}
+    {%- set of_table = _lookup('toString(t)', var('result_cache').tables, 0) -%}
+    {%- set of_dashboard = _lookup('toString(' ~ dashboard ~ ')', var('result_cache').dashboards, horizon) -%}
     {{- return(
-        'toFloat64(least(arrayMin(t -> transform(toString(t), ' ~ _names(given) ~ ', '
-        ~ given.values() | list ~ ', 0), ' ~ tables ~ '), transform(toString(' ~ dashboard ~ '), '
-        ~ _names(dashboards) ~ ', ' ~ dashboards.values() | list ~ ', '
-        ~ var('cache_admission_horizon_seconds') ~ '), '
-        ~ var('cache_admission_horizon_seconds') ~ '))'
+        'toFloat64(least(' ~ horizon ~ ', ' ~ of_dashboard ~ ', arrayMin(t -> ' ~ of_table ~ ', '
+        ~ tables ~ ')))'
     ) -}}
 {% endmacro %}
 
-{% macro _names(mapping) -%}
-    ['{{ mapping | map('replace', "'", "\\'") | join("', '") }}']
-{%- endmacro %}
+{# The number that a mapping of dbt_project.yml gives a name, as SQL. #}
+{% macro _lookup(name, mapping, default) %}
+    {%- if mapping is not mapping or not mapping -%} {{- return(default ~ '') -}} {%- endif -%}
+    {%- set names = mapping.keys() | map('replace', "'", "\\'") | join("', '") -%}
+    {{- return(
+        'transform(' ~ name ~ ", ['" ~ names ~ "'], [" ~ mapping.values() | join(', ') ~ '], '
+        ~ default ~ ')'
+    ) -}}
+{% endmacro %}
 
 {# cache_decision(<features>): (admit, ttl_seconds), by the promoted version of cache_admission. What
    is saved is the query's time as often as it is asked again; nothing is kept before a promotion.

@@ -9,7 +9,7 @@ select
     concat(
         'use_query_cache = 1, query_cache_ttl = ', toString(ttl_seconds),
         ', query_cache_min_query_runs = 0, query_cache_min_query_duration = 0'
-    ) as settings,
+    ) as cache_settings,
     predicted_reuse * duration_ms as expected_saved_ms,
     model_version
 from {{ ref('cache_admission_decisions') }}

@@ -28,9 +28,7 @@ _FEATURES = ", ".join(identifier(f.name) for f in load_contract("cache_admission
 @pytest.fixture(scope="module")
 def built(fresh: Engine) -> Engine:
     """Features and training set of a log of three days, with dbt's own tests; nothing promoted."""
-    fill_query_log(
-        fresh.client, fresh.settings, queries=_QUERIES, distinct=_DISTINCT, hours=_HOURS
-    )
+    fill_query_log(fresh.client, fresh.settings, queries=_QUERIES, distinct=_DISTINCT, hours=_HOURS)
     dbt(fresh.settings, "build", *_BUILD)
     return fresh
 
@@ -108,6 +106,7 @@ def test_parts_are_apart_in_time(built: Engine) -> None:
     assert max(parts["validation"][1], parts["calibration"][1]) <= parts["test"][0]
 
 
+@pytest.mark.slow
 def test_nobody_sees_the_future(built: Engine) -> None:
     """Built again on a log that ends earlier, no feature and no label of the earlier rows differs."""
     client, raw = built.client, identifier(built.settings.raw_database)
@@ -174,7 +173,9 @@ def test_settings_of_the_native_cache_parse(promoted: Engine) -> None:
     assert rows
     for settings, ttl in rows:
         tree = sqlglot.parse_one(f"select 1 settings {settings}", read="clickhouse")
-        found = {e.this.name: e.expression.name for e in tree.args["settings"] if isinstance(e, exp.EQ)}
+        found = {
+            e.this.name: e.expression.name for e in tree.args["settings"] if isinstance(e, exp.EQ)
+        }
         assert found["use_query_cache"] == "1"
         assert found["query_cache_ttl"] == str(ttl)
         promoted.client.query(f"select 1 settings {settings}")

@@ -64,7 +64,9 @@ def read_asked(client: Client, settings: Settings) -> Asked:
     """
     arguments = ", ".join(identifier(f.name) for f in load_contract("cache_admission").features)
     data = client.query(
-        _ASKED.replace("{database}", identifier(settings.database)).replace("{features}", arguments),
+        _ASKED.replace("{database}", identifier(settings.database)).replace(
+            "{features}", arguments
+        ),
         column_oriented=True,
     ).result_columns
     if not data or not sum(data[-2]):
@@ -73,7 +75,20 @@ def read_asked(client: Client, settings: Settings) -> Asked:
             fix="./treehouse collect && ./treehouse build --select +path:models/cache_admission",
         )
     columns: list[Floats] = [np.asarray(column, dtype=np.float64) for column in data[1:]]
-    time, written, size, cost, read_bytes, changed_at, allowed, admit, ttl, reuse, judged, version = columns
+    (
+        time,
+        written,
+        size,
+        cost,
+        read_bytes,
+        changed_at,
+        allowed,
+        admit,
+        ttl,
+        reuse,
+        judged,
+        version,
+    ) = columns
     item = np.unique(np.asarray(data[0], dtype=np.uint64), return_inverse=True)[1]
     entry = np.unique(np.rec.fromarrays([item, written]), return_inverse=True)[1]
     trace = CacheTrace(time, item, entry, size.astype(np.int64), cost)
@@ -154,9 +169,7 @@ def replay(
     }  # fmt: skip
 
 
-def admitted(
-    trace: CacheTrace, capacity: int, admit: Flags, ttl: Floats, reuse: Floats
-) -> Flags:
+def admitted(trace: CacheTrace, capacity: int, admit: Flags, ttl: Floats, reuse: Floats) -> Flags:
     """Which queries a store answers that keeps what is admitted for its own time to live, (n,).
 
     When there is no room, first goes what has ended, then what is expected to save least for its
