@@ -1,5 +1,5 @@
--- A view: what cache_decision() said of each request of a panel in the last day that was seen. The
--- answer to one request depends on its moment; a panel is worth keeping if most of its requests are.
+-- A view: what cache_decision() says of each request of a panel in the last day that was seen. It
+-- depends on the moment of a request; a panel is worth keeping if most of its requests are.
 with
 
 decided as (
@@ -26,7 +26,7 @@ select
     admitted_share > 0.5 as admit,
     if(
         admit,
-        quantileExactIf(0.5)(decision.ttl_seconds, decision.admit and decision.ttl_seconds > 0), 0
+        medianExactIf(decision.ttl_seconds, decision.admit and decision.ttl_seconds > 0), 0
     ) as ttl_seconds,
     max(prediction.version) as model_version
 from decided

@@ -1,6 +1,7 @@
 -- A result is worth keeping if the same is asked again while it may be served: until its tables
 -- change, and no longer than their owner lets it be behind. Both are known a horizon later. The
--- newest fifth of the time is the test; what chooses ends a horizon before it, training before that.
+-- newest fifth of the time is the test; what chooses ends a horizon before it, and so does training
+-- before that.
 {{ config(materialized='table', engine='MergeTree', order_by='(event_at, log_id)') }}
 
 {%- set horizon = var('cache_admission_horizon_seconds') %}
@@ -14,7 +15,8 @@ bounds as (
         max(event_at) as last_at,
         last_at - toIntervalSecond({{ horizon }}) as mature_until,
         -- What the two horizons between the parts leave.
-        greatest(0, dateDiff('second', first_at, mature_until) - 2 * {{ horizon }}) as usable_seconds,
+        greatest(0, dateDiff('second', first_at, mature_until) - 2 * {{ horizon }})
+            as usable_seconds,
         mature_until - toIntervalSecond(intDiv(usable_seconds, 5)) as test_begins,
         test_begins - toIntervalSecond({{ horizon }}) as choice_ends,
         choice_ends - toIntervalSecond(intDiv(usable_seconds, 5)) as choice_begins,
@@ -28,8 +30,9 @@ changes as (
 
     select
         reads.log_id as log_id,
-        min(if(next.number = 0, null, dateDiff('microsecond', reads.event_at, next.written_at) / 1e6))
-            as change_seconds
+        min(if(
+            next.number = 0, null, dateDiff('microsecond', reads.event_at, next.written_at) / 1e6
+        )) as change_seconds
     from (
         select log_id, event_at, table_name
         from {{ ref('cache_admission_features') }}

@@ -1,4 +1,4 @@
--- Only tables that the configuration names. A write is the same moment for all the parts that it left.
+-- Only tables that the configuration names. A write is one moment for all the parts that it left.
 {{ config(materialized='table', engine='MergeTree', order_by='(table_name, written_at)') }}
 
 select

@@ -56,6 +56,10 @@ def test_only_named_tables_are_learned_from(built: Engine) -> None:
     assert _rows(built, "select distinct tables from {db}.cache_admission_features") == [
         (["treehouse_workload.orders"],)
     ]
+    counted = "select countIf(dashboard = ''), uniq(dashboard) from {db}.cache_admission_features"
+    analysts, dashboards = _rows(built, counted)[0]
+    assert analysts > 100
+    assert dashboards == 2
     every = _rows(built, "select count() from {db}.stg_queries")[0][0]
     assert 0 < _rows(built, "select count() from {db}.cache_admission_features")[0][0] < every
 
@@ -169,7 +173,7 @@ def test_no_answer_is_kept_for_longer_than_is_allowed(promoted: Engine) -> None:
 
 
 def test_settings_of_the_native_cache_parse(promoted: Engine) -> None:
-    rows = _rows(promoted, "select settings, ttl_seconds from {db}.cache_policy limit 20")
+    rows = _rows(promoted, "select cache_settings, ttl_seconds from {db}.cache_policy limit 20")
     assert rows
     for settings, ttl in rows:
         tree = sqlglot.parse_one(f"select 1 settings {settings}", read="clickhouse")

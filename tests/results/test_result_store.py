@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -26,16 +25,17 @@ _GIVEN: dict[str, Any] = {
 
 
 @pytest.fixture
-def shop(fresh: Engine) -> Iterator[Engine]:
+def shop(fresh: Engine) -> Engine:
     """A table with one row, and an empty store."""
     for database in (_SHOP, "treehouse_results"):
         fresh.client.command(f"drop database if exists {database} sync")
     fresh.client.command(f"create database {_SHOP} engine = Atomic")
     fresh.client.command(
-        f"create table {_SHOP}.orders (country LowCardinality(String)) engine = MergeTree order by ()"
+        f"create table {_SHOP}.orders (country LowCardinality(String)) "
+        "engine = MergeTree order by ()"
     )
     _insert(fresh)
-    yield fresh
+    return fresh
 
 
 def _insert(engine: Engine) -> None:

@@ -45,7 +45,8 @@ def fill_query_log(
     )
     client.command(
         f"""
-        insert into {raw}.engine_query_shapes (shape, first_seen_at, is_parsed, time_range, is_deterministic)
+        insert into {raw}.engine_query_shapes
+        (shape, first_seen_at, is_parsed, time_range, is_deterministic)
         select number, {BEGIN}, true, 'none', number != 7 from numbers(20)
         """
     )

@@ -1,4 +1,4 @@
-"""`treehouse replay admission`: the promoted cache_admission over collected queries that came later.
+"""`treehouse replay admission`: the promoted cache_admission over queries later than its training.
 
 Other than a replay of a trace it counts how far an answer is behind its tables: nobody tells a
 result store of writes, so what ends an answer is its time to live. Rules that know of every write
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from training.settings import Settings
 
 _TTLS = (60.0, 300.0, 900.0, 3_600.0)
+_ONLINE = ("rule", "learned")
 _FAR = 1e12  # seconds: never
 
 
@@ -161,7 +162,7 @@ def replay(
         "policies": rows,
         "winner": {
             measure: max(
-                (row for row in rows if row["kind"] in ("rule", "learned") and not row["too_stale"]),
+                (row for row in rows if row["kind"] in _ONLINE and not row["too_stale"]),
                 key=lambda row: row[measure],
             )["policy"]
             for measure in ("hit_rate", "bytes_saved", "seconds_saved")

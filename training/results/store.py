@@ -138,8 +138,8 @@ def _store(
             f"from {table} where result_id = {row['result_id']}"
         ).result_rows[0]
         client.command(
-            f"create or replace view {database}.{identifier(query.name)}{_on_cluster(settings)} as\n"
-            f"{cached_sql(cache, query)} comment {literal(_COMMENT + query.hash)}"
+            f"create or replace view {database}.{identifier(query.name)}{_on_cluster(settings)} "
+            f"as\n{cached_sql(cache, query)} comment {literal(_COMMENT + query.hash)}"
         )
     except ClickHouseError as error:
         detail = str(error).splitlines()[0].split(", Stack trace")[0]

@@ -7,7 +7,7 @@ from training.spec import Also, Boosting, Retrain, Spec
 
 SPEC = Spec(
     use_case="cache_admission",
-    about="Whether the same is asked again while its answer may be served, and until when it holds.",
+    about="Whether a query is asked again while its answer may be served, and until when it holds.",
     demo=shop_workload,
     task="probability",
     trainers=("xgboost",),
