@@ -211,7 +211,7 @@ with calls as (
 
     select
         event_time,
-        type in ('ExceptionBeforeStart', 'ExceptionWhileProcessing') as has_failed,
+        type,
         query_duration_ms,
         read_rows,
         arrayFilter(name -> name != '', [
@@ -241,11 +241,12 @@ select
     arrayJoin(called) as model,
     toStartOfHour(event_time) as hour,
     count() as calls,
-    countIf(has_failed) as failures,
+    countIf(type = 'ExceptionWhileProcessing') as failures,
+    countIf(type = 'ExceptionBeforeStart') as refused,
     sum(read_rows) as rows_read,
-    quantileExactIf(0.5)(query_duration_ms, not has_failed) as p50_ms,
-    quantileExactIf(0.9)(query_duration_ms, not has_failed) as p90_ms,
-    quantileExactIf(0.99)(query_duration_ms, not has_failed) as p99_ms
+    quantileExactIf(0.5)(query_duration_ms, type = 'QueryFinish') as p50_ms,
+    quantileExactIf(0.9)(query_duration_ms, type = 'QueryFinish') as p90_ms,
+    quantileExactIf(0.99)(query_duration_ms, type = 'QueryFinish') as p99_ms
 from calls
 where notEmpty(called)
 group by model, hour

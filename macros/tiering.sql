@@ -1,16 +1,46 @@
 {# Storage tiering: what a tier costs by the price list, as SQL (the same formulas as
    training/replay/prices.py), tier_decision(), and the log of moves. #}
 
+{# A value of var `tiering`. What the models call is text before dbt executes, as for a linter. #}
+{% macro tiering_var(name) %}
+    {{- return(var('tiering')[name] if execute else '1') -}}
+{% endmacro %}
+
+{% macro tiers_minimum_days() %}
+    {{- return(var('storage_tiers') | map(attribute='minimum_days') | list if execute else [0]) -}}
+{% endmacro %}
+
+{# The volumes, from hot to cold. #}
+{% macro tier_volumes() %}
+    {%- set found = [] -%}
+    {%- for tier in tier_names() if execute -%}
+        {%- do found.append(var('tiering').volumes[tier]) -%}
+    {%- endfor -%}
+    {{- return(found) -}}
+{% endmacro %}
+
+{# A column for each tier: its probability, by the name that `from` has for it. #}
+{% macro tier_shares(from) %}
+    {%- set found = [] -%}
+    {%- for tier in tier_names() -%}
+        {%- do found.append(from ~ tier ~ ' as share_' ~ tier) -%}
+    {%- endfor -%}
+    {{- return(found | join(', ')) -}}
+{% endmacro %}
+
 {% macro tier_names() %}
+    {%- if not execute -%} {{- return(['hot']) -}} {%- endif -%}
     {{- return(var('storage_tiers') | map(attribute='name') | list) -}}
 {% endmacro %}
 
 {# Tables that may be learned from and moved, and the factor of their sizes. #}
 {% macro tiering_tables() %}
+    {%- if not execute -%} {{- return("('')") -}} {%- endif -%}
     {{- return(string_list(var('tiering').tables or {'': 1})) -}}
 {% endmacro %}
 
 {% macro tiering_size_factor(table) %}
+    {%- if not execute -%} {{- return('1.') -}} {%- endif -%}
     {%- set tables = var('tiering').tables or {'': 1} -%}
     {{- return(
         'transform(toString(' ~ table ~ "), ['" ~ tables | join("', '") ~ "'], ["
@@ -21,6 +51,7 @@
 {# USD that each tier bills for a time, an array from hot to cold, without moves. `bytes` lie there
    for `days`; the rest are totals over these days. #}
 {% macro tiers_bill_usd(bytes, days, reads, read_bytes, writes=0, written_bytes=0) %}
+    {%- if not execute -%} {{- return('[1.]') -}} {%- endif -%}
     {%- set piece = var('storage_request_mb') * 1e6 -%}
     {%- set found = [] -%}
     {%- for tier in var('storage_tiers') -%}
@@ -38,6 +69,7 @@
 
 {# Hours that reads wait in each tier longer than in the first, an array from hot to cold. #}
 {% macro tiers_waiting_hours(reads, read_bytes) %}
+    {%- if not execute -%} {{- return('[1.]') -}} {%- endif -%}
     {%- set first = var('storage_tiers')[0] -%}
     {%- set found = [] -%}
     {%- for tier in var('storage_tiers') -%}
@@ -52,6 +84,7 @@
 
 {# USD of taking bytes out of each tier, and of putting them there: arrays from hot to cold. #}
 {% macro tiers_leave_usd(bytes) %}
+    {%- if not execute -%} {{- return('[1.]') -}} {%- endif -%}
     {%- set pieces = 'ceil(' ~ bytes ~ ' / ' ~ var('storage_request_mb') * 1e6 ~ ')' -%}
     {%- set found = [] -%}
     {%- for tier in var('storage_tiers') -%}
@@ -64,6 +97,7 @@
 {% endmacro %}
 
 {% macro tiers_enter_usd(bytes) %}
+    {%- if not execute -%} {{- return('[1.]') -}} {%- endif -%}
     {%- set pieces = 'ceil(' ~ bytes ~ ' / ' ~ var('storage_request_mb') * 1e6 ~ ')' -%}
     {%- set found = [] -%}
     {%- for tier in var('storage_tiers') -%}
@@ -100,3 +134,15 @@
         rows between {{ days }} preceding and 1 preceding
     )
 {%- endmacro %}
+
+{# Reads on the same weekday of each of some weeks before. #}
+{% macro reads_weeks_before(weeks) %}
+    {%- set found = [] -%}
+    {%- for week in weeks -%}
+        {%- do found.append(
+            'lagInFrame(reads, ' ~ 7 * week ~ ', 0) over (partition by partition_name order by day '
+            ~ 'rows between ' ~ 7 * week ~ ' preceding and current row)'
+        ) -%}
+    {%- endfor -%}
+    {{- return(found | join(' + ')) -}}
+{% endmacro %}

@@ -10,7 +10,7 @@ create table if not exists {{ database }}.tier_moves{{ on_cluster }}
     run UUID comment 'Of one apply or undo',
     move UUID,
     state LowCardinality(String) comment 'started, then finished, failed or skipped',
-    host LowCardinality(String) comment 'The node whose parts were moved',
+    host LowCardinality(String) default hostName() comment 'The node whose parts were moved',
     database LowCardinality(String),
     table LowCardinality(String),
     partition_id String,

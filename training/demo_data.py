@@ -14,8 +14,6 @@ if TYPE_CHECKING:
     from training.console import Report
     from training.settings import Settings
 
-_FEW_USERS = 20_000  # below, the workload is shorter
-
 
 def simulated_platform(
     client: Client, settings: Settings, options: Mapping[str, Any], report: Report
@@ -48,11 +46,11 @@ def real_purchases(
 
 
 def shop_workload(
-    client: Client, settings: Settings, options: Mapping[str, Any], report: Report
+    client: Client, settings: Settings, _: Mapping[str, Any], report: Report
 ) -> dict[str, int]:
     """Ask what the people of a simulated shop ask, on tables in three volumes where there are such.
 
-    `options`: users; few make it short. What an earlier demo left is not run again.
+    What an earlier demo left is not run again.
     """
     from training.queries.collect import ensure_engine_tables
     from training.workload.plan import Options
@@ -64,10 +62,10 @@ def shop_workload(
     counted = f"select count() from {queries} where has(databases, {literal(DATABASE)})"
     there = client.query(counted).result_rows[0][0]
     if not there:
-        days = 42 if options["users"] >= _FEW_USERS else 28
         plan = Options(
-            hours=24 * days, sessions=5, people=15, wall_minutes=1440, meetings=0, load_hours=24
-        )
+            hours=24 * 56, sessions=8, people=15, wall_minutes=1440, panels=1, meetings=0,
+            load_hours=24,
+        )  # fmt: skip
         run_workload(
             settings, plan, clients=2, replace=True,
             progress=lambda done, total: report("statements", done, total),

@@ -60,7 +60,7 @@ def publish(
     """
     path = path or settings.home / "trained" / f"{use_case}.bundle"
     data, header = _read(path, use_case)
-    contract = load_contract(use_case)
+    contract, force = load_contract(use_case), force.strip()
     ensure_registry(client, settings)
     fits = _contract_gate(client, settings, use_case, header)
     outcomes: list[Outcome] = []

@@ -40,10 +40,10 @@ compared as (
         arraySum(units_by_variant) as units,
         counted.units_in_two_variants as units_in_two_variants,
         logged.units_logged - counted.units_seen as units_refused,
-        arraySum(
-            (seen, weight) -> pow(seen - units * weight, 2) / (units * weight),
-            units_by_variant, definitions.weights
-        ) as chi_square,
+        arrayMap(weight -> units * weight, definitions.weights) as expected,
+        arraySum(arrayMap(
+            (seen, wanted) -> pow(seen - wanted, 2) / wanted, units_by_variant, expected
+        )) as chi_square,
         toUInt32(length(definitions.variants) - 1) as degrees,
         {{ chi_square_p_value('chi_square', 'degrees') }} as p_value
     from {{ ref('experiment_definitions') }} as definitions

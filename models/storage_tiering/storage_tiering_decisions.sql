@@ -1,5 +1,6 @@
--- A view over what is there now. Reads are billed at the pace of the last 7 days. A move to a cheaper
--- tier has to pay for itself by what storage then costs less; one to a faster tier is for the reads.
+-- A view over what is there now. Reads are billed at the pace of the last 7 days. A move to a
+-- cheaper tier has to pay for itself by what storage then costs less; one to a faster tier is for
+-- the reads.
 with
 
 decided as (
@@ -30,7 +31,8 @@ billed as (
         *,
         indexOf({{ tier_names() }}, tier) as here,
         indexOf({{ tier_names() }}, decided_tier) as there,
-        {{ tiers_bill_usd('stands_for_bytes', 30.4, 'month_reads', 'month_read_bytes') }} as month_usd,
+        {{ tiers_bill_usd('stands_for_bytes', 30.4, 'month_reads', 'month_read_bytes') }}
+            as month_usd,
         {{ tiers_bill_usd('stands_for_bytes', 30.4, 0, 0) }} as month_storage_usd,
         {{ tiers_waiting_hours('month_reads', 'month_read_bytes') }} as month_waiting_hours,
         {{ tiers_leave_usd('stands_for_bytes') }}[here]
@@ -56,7 +58,7 @@ select
         tier = '', 'lies in a volume that no tier names',
         here = there, 'stays',
         there < here, 'move',
-        move_usd > {{ var('tiering').payback_months }}
+        move_usd > {{ tiering_var('payback_months') }}
         * (month_storage_usd[here] - month_storage_usd[there]),
         'would not pay for itself',
         'move'
@@ -68,8 +70,6 @@ select
     reads_7d,
     days_since_read,
     predicted_tier,
-    {% for tier in tier_names() -%}
-    share_{{ tier }},
-    {% endfor -%}
+    {{ tier_shares('share_') }},
     model_version
 from billed

@@ -25,7 +25,7 @@ partitions as (
 
 ),
 
--- A month more than is kept, for the windows; what was written earlier counts on the first day.
+-- 35 days more than are kept, for the windows; what was written earlier counts on the first day.
 grid as (
 
     select
@@ -67,8 +67,7 @@ daily as (
         readers,
         writes,
         written_bytes,
-        seen_bytes,
-        toDayOfMonth(day) >= 28 or toDayOfMonth(day) <= 2 as is_month_end
+        seen_bytes
     from grid
     left join accesses using (partition_name, day)
 
@@ -82,29 +81,30 @@ windows as (
         day as as_of,
         age as age_days,
         greatest(
-            sum(written_bytes) {{ days_before('unbounded') }}, sum(seen_bytes) {{ days_before('unbounded') }}
+            sum(written_bytes) {{ days_before('unbounded') }},
+            sum(seen_bytes) {{ days_before('unbounded') }}
         ) as stored_bytes,
-        toFloat64(day - maxIf(toNullable(day), reads > 0) {{ days_before('unbounded') }}) as days_since_read,
-        toFloat64(day - maxIf(toNullable(day), writes > 0) {{ days_before('unbounded') }}) as days_since_write,
+        toFloat64(day - maxIf(toNullable(day), reads > 0) {{ days_before(35) }})
+            as days_since_read,
+        toFloat64(day - maxIf(toNullable(day), writes > 0) {{ days_before(35) }})
+            as days_since_write,
         sum(reads) {{ days_before(1) }} as reads_1d,
         sum(reads) {{ days_before(7) }} as reads_7d,
         sum(reads) {{ days_before(30) }} as reads_30d,
         -- A read counts half after a week.
-        sum(reads * exp2(age / 7)) {{ days_before('unbounded') }} * exp2(-age / 7) as reads_decayed,
+        sum(reads * exp2(age / 7)) {{ days_before(35) }} * exp2(-age / 7) as reads_decayed,
         sum(read_bytes) {{ days_before(7) }} as read_bytes_7d,
         length(groupUniqArrayArray(readers) {{ days_before(7) }}) as readers_7d,
         length(groupUniqArrayArray(readers) {{ days_before(30) }}) as readers_30d,
         countIf(reads > 0) {{ days_before(30) }} as read_days_30d,
         sum(writes) {{ days_before(7) }} as writes_7d,
         -- The same weekday of the last four weeks.
-        {% for week in (7, 14, 21, 28) -%}
-        lagInFrame(reads, {{ week }}, 0) over (
+        {{ reads_weeks_before([1, 2, 3, 4]) }} as reads_same_weekday,
+        -- What a month has at its begin or end: the week that began 30 days ago.
+        sum(reads) over (
             partition by partition_name order by day
-            rows between 28 preceding and current row
-        ){% if not loop.last %} + {% endif %}
-        {% endfor -%}
-        as reads_same_weekday,
-        sumIf(reads, is_month_end) {{ days_before(35) }} as reads_month_end
+            rows between 30 preceding and 24 preceding
+        ) as reads_month_ago
     from daily
 
 ),
@@ -138,10 +138,6 @@ select
     read_days_30d,
     writes_7d,
     reads_same_weekday,
-    reads_month_end,
-    toUInt8(toDayOfWeek(as_of)) as weekday,
-    toUInt8(toLastDayOfMonth(as_of) - as_of) as days_to_month_end,
-    sum(reads_7d) over (partition by table_name, as_of) as table_reads_7d,
-    countIf(reads_7d > 0) over (partition by table_name, as_of)
-        / count() over (partition by table_name, as_of) as table_read_share_7d
+    reads_month_ago,
+    avg(reads_7d > 0) over (partition by table_name, as_of) as table_read_share_7d
 from known

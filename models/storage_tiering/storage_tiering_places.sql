@@ -1,5 +1,4 @@
 -- Where partitions lie now, on the node that is asked, of the tables that the configuration names.
-{%- set tiering = var('tiering') %}
 with
 
 volumes as (
@@ -20,11 +19,7 @@ select
     any(tables.storage_policy) as storage_policy,
     groupUniqArray(volumes.volume_name) as in_volumes,
     -- Of a partition that lies in several, the first; of a volume that no tier names, none.
-    {{ tier_names() }}[min(indexOf([
-        {%- for tier in tier_names() -%}
-        '{{ tiering.volumes[tier] }}'{% if not loop.last %}, {% endif %}
-        {%- endfor -%}
-    ], volumes.volume_name))] as tier,
+    {{ tier_names() }}[min(indexOf({{ tier_volumes() }}, volumes.volume_name))] as tier,
     count() as parts,
     sum(parts.bytes_on_disk) as bytes,
     sum(parts.bytes_on_disk)

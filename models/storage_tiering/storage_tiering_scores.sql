@@ -18,8 +18,6 @@ scored as (
 select
     scored.* except (prediction),
     prediction.value as predicted_tier,
-    {% for tier in tier_names() -%}
-    prediction.{{ tier }} as share_{{ tier }},
-    {% endfor -%}
+    {{ tier_shares('prediction.') }},
     prediction.version as model_version
 from scored

@@ -1,11 +1,14 @@
--- The label is the tier that would have cost the least over the horizon after a day: what is billed,
--- what waiting is worth, and the part of a move there and back that falls to it. A row counts as much
--- as a wrong tier would cost. The newest days are the test; those that choose end a horizon before
--- it, and training ends a horizon before those.
+-- The label is the tier that would have cost the least over the horizon after a day: what is
+-- billed, what waiting is worth, and a move there and back; what nobody reads stays, so that only a
+-- part of the move falls to the horizon. A row
+-- counts as much as a wrong tier would cost. The newest days are the test; those that choose end a
+-- horizon before it, and training ends a horizon before those.
 {{ config(materialized='table', engine='MergeTree', order_by='(as_of, partition_name)') }}
 
 {%- set horizon = var('storage_tiering_horizon_days') %}
-{%- set stay = var('tiering').minimum_stay_days %}
+{#- A day counts as whole when the next one has begun. #}
+{%- set gap = '(' ~ horizon ~ ' + 1)' %}
+{%- set stay = tiering_var('minimum_stay_days') %}
 
 with
 
@@ -22,11 +25,11 @@ bounds as (
         min(as_of) as first_day,
         max(as_of) as last_day,
         -- A fifth of the days that the two horizons leave, and as many to choose by.
-        greatest(1, intDiv(last_day - first_day + 1 - 2 * {{ horizon }}, 5)) as part_days,
+        greatest(1, intDiv(last_day - first_day + 1 - 2 * {{ gap }}, 5)) as part_days,
         last_day - part_days + 1 as test_begins,
-        test_begins - {{ horizon }} as choice_ends,
+        test_begins - {{ gap }} as choice_ends,
         choice_ends - part_days + 1 as choice_begins,
-        choice_begins - {{ horizon }} as training_ends
+        choice_begins - {{ gap }} as training_ends
     from mature
     having count() > 0
 
@@ -78,10 +81,13 @@ costs as (
             + if(
                 number = 1, 0,
                 (leave_usd[1] + enter + leave + enter_usd[1])
-                * {{ horizon }} / greatest(least_days, {{ horizon }}, {{ stay }})
+                * if(
+                    future_reads > 0, 1,
+                    {{ horizon }} / greatest(least_days, {{ horizon }}, {{ stay }})
+                )
             ),
             bill_usd, waiting_hours, leave_usd, enter_usd,
-            {{ var('storage_tiers') | map(attribute='minimum_days') | list }},
+            {{ tiers_minimum_days() }},
             arrayEnumerate(bill_usd)
         ) as tier_usd
     from mature

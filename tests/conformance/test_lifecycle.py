@@ -164,7 +164,7 @@ def test_report_is_written(lived: Lived) -> None:
     assert set(page.left_out) <= {
         "cohorts", "confusion", "calibration", "gain", "dependence", "drift", "matured", "alerts",
         "experiments", "serving", "runs",
-    }  # fmt: skip
+    }, page.left_out  # fmt: skip
     assert all(metric in page.html for metric in ("Sum off by",) if lived.spec.task == "value")
 
 

@@ -9,10 +9,11 @@ import pytest
 from clickhouse_connect.driver.exceptions import ClickHouseError
 from typer.testing import CliRunner
 
-from tests.flow.conftest import ARGUMENTS, ON_EMBEDDED, House
+from tests.flow.conftest import ARGUMENTS, ON_EMBEDDED, ON_SERVER, House
 from tests.support.small_bundle import FEATURE, USE_CASE
 from tests.support.small_training_set import TABLE, TEST_ROWS, make_training_set
 from training.cli import app
+from training.dbt import invoke
 from training.engine import run_script
 from training.errors import TreehouseError
 from training.lifecycle.collect import collect, plan
@@ -182,6 +183,37 @@ def test_the_commands_speak_to_people(house: House) -> None:
     ):
         done = CliRunner().invoke(app, arguments)
         assert (done.exit_code, words in done.output) == (0, True), done.output
+
+
+@ON_SERVER
+def test_dashboards_read_the_same(house: House) -> None:
+    """As the user that the install makes, with dbt's own tests."""
+    client, settings = house.engine.client, house.engine.settings
+    for factor in (122, 123):
+        house.promoted(factor)
+    house.publish(124)
+    retire(client, settings, USE_CASE, 1, "old")
+    arguments = ["--quiet", "build", "--select", "path:models/registry"]
+    assert invoke(settings, arguments).success
+    assert house.query("select version, state from treehouse.model_versions order by all") == [
+        (1, "retired"),
+        (2, "champion"),
+        (3, "published"),
+    ]
+    assert house.query("select version, is_answering, action from treehouse.model_champions") == [
+        (2, True, "promote")
+    ]
+    assert house.query(
+        "select version, reason from treehouse.model_events where action = 'retire'"
+    ) == [(1, "old")]
+    assert house.query(
+        "select answered_by, value from treehouse.model_metrics "
+        "where metric = 'deviance' and version = 3 order by all"
+    ) == [("baseline: BG/NBD + Gamma-Gamma", 2), ("model", 1)]
+    assert house.query(
+        "select gate, has_passed, was_forced from treehouse.model_gates "
+        "where version = 3 and not has_passed"
+    ) == [("training set", False, True)]
 
 
 @ON_EMBEDDED

@@ -114,13 +114,22 @@ def alarms(found: dict[str, dict[str, Any]]) -> set[str]:
     return {n for n, row in found.items() if any((row[t] or 1.0) <= ALPHA for t in tests)}
 
 
-def test_fewer_than_5_of_100_stationary_windows_raise_an_alarm(toy: Client) -> None:
-    """And a shift of half a standard deviation is found in each."""
-    raised = [k for k in range(100) if alarms(drift(toy, rows(300, 100 + k)))]
-    assert len(raised) < 5
-    for k in range(10):
+def test_stationary_windows_hardly_raise_an_alarm(toy: Client) -> None:
+    """Each of 25 windows may with a chance of 1 %; three would happen once in 500 seeds."""
+    raised = [k for k in range(25) if alarms(drift(toy, rows(300, 100 + k)))]
+    assert len(raised) < 3
+
+
+def test_half_a_deviation_is_found_in_a_small_window(toy: Client) -> None:
+    for k in range(5):
         moved = drift(toy, rows(300, 100 + k, normal="{normal} + 0.5"))
         assert alarms(moved) >= {"normal"}
+
+
+@pytest.mark.slow
+def test_fewer_than_5_of_100_stationary_windows_raise_an_alarm(toy: Client) -> None:
+    raised = [k for k in range(100) if alarms(drift(toy, rows(300, 100 + k)))]
+    assert len(raised) < 5
 
 
 @pytest.mark.slow

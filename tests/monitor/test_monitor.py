@@ -76,6 +76,8 @@ def test_calls_are_counted_where_the_engine_keeps_a_log(watched: Watched) -> Non
     client.query(f"select sum(predict_{USE_CASE}({ARGUMENTS})) from {FEATURES}")
     with pytest.raises(DatabaseError):
         client.query(f"select predict_{USE_CASE}({ARGUMENTS}, 'too many') from {FEATURES}")
+    with pytest.raises(DatabaseError):
+        client.query(f"select throwIf(predict_{USE_CASE}({ARGUMENTS}) > 0) from {FEATURES}")
     client.command("system flush logs")
     rows_ = list(client.query("select * from treehouse.model_serving").named_results())
     logged = client.query(
@@ -85,6 +87,7 @@ def test_calls_are_counted_where_the_engine_keeps_a_log(watched: Watched) -> Non
     for row in rows_:
         assert row["model"] == USE_CASE
         assert row["calls"] > row["failures"] > 0
+        assert row["refused"] > 0
         assert row["p50_ms"] <= row["p99_ms"]
 
 

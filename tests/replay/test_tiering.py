@@ -12,6 +12,7 @@ import pytest
 from training.errors import TreehouseError
 from training.replay import prices as price_list
 from training.replay import rules, tiering
+from training.replay.classes import by_classes
 from training.replay.demand import Demand, on_grid
 from training.replay.moves import cheapest
 from training.replay.prices import HOURS_A_MONTH, Prices
@@ -101,6 +102,7 @@ def test_no_rule_sees_a_later_step() -> None:
         "age": lambda d: rules.by_age(d, begin, (2, 9)),
         "idle": lambda d: rules.by_idleness(d, begin, (1, 5)),
         "learned": lambda d: rules.learned(d, begin, PRICES, 5),
+        "classes": lambda d: by_classes(d, begin, PRICES, 5),
     }
     for name, decide in decisions.items():
         before, after = decide(demand)[:, : cut - begin + 1], decide(changed)[:, : cut - begin + 1]
@@ -123,7 +125,7 @@ def _trace(partitions: int = 20, days: int = 60) -> TieringTrace:
 def test_every_policy_is_reported_beside_the_optimum() -> None:
     result = tiering.replay(_trace(), tiering.Options(), PRICES)
     rows = {row["policy"].split()[0]: row for row in result["policies"]}
-    assert list(rows) == ["all", "age", "idle", "learned", "optimum"]
+    assert list(rows) == ["all", "age", "idle", "learned", "classes", "optimum"]
     assert all(row["total_usd"] >= rows["optimum"]["total_usd"] - 1e-12 for row in rows.values())
     assert rows["all"]["saved"] == 0
     assert rows["learned"]["total_usd"] < rows["all"]["total_usd"]

@@ -32,6 +32,7 @@ POINTS = (
     "after events",
 )
 _FILE = "insert into function file"
+_EVENT = "insert into `treehouse_registry`.events"
 
 
 def main(action: str, point: str, path: Path) -> None:
@@ -82,6 +83,8 @@ def _arm(client: Client, point: str) -> None:
             sql = sql.replace("select content", "select substring(content, 1, 1000)")
         answer = command(sql, *arguments, **named)
         if sql.startswith(_FILE) and point == "half a file":
+            _die()
+        if sql.startswith(_EVENT) and point == "after events":
             _die()
         return answer
 

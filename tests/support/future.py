@@ -13,8 +13,11 @@ from tests.support.house import USERS
 from training.contract import Contract
 from training.engine import identifier, literal
 from training.intake.sources import Source, read_sources
+from training.queries.collect import CONTRACTS as ENGINE
+from training.queries.collect import ensure_engine_tables
 from training.settings import Settings
 from training.spec import Spec
+from training.workload.shop import DATABASE as SHOP
 
 STAGES = 3
 _KEPT = "treehouse_stages"
@@ -24,8 +27,8 @@ _KEPT = "treehouse_stages"
 class Pool:
     """Everything that one demo loads, and two moments to stop at.
 
-    The first is the midnight at which a month begins; the second is a noon, at which the day is
-    known in part.
+    The first is the midnight at which a month begins, where there are many; the second is a noon,
+    at which the day is known in part.
     """
 
     settings: Settings
@@ -49,17 +52,54 @@ def make_pool(client: Client, settings: Settings, spec: Spec) -> Pool:
     """What a use case's demo loads, in a database named after the use case."""
     own = replace(settings, raw_database=f"treehouse_pool_{spec.use_case}")
     spec.demo(client, own, {"users": USERS}, lambda *_: None)
-    ranges = {source: _range(client, own, source) for source in read_sources(own).values()}
+    _as_it_happened(client, own)
+    ranges = {source: _range(client, own, source) for source in _all_sources(own)}
     filled = {source: span for source, span in ranges.items() if span}
     first, last = min(s[0] for s in filled.values()), max(s[1] for s in filled.values())
     return Pool(own, tuple(filled), _cuts(first, last))
 
 
+def _all_sources(settings: Settings) -> list[Source]:
+    """What is loaded, and what is collected of the engine's own work as it goes on."""
+    logs = read_sources(settings, ENGINE)
+    names = ("engine_queries", "engine_part_events", "engine_query_shapes")
+    return [*read_sources(settings).values(), *(logs[name] for name in names)]
+
+
+def _as_it_happened(client: Client, settings: Settings) -> None:
+    """Give the logs of a workload the times that it simulates, and leave out all other queries."""
+    logs = {source.name: source for source in read_sources(settings, ENGINE).values()}
+    queries = logs["engine_queries"].qualified
+    if _range(client, settings, logs["engine_queries"]) is None:
+        return
+    keys = {
+        "engine_query_shapes": "shape", "engine_part_events": "query_key",
+        "engine_queries": "log_id",
+    }  # fmt: skip
+    for name, key in keys.items():  # the queries last: the others are told by them
+        source = logs[name]
+        then = replace(source, table=f"{name}_then").qualified
+        happened = (
+            f"(select {key}, min(event_at) as happened_at from {queries} "
+            f"where kind in ('Select', 'Insert') and has(databases, '{SHOP}') group by {key})"
+        )
+        client.command(f"create table {then} as {source.qualified}")
+        client.command(
+            f"insert into {then} select log.* replace (happened_at as {source.time}) "
+            f"from {source.qualified} as log inner join {happened} as happened using ({key})"
+        )
+        client.command(f"exchange tables {source.qualified} and {then}")
+        client.command(f"drop table {then}")
+
+
 def _cuts(first: datetime, last: datetime) -> tuple[datetime, datetime]:
-    months = [
-        (first + (last - first) * share).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
+    days = [
+        (first + (last - first) * share).replace(hour=0, minute=0, second=0, microsecond=0)
         for share in (0.65, 0.85)
     ]
+    if last - first < timedelta(days=120):
+        return days[0], days[1] + timedelta(hours=12)
+    months = [day.replace(day=1) for day in days]
     return months[0], months[1] + timedelta(days=9, hours=12)
 
 
@@ -99,14 +139,19 @@ def _echo(client: Client, settings: Settings, pool: Pool, moment: str) -> None:
         who = source.order_by[0]
         if who == source.id:
             continue
+        who = source.id if who == source.time else who
         named = ", ".join(identifier(column.name) for column in source.columns)
         changed = []
         for column in source.columns:
             name = identifier(column.name)
-            if column.name == source.id:
+            if column.name == source.id and column.type == "String":
                 changed.append(f"concat({name}, {literal('-echo-')}, toString({moment}))")
-            elif column.name == source.time:
+            elif column.type.startswith("DateTime"):
                 changed.append(f"{moment} + interval 1 second")
+            elif column.type == "UInt64" and column.name.endswith(("_id", "_key")):
+                changed.append(f"cityHash64({name}, {moment})")  # alike in all sources
+            elif column.name.endswith("_code"):  # or what went well would have failed
+                changed.append(name)
             elif column.type.startswith(("Int", "UInt", "Float", "Decimal")):
                 changed.append(f"cast({name} * 7 + 3, {literal(column.type)})")
             else:
@@ -120,7 +165,8 @@ def _echo(client: Client, settings: Settings, pool: Pool, moment: str) -> None:
 
 def empty_sources(client: Client, settings: Settings) -> None:
     """Take all rows out of the sources."""
-    for source in read_sources(settings).values():
+    ensure_engine_tables(client, settings)
+    for source in _all_sources(settings):
         client.command(f"truncate table {_table(settings, source)}")
 
 

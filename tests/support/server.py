@@ -57,6 +57,22 @@ _CONFIG = """\
     <table>part_log</table>
     <flush_interval_milliseconds>1000</flush_interval_milliseconds>
   </part_log>
+  <storage_configuration>
+    <disks>
+      <warm><path>{data}/volumes/warm/</path></warm>
+      <cold><path>{data}/volumes/cold/</path></cold>
+    </disks>
+    <policies>
+      <tiered>
+        <volumes>
+          <default><disk>default</disk></default>
+          <warm><disk>warm</disk></warm>
+          <cold><disk>cold</disk></cold>
+        </volumes>
+        <move_factor>0</move_factor>
+      </tiered>
+    </policies>
+  </storage_configuration>
   {extra}
 </clickhouse>
 """

@@ -112,7 +112,7 @@ def mounted(file: InstallFile, mounts: dict[Path, Path]) -> tuple[Path, Path]:
 
 
 def test_the_image_for_networks_has_what_the_worker_needs(compose: dict[str, Any]) -> None:
-    text = (ROOT / "docker-compose.network.yml").read_text()
+    text = (ROOT / "udfs/docker-compose.network.yml").read_text()
     service = yaml.safe_load(text)["services"]["clickhouse"]
     recipe = service["build"]["dockerfile_inline"]
     assert f"FROM {compose['image']}\n" in recipe

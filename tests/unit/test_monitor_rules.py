@@ -10,7 +10,8 @@ import pytest
 
 from training.monitor.alerts import transitions
 from training.monitor.rules import findings
-from training.monitor.show import arrow
+from training.monitor.run import Checked
+from training.monitor.show import arrow, meaning
 from training.monitor.state import Alert, Finding
 from training.monitor.watch import Watch
 
@@ -19,7 +20,7 @@ QUIET_COLUMN: dict[str, Any] = {
     "version": 1, "role": "feature", "name": "x", "kind": "numeric", "rows": 1000,
     "missing_share": 0.0, "reference_missing_share": 0.0, "unseen_share": 0.0,
     "reference_unseen_share": 0.0, "psi": 0.01, "psi_noise": 0.0, "kolmogorov_smirnov": 0.01,
-    "mean_shift": 0.0, "p_distribution": 1.0, "p_missing": 1.0, "p_unseen": 1.0,
+    "mean_shift": 0.0, "impact": 0.0, "p_distribution": 1.0, "p_missing": 1.0, "p_unseen": 1.0,
 }  # fmt: skip
 QUIET_HEALTH: dict[str, Any] = {
     "version": 1, "at": NOW, "rows": 1000, "usual_rows": 1000.0, "p_volume": 1.0,
@@ -32,25 +33,28 @@ QUIET_COHORT: dict[str, Any] = {
 }  # fmt: skip
 
 
-def found(
+def quiet(
     column: dict[str, Any] | None = None,
     health: dict[str, Any] | None = None,
     cohort: dict[str, Any] | None = None,
     serving: dict[str, Any] | None = None,
-    **watch: Any,
-) -> list[tuple[str, str, str]]:
-    """(kind, name, severity) of what is found in a quiet measurement with these changes."""
-    measured = {
+) -> dict[str, list[dict[str, Any]]]:
+    """A measurement that finds nothing, but for these changes."""
+    return {
         "drift": [QUIET_COLUMN | (column or {})],
         "health": [QUIET_HEALTH | (health or {})],
         "quality": [QUIET_COHORT | (cohort or {})],
         "serving": [{"version": 1, "calls": 100, "failures": 0} | (serving or {})],
     }
+
+
+def found(measured: dict[str, list[dict[str, Any]]], **watch: Any) -> list[tuple[str, str, str]]:
+    """(kind, name, severity) of what is found."""
     return [(f.kind, f.name, f.severity) for f in findings("m", Watch(**watch), measured)]
 
 
 def test_a_quiet_measurement_finds_nothing() -> None:
-    assert found() == []
+    assert found(quiet()) == []
 
 
 SURE = {"p_distribution": 0.001}
@@ -80,7 +84,7 @@ SURE = {"p_distribution": 0.001}
     ],
 )  # fmt: skip
 def test_columns(change: dict[str, Any], expected: list[tuple[str, str, str]]) -> None:
-    assert found(column=change) == expected
+    assert found(quiet(column=change)) == expected
 
 
 @pytest.mark.parametrize(
@@ -100,11 +104,12 @@ def test_columns(change: dict[str, Any], expected: list[tuple[str, str, str]]) -
     ],
 )  # fmt: skip
 def test_health(change: dict[str, Any], expected: list[tuple[str, str, str]]) -> None:
-    assert found(health=change) == expected
+    assert found(quiet(health=change)) == expected
 
 
 def test_data_that_ends_by_itself_is_never_stale() -> None:
-    assert found(health={"newest_at": NOW - timedelta(days=9999)}, stale_after_days=None) == []
+    old = quiet(health={"newest_at": NOW - timedelta(days=9999)})
+    assert found(old, stale_after_days=None) == []
 
 
 @pytest.mark.parametrize(
@@ -121,13 +126,14 @@ def test_data_that_ends_by_itself_is_never_stale() -> None:
     ],
 )
 def test_quality(change: dict[str, Any], expected: list[tuple[str, str, str]]) -> None:
-    assert found(cohort=change) == expected
+    assert found(quiet(cohort=change)) == expected
 
 
 def test_failed_calls() -> None:
-    assert found(serving={"failures": 1}) == []
-    assert found(serving={"failures": 2}) == [("serving", "failures", "error")]
-    assert found(serving={"calls": 0}) == []
+    assert found(quiet(serving={"failures": 2})) == []
+    assert found(quiet(serving={"failures": 3, "calls": 300})) == []
+    assert found(quiet(serving={"failures": 3})) == [("serving", "failures", "error")]
+    assert found(quiet(serving={"calls": 0})) == []
 
 
 WARNING = Finding("m", 1, "drift", "x", "warn", 0.1, 0.1, "moved")
@@ -160,3 +166,23 @@ def test_transitions(now: list[Finding], before: list[Alert], event: str) -> Non
 )
 def test_arrows(shift: float | None, shown: str) -> None:
     assert arrow(shift) == shown
+
+
+@pytest.mark.parametrize(
+    ("changes", "part"),
+    [
+        ({}, "Nothing has moved"),
+        ({"column": SURE | {"psi": 0.3}}, "x has moved: if the change is real"),
+        ({"column": SURE | {"psi": 0.3}, "health": {"newest_at": NOW - timedelta(days=99)}},
+         "x has moved"),
+        ({"health": {"newest_at": NOW - timedelta(days=99)}}, "newest rows are old"),
+        ({"column": {"p_missing": 0.0, "missing_share": 0.9}}, "data itself"),
+        ({"cohort": {"loss": 1.5, "loss_low": 1.3}}, "worse: ./treehouse retrain m"),
+        ({"serving": {"failures": 50}}, "doctor"),
+        ({"column": SURE | {"psi": 0.3, "role": "prediction"}}, "The mix of the rows has moved"),
+    ],
+)  # fmt: skip
+def test_the_sentence_says_what_to_do(changes: dict[str, dict[str, Any]], part: str) -> None:
+    measured = quiet(**changes)
+    checked = Checked("m", 1, "", measured, tuple(findings("m", Watch(), measured)))
+    assert part in meaning(checked)

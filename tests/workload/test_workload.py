@@ -18,7 +18,7 @@ from training.errors import TreehouseError
 from training.workload.plan import START, Options, plan
 from training.workload.run import Ran, run_workload
 
-_SMALL = Options(hours=2, sessions=60, people=10, start=START + timedelta(hours=9))
+_SMALL = Options(hours=4, sessions=40, people=10, start=START + timedelta(hours=9))
 
 
 def test_equal_seeds_ask_the_same_and_others_do_not() -> None:
@@ -102,7 +102,7 @@ def test_from_the_workload_to_both_replays_by_commands(fresh: Engine, ran: Ran) 
     assert cache["requests"] > 300
     rates = {row["policy"]: row["object_hit_rate"] for row in cache["policies"]}
     assert 0 == rates["no cache"] < rates["lru"] <= rates["upper bound"] < 1
-    tiers = replay("tiering", "--scale", "1000", "--step-hours", "0.25")
+    tiers = replay("tiering", "--scale", "1000")
     assert tiers["partitions"] > 100
     assert [row["kind"] for row in tiers["policies"]][-1] == "clairvoyant"
     assert tiers["policies"][0]["money_usd"] > 0

@@ -156,7 +156,9 @@ def _show_done(done: Done, json: bool) -> None:
     if done.outcomes:
         _show_rows(done.outcomes[:_SHOWN_ROWS])
     console.out.print(
-        ", ".join(f"{done.count(state):,} {state}" for state in ("finished", "skipped", "failed", "waits"))
+        ", ".join(
+            f"{done.count(state):,} {state}" for state in ("finished", "skipped", "failed", "waits")
+        )
     )
 
 

@@ -39,6 +39,9 @@ def judge_quality(
         client, settings, spec, Scored.of_header(header), other,
         since=since, confidence=gates.confidence,
     )  # fmt: skip
+    if (spec.baselines or other) and not found:
+        yield Outcome("test rows", float("nan"), 0, "the training set has none: nothing compared")
+        return
     for name in spec.baselines:
         yield _beats(name, found[name], gates)
     for name in spec.fitted_baselines:

@@ -115,7 +115,7 @@ def _quality(model: str, watch: Watch, row: Row) -> Iterator[Finding]:
 
 def _serving(model: str, watch: Watch, row: Row) -> Iterator[Finding]:
     share = row["failures"] / row["calls"] if row["calls"] else 0.0
-    if share > watch.failed_share:
+    if share > watch.failed_share and row["failures"] >= watch.failed_calls:
         text = f"{row['failures']:,} of {row['calls']:,} calls failed within a day"
         version, bound = row["version"], watch.failed_share
         yield Finding(model, version, "serving", "failures", "error", share, bound, text)

@@ -71,30 +71,36 @@ def _show_quality(quality: list[Row]) -> None:
 
 
 def meaning(checked: Checked) -> str:
-    """One sentence: what the findings mean, and what to do."""
+    """One sentence: what the findings mean, and what to do; errors come before warnings."""
     kinds = {f.kind for f in checked.findings}
+    worst = {f.kind for f in checked.findings if f.severity == "error"} or kinds
     model = checked.model
     if "quality" in kinds:
         return f"The answers have become worse: ./treehouse retrain {model}, or rollback {model}."
-    if kinds == {"freshness"}:
-        return "The newest rows are old: see that the source still delivers (./treehouse status)."
-    if kinds & {"volume", "freshness", "missing"}:
-        return "The data itself looks wrong: check its source first (./treehouse status)."
-    if "serving" in kinds:
+    if "serving" in worst:
         return "Calls fail: ./treehouse doctor says why."
-    if "prediction" in kinds:
-        return (
-            f"Inputs have moved and the answers with them: if the change is real, "
-            f"./treehouse retrain {model}."
-        )
+    if worst == {"freshness"}:
+        return "The newest rows are old: see that the source still delivers (./treehouse status)."
+    if worst & {"volume", "freshness", "missing"}:
+        return "The data itself looks wrong: check its source first (./treehouse status)."
     if kinds:
+        moved = "moved, and the answers with it" if "prediction" in kinds else "moved"
         return (
-            "Inputs have moved, the answers hardly: watch the next labels, "
-            f"or ./treehouse retrain {model}."
+            f"{_most_moved(checked)} has {moved}: if the change is real, "
+            f"./treehouse retrain {model}; if not, mend its source."
         )
     if not checked.measured.get("drift") or checked.note:
         return "No drift was judged."
     return "Nothing has moved beyond chance and the thresholds."
+
+
+def _most_moved(checked: Checked) -> str:
+    """The drifted column that matters most, or what stands for the prediction."""
+    names = {f.name for f in checked.findings if f.kind in ("drift", "unseen")}
+    columns = [row for row in checked.measured["drift"] if row["name"] in names]
+    if not columns:
+        return "The mix of the rows"
+    return str(max(columns, key=lambda row: row["impact"] or 0.0)["name"])
 
 
 def show_alerts(alerts: list[Alert]) -> None:

@@ -48,6 +48,8 @@ class Watch:
     min_rows: int = 50
     """Rows of a window, or of a cohort, below which nothing is said of its columns."""
     failed_share: float = 0.01
-    """Share of the calls within a day that may fail."""
+    """Share of the calls within a day that may fail while they run."""
+    failed_calls: int = 3
+    """Failed calls within a day below which nothing is said of their share."""
     quiet_runs: int = 3
     """Runs without the cause before an alert resolves itself, so that it does not flap."""

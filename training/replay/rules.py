@@ -72,8 +72,8 @@ def learned(demand: Demand, begin: int, prices: Prices, horizon: int) -> Schedul
 def _expected(demand: Demand, begin: int, horizon: int) -> Floats:
     """Reads and bytes read in the next `horizon` steps, from `begin` on: (partitions, steps, 2)."""
     rows = features(demand)
-    known = _known(demand, begin, horizon)
-    future = _ahead(np.stack([demand.reads, demand.read], axis=-1), horizon)[known]
+    known = known_rows(demand, begin, horizon)
+    future = ahead(np.stack([demand.reads, demand.read], axis=-1), horizon)[known]
     scale = np.maximum(future.std(axis=0), 1e-9)  # so that a split minds both
     forest = RandomForestRegressor(
         n_estimators=60, min_samples_leaf=5, max_features=0.5, n_jobs=2, random_state=1
@@ -108,7 +108,7 @@ def features(demand: Demand) -> Floats:
     return np.stack([column.astype(float) for column in columns], axis=-1)
 
 
-def _known(demand: Demand, begin: int, horizon: int) -> tuple[Ints, Ints]:
+def known_rows(demand: Demand, begin: int, horizon: int) -> tuple[Ints, Ints]:
     """Rows to fit on: partitions that are there, in steps whose horizon ends before `begin`."""
     rows = np.argwhere(demand.exists[:, : max(1, begin - horizon)])
     if len(rows) > _MAX_ROWS:
@@ -146,7 +146,7 @@ def _within(values: Floats, steps: int) -> Floats:
     return total - np.pad(total, ((0, 0), (steps, 0)))[:, : values.shape[1]]
 
 
-def _ahead(values: Floats, steps: int) -> Floats:
+def ahead(values: Floats, steps: int) -> Floats:
     """Sums over the next steps, each step's own with them; values are (partitions, steps, k)."""
     total = np.pad(np.cumsum(values, axis=1), ((0, 0), (1, steps), (0, 0)), mode="edge")
     total[:, 0] = 0

@@ -10,6 +10,7 @@ import numpy as np
 
 from training.errors import TreehouseError
 from training.replay import rules
+from training.replay.classes import by_classes
 from training.replay.demand import Demand, on_grid
 from training.replay.moves import Schedule, cheapest, moves_usd
 from training.replay.prices import Prices
@@ -59,29 +60,33 @@ def replay(
     def judge(name: str, kind: str, schedule: Schedule) -> None:
         rows.append({"policy": name, "kind": kind} | bill(judged, schedule, prices))
 
-    def total(part: Demand, schedule: Schedule) -> float:
-        return float(bill(part, schedule, prices)["total_usd"])
-
     judge("all hot", "rule", np.zeros(judged.shape, np.int8))
     progress("age", None, None)
     limits = list(rules.thresholds(demand.shape[1], len(prices.tiers)))
     # The best age in hindsight: a stronger rival than any age that one could have chosen.
-    best = min(limits, key=lambda pair: total(judged, rules.by_age(demand, begin, pair)))
+    total = _totals(judged, prices)
+    best = min(limits, key=lambda pair: total(rules.by_age(demand, begin, pair)))
     judge(f"age over {_said(best, demand)} (best in hindsight)", "rule",
           rules.by_age(demand, begin, best))  # fmt: skip
     progress("last access", None, None)
     early, half = demand.steps(0, begin), begin // 2
-    best = min(
-        limits, key=lambda pair: total(early.steps(half), rules.by_idleness(early, half, pair))
-    )
+    total = _totals(early.steps(half), prices)
+    best = min(limits, key=lambda pair: total(rules.by_idleness(early, half, pair)))
     judge(f"idle over {_said(best, demand)}", "rule", rules.by_idleness(demand, begin, best))
     progress("learned", None, None)
     horizon = min(
         (steps for steps in rules.HORIZONS if steps <= half),
-        key=lambda steps: total(early.steps(half), rules.learned(early, half, prices, steps)),
+        key=lambda steps: total(rules.learned(early, half, prices, steps)),
         default=1,
     )
     judge("learned", "learned", rules.learned(demand, begin, prices, horizon))
+    progress("classes", None, None)
+    horizon = min(
+        (steps for steps in rules.HORIZONS if steps <= half),
+        key=lambda steps: total(by_classes(early, half, prices, steps)),
+        default=1,
+    )
+    judge("classes (as tier_decision)", "learned", by_classes(demand, begin, prices, horizon))
     progress("optimum", None, None)
     judge("optimum", "clairvoyant", cheapest(judged, prices))
     for row in rows:
@@ -131,6 +136,17 @@ def bill(demand: Demand, schedule: Schedule, prices: Prices) -> dict[str, Any]:
             for tier, count in zip(prices.tiers, reads, strict=True)
         },
     }
+
+
+def _totals(demand: Demand, prices: Prices) -> Callable[[Schedule], float]:
+    """What `bill` calls total_usd, for many schedules of one demand."""
+    run = demand.run_usd(prices) * demand.exists[..., None]
+
+    def total(schedule: Schedule) -> float:
+        picked = np.take_along_axis(run, schedule.astype(np.int64)[..., None], axis=2)
+        return float(picked.sum() + moves_usd(demand, schedule, prices).sum())
+
+    return total
 
 
 def _said(limits: tuple[int, ...], demand: Demand) -> str:

@@ -15,7 +15,7 @@ SPEC = Spec(
     task="classes",
     cost=mistakes(Prices.configured(), project_vars()["storage_tiering_horizon_days"]),
     trainers=("random_forest",),
-    bagging=Bagging(trees=100, depth=10, rows_per_leaf=10),
+    bagging=Bagging(trees=100, depth=8, rows_per_leaf=30, column_share=0.2),
     baselines={
         "age": "multiIf(newer_partitions > 28, 'cold', newer_partitions > 7, 'warm', 'hot')",
         "last access": (

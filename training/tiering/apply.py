@@ -14,8 +14,8 @@ from training.console import Report
 from training.engine import identifier, literal
 from training.errors import TreehouseError
 from training.tiering.config import Tiering
+from training.tiering.hindrances import BUSY, room_sql
 from training.tiering.log import Move, ensure_log, last_run, unfinished, write
-from training.tiering.plan import BUSY, room_sql
 
 if TYPE_CHECKING:
     from clickhouse_connect.driver.client import Client
@@ -58,9 +58,13 @@ def apply(
     tiering = Tiering.configured()
     ensure_log(client, settings)
     with _alone(client):
-        left = unfinished(client, settings)
+        left = [
+            (of_run, move)
+            for of_run, move in unfinished(client, settings)
+            if f"{move.database}.{move.table}" in tiering.tables
+        ]
         taken = {move.partition for _, move in left}
-        _check_named(tiering, [move for _, move in left] + list(moves))
+        _check_named(tiering, moves)
         _check_time(client, tiering, any_time)
         run = uuid.uuid4()
         work = [*left, *((run, move) for move in moves if move.partition not in taken)]
@@ -132,20 +136,21 @@ def _look(client: Client, tiering: Tiering, move: Move) -> tuple[int, str]:
         f"""
         with
         (
-            select storage_policy from system.tables
+            select any(storage_policy) from system.tables
             where database = {{database:String}} and name = {{table:String}}
-        ) as policy,
+        ) as policy_here,
         (
-            select disks from system.storage_policies
-            where policy_name = policy and volume_name = {{volume:String}}
+            select groupArrayArray(disks) from system.storage_policies
+            where policy_name = policy_here and volume_name = {{volume:String}}
         ) as there,
         (
-            select room from {room_sql(tiering)}
-            where storage_policy = policy and volume = {{volume:String}}
+            select sum(r.room) from {room_sql(tiering)} as r
+            where r.policy = policy_here and r.volume = {{volume:String}}
         ) as room,
         (
-            select why from {BUSY}
-            where partition_name = concat({{database:String}}, '.', {{table:String}}, '.', {{id:String}})
+            select any(why) from {BUSY}
+            where busy_partition
+                = concat({{database:String}}, '.', {{table:String}}, '.', {{id:String}})
         ) as busy
         select
             count() as parts,
@@ -154,8 +159,8 @@ def _look(client: Client, tiering: Tiering, move: Move) -> tuple[int, str]:
                 parts = 0, 'it is no longer there',
                 empty(there), concat('its storage policy has no volume ', {{volume:String}}),
                 away = 0, '',
-                notEmpty(ifNull(busy, '')), ifNull(busy, ''),
-                away > ifNull(room, 0), 'would leave less of the disk free than the reserve',
+                busy != '', busy,
+                away > room, 'would leave less of the disk free than the reserve',
                 ''
             ) as hindrance
         from system.parts

@@ -59,7 +59,12 @@ class Tiering:
             payback_months=_number(given, "payback_months", 3),
         )
         tiers = [tier.name for tier in Prices.configured().tiers]
-        _expect(list(found.volumes) == tiers, "volumes", given.get("volumes"), f"one for each of {tiers}")
+        _expect(
+            list(found.volumes) == tiers,
+            "volumes",
+            given.get("volumes"),
+            f"one for each of {tiers}",
+        )
         _expect(
             all("." in table for table in found.tables), "tables", list(found.tables),
             "database.table: factor of its sizes",

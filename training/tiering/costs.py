@@ -29,7 +29,10 @@ def mistakes(prices: Prices, days: float) -> tuple[tuple[float, ...], ...]:
     with np.errstate(divide="ignore", invalid="ignore"):
         even = np.maximum(0.0, np.nan_to_num(-np.diff(stay) / np.diff(read), posinf=0.0))
     reads = np.array([_FAR * even[0], *np.sqrt(even[:-1] * even[1:]), 0.0])
+    moves = prices.move_usd(one * GB)[0]
+    lasts = np.maximum(prices.minimum_hours() / 24 / days, 1.0)  # what nobody reads stays
     usd = stay + reads[:, None] * read
+    usd += (moves[0] + moves[:, 0]) / np.where(reads[:, None] > 0, 1.0, lasts)
     regret = np.maximum(0.0, usd - usd.diagonal()[:, None])
     worst = np.maximum(regret.max(axis=1, keepdims=True), 1e-12)
     return tuple(tuple(float(share) for share in row) for row in regret / worst)

@@ -64,26 +64,31 @@ def write(
     client: Client, settings: Settings, run: uuid.UUID, move: Move, state: str, detail: str = ""
 ) -> None:
     """One row: a move is started, finished, failed or skipped."""
-    row = {"run": run, "state": state, "detail": detail, "host": host(client)} | asdict(move)
+    row = {"run": run, "state": state, "detail": detail} | asdict(move)
     client.insert(
         "tier_moves", [list(row.values())], list(row), database=settings.registry_database
     )
 
 
-def host(client: Client) -> str:
-    """The node that is asked: a partition lies on each node by itself."""
-    return str(client.query("select hostName()").result_rows[0][0])
+def history(
+    client: Client, settings: Settings, limit: int = _ALL, *, here: bool = False
+) -> list[dict[str, Any]]:
+    """Every move by its latest state, the newest first: began_at, ended_at, run, state, ...
 
-
-def history(client: Client, settings: Settings, limit: int = 1000) -> list[dict[str, Any]]:
-    """Every move by its latest state, the newest first: began_at, ended_at, run, state, ..."""
+    Args:
+        client: Of the target.
+        settings: Whose registry holds the log.
+        limit: The newest so many.
+        here: Only those of the node that is asked: a partition lies on each node by itself.
+    """
     columns = [f.name for f in fields(Move) if f.name != "move"]
     named = ", ".join(f"argMax(m.{name}, m.at) as {name}" for name in ("state", "host", *columns))
     result = client.query(
         f"select move, any(m.run) as run, min(m.at) as began_at, {named}, "
         "if(state = 'started', null, max(m.at)) as ended_at, argMax(m.detail, m.at) as detail "
         f"from {identifier(settings.registry_database)}.tier_moves as m "
-        "group by move order by began_at desc, move limit {limit:UInt32}",
+        f"{'where m.host = hostName() ' if here else ''}group by move "
+        "order by began_at desc, move limit {limit:UInt32}",
         parameters={"limit": limit},
     )
     return list(result.named_results())
@@ -91,19 +96,13 @@ def history(client: Client, settings: Settings, limit: int = 1000) -> list[dict[
 
 def unfinished(client: Client, settings: Settings) -> list[tuple[uuid.UUID, Move]]:
     """Moves of this node that began and did not end, with their runs: a process was killed."""
-    here = host(client)
-    rows = history(client, settings, _ALL)
-    return [
-        (row["run"], _move(row))
-        for row in reversed(rows)
-        if row["state"] == "started" and row["host"] == here
-    ]
+    rows = reversed(history(client, settings, here=True))
+    return [(row["run"], _move(row)) for row in rows if row["state"] == "started"]
 
 
 def last_run(client: Client, settings: Settings) -> Sequence[Move]:
     """The finished moves of the newest apply that has any that were not taken back, last first."""
-    here = host(client)
-    rows = [row for row in history(client, settings, _ALL) if row["host"] == here]
+    rows = history(client, settings, here=True)
     undone = {row["undoes"] for row in rows if row["undoes"] and row["state"] == "finished"}
     open_rows = [
         row for row in rows
@@ -113,12 +112,12 @@ def last_run(client: Client, settings: Settings) -> Sequence[Move]:
 
 
 def arrivals_sql(settings: Settings) -> str:
-    """A relation: partition_name and days_there, since this node last finished moving it."""
+    """A relation: moved_partition and days_there, since this node last finished moving it."""
     return (
-        "(select concat(m.database, '.', m.table, '.', m.partition_id) as partition_name, "
+        "(select concat(m.database, '.', m.table, '.', m.partition_id) as moved_partition, "
         "dateDiff('second', max(m.at), now64(6)) / 86400 as days_there "
         f"from {identifier(settings.registry_database)}.tier_moves as m "
-        "where m.state = 'finished' and m.host = hostName() group by partition_name)"
+        "where m.state = 'finished' and m.host = hostName() group by moved_partition)"
     )
 
 

@@ -12,32 +12,13 @@ from training.engine import identifier, literal
 from training.errors import TreehouseError
 from training.replay.prices import HOURS_A_MONTH, Prices
 from training.tiering.config import Tiering
+from training.tiering.hindrances import BUSY, room_sql
 from training.tiering.log import Move, arrivals_sql, ensure_log
 
 if TYPE_CHECKING:
     from clickhouse_connect.driver.client import Client
 
     from training.settings import Settings
-
-# Partitions that the engine is at work on; a part's name begins with its partition's id.
-BUSY = """(
-    select
-        concat(database, '.', table, '.', partition_id) as partition_name,
-        any(why) as why
-    from (
-        select database, table, partition_id, 'is being merged' as why from system.merges
-        union all
-        select database, table, splitByChar('_', part_name)[1], 'parts are on their way'
-        from system.moves
-        union all
-        select
-            database, table, splitByChar('_', arrayJoin(parts_to_do_names))[1],
-            'a mutation is not done'
-        from system.mutations
-        where not is_done
-    )
-    group by partition_name
-)"""
 
 
 @dataclass(frozen=True)
@@ -115,7 +96,12 @@ def _plan(tiering: Tiering, rows: list[dict[str, Any]]) -> Plan:
         elif row["tier"] != row["decided_tier"] or row["reason"] != "stays":
             entry = held.setdefault(
                 row["reason"],
-                {"reason": row["reason"], "partitions": 0, "bytes": 0, "for_example": row["partition_name"]},
+                {
+                    "reason": row["reason"],
+                    "partitions": 0,
+                    "bytes": 0,
+                    "for_example": row["partition_name"],
+                },
             )
             entry["partitions"] += 1
             entry["bytes"] += row["bytes"]
@@ -150,30 +136,17 @@ _SHOWN = (
 )  # fmt: skip
 
 
-def room_sql(tiering: Tiering) -> str:
-    """A relation: storage_policy, volume, and room, the bytes that moves may still fill there."""
-    return f"""(
-        select
-            policy_name as storage_policy,
-            volume_name as volume,
-            sum(greatest(0., toFloat64(unreserved_space) - {tiering.free_share} * total_space))
-                as room
-        from (select policy_name, volume_name, arrayJoin(disks) as disk from system.storage_policies)
-            as volumes
-        inner join system.disks as disks on disks.name = volumes.disk
-        group by storage_policy, volume
-    )"""
-
-
 def _plan_sql(settings: Settings, tiering: Tiering, chosen: str) -> str:
     """All decisions with `reason`, which is '' for what is to be moved; faster tiers come first."""
     tiers = list(tiering.volumes)
     names = "[" + ", ".join(map(literal, tiers)) + "]"
     volumes = "[" + ", ".join(map(literal, tiering.volumes.values())) + "]"
     fees = [
-        f"{tier.usd_per_gb_month} * 24 / {HOURS_A_MONTH} * greatest(0, {tier.minimum_days} - days_there)"
+        f"{tier.usd_per_gb_month} * 24 / {HOURS_A_MONTH} "
+        f"* greatest(0, {tier.minimum_days} - days_there)"
         for tier in Prices.configured().tiers
     ]
+    full = f"would leave less than {tiering.free_share:.0%} of the disk free"
     return f"""
     with
     candidates as (
@@ -183,7 +156,7 @@ def _plan_sql(settings: Settings, tiering: Tiering, chosen: str) -> str:
             indexOf({names}, d.decided_tier) as there,
             {volumes}[there] as to_volume,
             a.days_there as days_there,
-            a.partition_name != '' as was_moved,
+            a.moved_partition != '' as was_moved,
             -- What leaves a tier too early is billed as if it had stayed.
             d.move_usd + if(
                 was_moved and here != there, d.stands_for_bytes / 1e9 * [{", ".join(fees)}][here], 0
@@ -192,10 +165,10 @@ def _plan_sql(settings: Settings, tiering: Tiering, chosen: str) -> str:
             room.volume as volume_there,
             room.room as room
         from {chosen} as d
-        left join {arrivals_sql(settings)} as a on a.partition_name = d.partition_name
-        left join {BUSY} as busy on busy.partition_name = d.partition_name
+        left join {arrivals_sql(settings)} as a on a.moved_partition = d.partition_name
+        left join {BUSY} as busy on busy.busy_partition = d.partition_name
         left join {room_sql(tiering)} as room
-            on room.storage_policy = d.storage_policy
+            on room.policy = d.storage_policy
             and room.volume = {volumes}[indexOf({names}, d.decided_tier)]
     ),
     judged as (
@@ -210,6 +183,8 @@ def _plan_sql(settings: Settings, tiering: Tiering, chosen: str) -> str:
                     'was moved less than {tiering.minimum_stay_days:g} days ago'
                 ),
                 busy_why != '', busy_why,
+                bytes > {tiering.bytes_per_run}, 'is larger than what one run may move',
+                bytes > room, {literal(full)},
                 ''
             ) as own_reason
         from candidates
@@ -232,7 +207,7 @@ def _plan_sql(settings: Settings, tiering: Tiering, chosen: str) -> str:
         * except (own_reason),
         multiIf(
             own_reason != '', own_reason,
-            bytes_there > room, 'would leave less than {tiering.free_share:.0%} of the disk free',
+            bytes_there > room, {literal(full)},
             bytes_so_far > {tiering.bytes_per_run}, 'waits for the next run: the limit is reached',
             ''
         ) as reason

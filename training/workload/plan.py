@@ -54,6 +54,7 @@ class Options:
         people: How many people there are.
         start: Where the simulated time begins.
         wall_minutes: Between refreshes of the screens on walls; 0: as each dashboard says.
+        panels: Most panels of a dashboard, its first ones; 0 for all.
         meetings: Chance of a meeting in any hour of a working day.
         load_hours: Hours between loads of new rows.
     """
@@ -64,6 +65,7 @@ class Options:
     people: int = 60
     start: datetime = START
     wall_minutes: int = 0
+    panels: int = 0
     meetings: float = 0.04
     load_hours: int = 1
 
@@ -108,9 +110,13 @@ def _walls(options: Options) -> list[Iterator[Request]]:
               dashboard.days[0], {}, options.start + timedelta(seconds=7 * wall + 11),
               options.start + timedelta(hours=options.hours), f"wall_{dashboard.name}_{wall}",
               f"wall_{dashboard.name}_{wall}")
-        for dashboard in DASHBOARDS
+        for dashboard in _dashboards(options)
         for wall in range(dashboard.walls)
     ]  # fmt: skip
+
+
+def _dashboards(options: Options) -> list[Dashboard]:
+    return [replace(d, panels=d.panels[: options.panels or None]) for d in DASHBOARDS]
 
 
 def _people(options: Options, rng: _RNG) -> Iterator[Request]:
@@ -143,6 +149,7 @@ def _sessions(
 ) -> Iterator[Iterator[Request]]:
     """The sessions that begin in an hour: some alone, and a meeting now and then."""
     is_weekend = begin.weekday() >= 5
+    dashboards = _dashboards(options)
     share = _HOURS[begin.hour] / _HOURS.sum() * (_WEEKEND if is_weekend else 1)
     for i in range(rng.poisson(options.sessions * share)):
         at = begin + timedelta(seconds=float(rng.uniform(0, 3600)))
@@ -152,10 +159,10 @@ def _sessions(
             yield _analysis(rng, at, f"analyst_{person}", name)
         else:
             weights = np.exp(interest + (np.arange(len(interest)) == person % len(interest)))
-            chosen = DASHBOARDS[rng.choice(len(DASHBOARDS), p=weights / weights.sum())]
+            chosen = dashboards[rng.choice(len(dashboards), p=weights / weights.sum())]
             yield _sitting(rng, chosen, at, f"person_{person}", name)
     if not is_weekend and 7 <= begin.hour <= 17 and rng.random() < options.meetings:
-        topic = DASHBOARDS[rng.integers(len(DASHBOARDS))]
+        topic = dashboards[rng.integers(len(dashboards))]
         for i in range(int(rng.integers(8, 25))):
             at = begin + timedelta(seconds=1800 + float(rng.exponential(60)))
             person = int(people[i % options.people])

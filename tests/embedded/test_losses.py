@@ -1,0 +1,82 @@
+"""The losses in SQL against NumPy and scikit-learn, task by task."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any, cast
+
+import numpy as np
+import pytest
+from clickhouse_connect.driver.client import Client
+from sklearn.metrics import log_loss, mean_tweedie_deviance
+
+from training.fit.metrics import deviance
+from training.lifecycle.losses import model_loss, rule_losses
+from training.spec import Spec
+
+RNG = np.random.default_rng(11)
+LABELS = RNG.gamma(0.5, 4.0, 50) * (RNG.random(50) < 0.3)
+VALUES = RNG.gamma(1.0, 1.0, 50) + 0.05
+CHANCES = RNG.random(50)
+COSTS = ((0.0, 1.0, 5.0), (2.0, 0.0, 1.0), (4.0, 3.0, 0.0))
+
+
+def spec(task: str) -> Spec:
+    """As much of a spec as a loss looks at; the classes are answered in another order."""
+    heads = ("value", "b", "a", "c")
+    return cast(
+        Spec,
+        SimpleNamespace(
+            task=task,
+            contract=SimpleNamespace(heads=heads),
+            classes=("a", "b", "c"),
+            costs=COSTS,
+        ),
+    )
+
+
+def mean(client: Client, sql: str, labels: Any, answers: Any) -> float:
+    """The mean of a loss over rows of a label and an array of answers."""
+    values = ", ".join(
+        f"({label}, {list(map(float, row))})" for label, row in zip(labels, answers, strict=True)
+    )
+    rows = client.query(
+        f"select avg({sql}) from (select label as _label, answers, {labels.mean() / 100} as _floor "
+        f"from values('label Float64, answers Array(Float64)', {values}))"
+    ).result_rows
+    return float(rows[0][0])
+
+
+def test_values_are_judged_by_the_tweedie_deviance(client: Client) -> None:
+    found = mean(client, model_loss(spec("value"), "answers"), LABELS, VALUES[:, None])
+    assert found == pytest.approx(mean_tweedie_deviance(LABELS, VALUES, power=1.5), rel=1e-12)
+    assert found == pytest.approx(deviance(LABELS, VALUES), rel=1e-12)
+    ours, rule = rule_losses(spec("value"), "answers", "answers[2]")
+    both = np.column_stack([VALUES, np.zeros(50)])
+    assert mean(client, ours, LABELS, both) == pytest.approx(found, rel=1e-12)
+    assert mean(client, rule, LABELS, both) == pytest.approx(
+        deviance(LABELS, np.zeros(50)), rel=1e-12
+    )
+
+
+def test_probabilities_are_judged_by_the_log_loss(client: Client) -> None:
+    happened = (RNG.random(50) < CHANCES).astype(float)
+    found = mean(client, model_loss(spec("probability"), "answers"), happened, CHANCES[:, None])
+    assert found == pytest.approx(log_loss(happened, np.clip(CHANCES, 0.001, 0.999)), rel=1e-12)
+    certain = mean(
+        client, model_loss(spec("probability"), "answers"), happened, 1 - happened[:, None]
+    )
+    assert certain == pytest.approx(-np.log(0.001), rel=1e-12)
+
+
+def test_classes_are_judged_by_the_log_loss_and_rules_by_the_cost(client: Client) -> None:
+    shares = RNG.dirichlet((1, 1, 1), 50)  # of a, b, c
+    classes, decided = RNG.integers(0, 3, 50), RNG.integers(0, 3, 50)
+    answers = np.column_stack([decided, shares[:, [1, 0, 2]], 2 - decided])
+    found = mean(client, model_loss(spec("classes"), "answers"), classes, answers)
+    assert found == pytest.approx(-np.log(shares[np.arange(50), classes]).mean(), rel=1e-12)
+    costs = np.array(COSTS)
+    for sql, wanted in zip(
+        rule_losses(spec("classes"), "answers", "answers[5]"), (decided, 2 - decided), strict=True
+    ):
+        assert mean(client, sql, classes, answers) == pytest.approx(costs[classes, wanted].mean())
