@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -26,8 +27,8 @@ def _asked(objects: list[int], change_every: float = 5.0, allowed: float = 3.0) 
     )  # fmt: skip
 
 
-def _row(asked: Asked, name: str) -> dict[str, float]:
-    rows: list[dict[str, float]] = replay(asked, 1.0)["policies"]
+def _row(asked: Asked, name: str) -> dict[str, Any]:
+    rows: list[dict[str, Any]] = replay(asked, 1.0)["policies"]
     return next(row for row in rows if row["policy"] == name)
 
 
@@ -66,9 +67,8 @@ def test_what_is_not_admitted_is_not_kept() -> None:
 
 
 def test_what_is_worth_least_for_its_bytes_gives_way() -> None:
-    trace = CacheTrace(
-        np.arange(6.0), *[np.array([0, 1, 2, 0, 1, 2])] * 2, np.ones(6, np.int64), np.ones(6)
-    )
+    codes = np.array([0, 1, 2, 0, 1, 2])
+    trace = CacheTrace(np.arange(6.0), codes, codes, np.ones(6, np.int64), np.ones(6))
     reuse = np.array([0.9, 0.1, 0.8, 0.9, 0.1, 0.8])
     hits = admitted(trace, 2, np.ones(6, bool), np.full(6, 100.0), reuse)
     assert hits.tolist() == [False, False, False, True, False, True]
@@ -77,11 +77,13 @@ def test_what_is_worth_least_for_its_bytes_gives_way() -> None:
 def test_decisions_know_no_later_query() -> None:
     rng = np.random.default_rng(3)
     asked = _asked(rng.integers(0, 20, 300).tolist())
-    arguments = (asked.admit, asked.ttl, asked.reuse)
-    whole = admitted(asked.trace, 5, *arguments)
-    half = CacheTrace(*(getattr(asked.trace, name)[:150] for name in
-                        ("time", "object", "entry", "size", "cost")))  # fmt: skip
-    assert (admitted(half, 5, *(a[:150] for a in arguments)) == whole[:150]).all()
+    trace, cut = asked.trace, slice(150)
+    half = CacheTrace(
+        trace.time[cut], trace.object[cut], trace.entry[cut], trace.size[cut], trace.cost[cut]
+    )
+    whole = admitted(trace, 5, asked.admit, asked.ttl, asked.reuse)
+    early = admitted(half, 5, asked.admit[cut], asked.ttl[cut], asked.reuse[cut])
+    assert (early == whole[cut]).all()
 
 
 def test_a_capacity_is_a_share() -> None:

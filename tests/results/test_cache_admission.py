@@ -18,6 +18,8 @@ from training.fit.train import train
 from training.publish import publish
 from training.registry import promote
 from training.replay.admission import read_asked, replay
+from training.results.config import ResultCache
+from training.results.store import make_plan
 from training.spec import load_spec
 
 _QUERIES, _DISTINCT, _HOURS = 6_000, 300, 72
@@ -47,9 +49,9 @@ def promoted(built: Engine) -> Engine:
     return built
 
 
-def _rows(engine: Engine, sql: str) -> list[tuple[Any, ...]]:
+def _rows(engine: Engine, sql: str) -> Any:
     database = identifier(engine.settings.database)
-    return list(engine.client.query(sql.replace("{db}", database)).result_rows)
+    return engine.client.query(sql.replace("{db}", database)).result_rows
 
 
 def test_only_named_tables_are_learned_from(built: Engine) -> None:
@@ -75,8 +77,7 @@ def test_labels_are_what_came_next(built: Engine) -> None:
                 now.log_id as log_id,
                 any(now.is_reused) as is_reused,
                 any(now.ttl_seconds) as ttl_seconds,
-                any((3600000000 - toUnixTimestamp64Micro(now.event_at) % 3600000000) % 3600000000 / 1e6)
-                    as to_hour,
+                any(to_hour_of_row) as to_hour,
                 max(
                     later.event_at > now.event_at
                     and dateDiff('microsecond', now.event_at, later.event_at) / 1e6
@@ -112,7 +113,7 @@ def test_parts_are_apart_in_time(built: Engine) -> None:
 
 @pytest.mark.slow
 def test_nobody_sees_the_future(built: Engine) -> None:
-    """Built again on a log that ends earlier, no feature and no label of the earlier rows differs."""
+    """On a log that ends earlier, no feature and no label of the earlier rows differs."""
     client, raw = built.client, identifier(built.settings.raw_database)
     database = identifier(built.settings.database)
     columns = {"features": _FEATURES, "training_set": "is_reused, ttl_seconds"}
@@ -170,6 +171,26 @@ def test_no_answer_is_kept_for_longer_than_is_allowed(promoted: Engine) -> None:
         promoted,
         f"select max(cache_decision({low}).ttl_seconds) from {{db}}.cache_admission_features",
     ) == [(7,)]
+
+
+def test_a_panel_is_kept_by_what_was_decided_for_its_requests(promoted: Engine) -> None:
+    """From the model's answers to the store: panels of the log, a named query, its plan."""
+    given = {
+        "tables": {"treehouse_workload.orders": 900},
+        "queries": {
+            name: {"sql": "select 1 as n from treehouse_workload.orders", "dashboard": dashboard,
+                   "panel": "panel_1"}
+            for name, dashboard in (("known", "sales"), ("unknown", "nobodys"))
+        },
+    }  # fmt: skip
+    plan = make_plan(promoted.client, promoted.settings, ResultCache.configured(given))
+    admit, ttl_seconds = _rows(
+        promoted,
+        "select admit, ttl_seconds from {db}.cache_admission_panels where panel = 'panel_1'",
+    )[0]
+    assert plan[0].admit == admit
+    assert plan[0].ttl_seconds == ttl_seconds <= 900
+    assert (plan[1].admit, plan[1].ttl_seconds) == (False, 0)
 
 
 def test_settings_of_the_native_cache_parse(promoted: Engine) -> None:

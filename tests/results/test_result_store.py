@@ -50,8 +50,8 @@ def _fill(engine: Engine, cache: ResultCache, seconds: float = 60.0) -> dict[str
     return fill(engine.client, engine.settings, cache, [_entry(cache, seconds)])[0]
 
 
-def _read(engine: Engine) -> list[tuple[Any, ...]]:
-    return list(engine.client.query("select * from treehouse_results.by_country").result_rows)
+def _read(engine: Engine) -> Any:
+    return engine.client.query("select * from treehouse_results.by_country").result_rows
 
 
 def _allowing(seconds: float) -> ResultCache:

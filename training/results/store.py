@@ -48,14 +48,13 @@ def make_plan(client: Client, settings: Settings, cache: ResultCache) -> tuple[E
     """Every named query by the decisions on what its dashboard and panel asked."""
     ensure_store(client, settings, cache)
     decided = _decisions(client, settings)
-    fresh = dict(
-        client.query(
-            "select (name, query_hash), argMax(if(state = 'stored', "
-            "dateDiff('millisecond', now64(6), expires_at) / 1000, 0), at) "
-            f"from {identifier(cache.database)}.results "
-            "where state in ('stored', 'cleared') group by name, query_hash"
-        ).result_rows
-    )
+    rows = client.query(
+        "select name, query_hash, argMax(if(state = 'stored', "
+        "dateDiff('millisecond', now64(6), expires_at) / 1000, 0), at) "
+        f"from {identifier(cache.database)}.results "
+        "where state in ('stored', 'cleared') group by name, query_hash"
+    ).result_rows
+    fresh = {(name, query_hash): seconds for name, query_hash, seconds in rows}
     return tuple(
         _entry(query, decided.get((query.dashboard, query.panel)),
                max(0.0, fresh.get((query.name, query.hash), 0.0)))
