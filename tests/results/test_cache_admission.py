@@ -11,7 +11,7 @@ from sqlglot import exp
 
 from tests.conftest import Engine
 from tests.support.house import dbt
-from tests.support.query_log import BEGIN, fill_query_log
+from tests.support.query_log import fill_query_log
 from training.contract import load_contract
 from training.engine import identifier
 from training.fit.train import train
@@ -109,44 +109,6 @@ def test_parts_are_apart_in_time(built: Engine) -> None:
     assert set(parts) >= {"train", "validation", "calibration", "test"}
     assert parts["train"][1] <= min(parts["validation"][0], parts["calibration"][0])
     assert max(parts["validation"][1], parts["calibration"][1]) <= parts["test"][0]
-
-
-@pytest.mark.slow
-def test_nobody_sees_the_future(built: Engine) -> None:
-    """On a log that ends earlier, no feature and no label of the earlier rows differs."""
-    client, raw = built.client, identifier(built.settings.raw_database)
-    database = identifier(built.settings.database)
-    columns = {"features": _FEATURES, "training_set": "is_reused, ttl_seconds"}
-    for part in columns:
-        client.command(f"drop table if exists {raw}.whole_{part}")
-        client.command(
-            f"create table {raw}.whole_{part} engine = MergeTree order by log_id as "
-            f"select * from {database}.cache_admission_{part}"
-        )
-    for table in ("engine_queries", "engine_part_events"):
-        client.command(f"create table {raw}.all_{table} as {raw}.{table}")
-        client.command(f"insert into {raw}.all_{table} select * from {raw}.{table}")
-        client.command(
-            f"alter table {raw}.{table} delete where logged_at >= {BEGIN} + interval 50 hour",
-            settings={"mutations_sync": 2},
-        )
-    try:
-        dbt(built.settings, "run", *_BUILD)
-        for part, named in columns.items():
-            compared, changed = client.query(
-                f"select count(), countIf(a.hash != b.hash) from "
-                f"(select log_id, cityHash64(toString(tuple({named}))) as hash "
-                f"from {raw}.whole_{part}) as a "
-                f"inner join (select log_id, cityHash64(toString(tuple({named}))) as hash "
-                f"from {database}.cache_admission_{part}) as b using (log_id)"
-            ).result_rows[0]
-            assert changed == 0, part
-            assert compared > 1000
-    finally:
-        for table in ("engine_queries", "engine_part_events"):
-            client.command(f"exchange tables {raw}.{table} and {raw}.all_{table}")
-            client.command(f"drop table {raw}.all_{table}")
-        dbt(built.settings, "run", *_BUILD)
 
 
 def test_nothing_is_admitted_before_a_promotion(built: Engine) -> None:

@@ -87,6 +87,16 @@ def test_a_taken_back_answer_is_not_read(shop: Engine) -> None:
     assert _read(shop) == [("JP", 2)]
 
 
+def test_a_young_answer_is_left_as_it_is(shop: Engine) -> None:
+    cache = ResultCache.configured(_GIVEN)
+    young, old = (
+        replace(_entry(cache), fresh_seconds=31.0),
+        replace(_entry(cache), fresh_seconds=29.0),
+    )
+    assert fill(shop.client, shop.settings, cache, [young]) == []
+    assert len(fill(shop.client, shop.settings, cache, [old])) == 1
+
+
 def test_an_answer_ends_at_its_time(shop: Engine) -> None:
     cache = ResultCache.configured(_GIVEN)
     _fill(shop, cache, seconds=0.001)

@@ -78,7 +78,6 @@ def read_asked(client: Client, settings: Settings) -> Asked:
     columns: list[Floats] = [np.asarray(column, dtype=np.float64) for column in data[1:]]
     (
         time,
-        written,
         size,
         cost,
         read_bytes,
@@ -91,7 +90,7 @@ def read_asked(client: Client, settings: Settings) -> Asked:
         version,
     ) = columns
     item = np.unique(np.asarray(data[0], dtype=np.uint64), return_inverse=True)[1]
-    entry = np.unique(np.rec.fromarrays([item, written]), return_inverse=True)[1]
+    entry = np.unique(np.rec.fromarrays([item, changed_at]), return_inverse=True)[1]
     trace = CacheTrace(time, item, entry, size.astype(np.int64), cost)
     return Asked(
         trace, read_bytes, changed_at, allowed, admit.astype(bool), ttl, reuse, judged.astype(bool),
@@ -282,8 +281,7 @@ decided as (
 )
 select
     result_key,
-    toUnixTimestamp64Micro(event_at) / 1e6 as asked_at,
-    asked_at - ifNull(seconds_since_write, 1e9) as written_at,
+    toUnixTimestamp64Micro(event_at) / 1e6,
     result_bytes,
     duration_ms / 1e3,
     read_bytes,

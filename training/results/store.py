@@ -99,13 +99,17 @@ def fill(
 ) -> list[dict[str, Any]]:
     """Store the answers of what is admitted, and let each view read them.
 
+    An answer that is in the first half of its time is left as it is.
+
     Returns:
         For each: name, state, answer_rows, expires_at and, if it failed, why. One that fails
         leaves the last good answer to be read until its end.
     """
     ensure_store(client, settings, cache)
     run = uuid.uuid4()
-    chosen = [entry for entry in entries if entry.admit]
+    chosen = [
+        entry for entry in entries if entry.admit and entry.fresh_seconds <= entry.ttl_seconds / 2
+    ]
     done = []
     for number, entry in enumerate(chosen):
         progress(entry.query.name, number, len(chosen))
