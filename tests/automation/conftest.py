@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -84,21 +85,34 @@ def small_spec() -> Spec:
 
 
 @pytest.fixture(scope="package")
-def shop(engine: Engine) -> Iterator[Shop]:
+def shop(engine: Engine) -> Shop:
     """Each engine in turn, with version 1 trained, published and promoted by a first run."""
     drop_everything(engine.client)
     ensure_raw(engine.client, engine.settings)
     engine.client.command(_PURCHASES)
-    spec = small_spec()
+    return Shop(engine, small_spec())
+
+
+@contextmanager
+def gates_of(spec: Spec) -> Iterator[None]:
+    """Publishing judges by this spec's gates."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(publishing, "load_spec", lambda _: spec)
-        yield Shop(engine, spec)
+        yield
+
+
+@pytest.fixture(autouse=True)
+def _gates_of_the_shop() -> Iterator[None]:
+    """Not for longer than a test: fixtures of a package outlive it."""
+    with gates_of(small_spec()):
+        yield
 
 
 @pytest.fixture(scope="package")
 def first(shop: Shop) -> Result:
     """The run that began with purchases alone."""
-    return shop.retrain(Cause("first", "nothing is published yet"))
+    with gates_of(shop.spec):
+        return shop.retrain(Cause("first", "nothing is published yet"))
 
 
 @pytest.fixture(scope="package")
