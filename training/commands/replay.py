@@ -58,7 +58,8 @@ def admission(
     json: JsonFlag = False,
 ) -> None:
     """The promoted cache_admission over queries later than its training; how stale answers are."""
-    from training.replay.admission import read_asked, replay
+    from training.replay.admission import replay
+    from training.replay.asked import read_asked
 
     settings: Settings = context.obj
     with console.step("replay", json) as report, client_of(settings) as client:
