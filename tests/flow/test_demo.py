@@ -179,7 +179,8 @@ def test_a_second_run_doubles_nothing_and_gives_version_2(demo: Demo) -> None:
     for table, count in again["rows"].items():
         assert demo.result["rows"][table] == count, table
     assert demo.one("select count() from treehouse_raw.purchases") == PURCHASES
-    assert [row["champion"] for row in demo.json("status")["models"]] == [2, 1, 1]
+    champions = {row["model"]: row["champion"] for row in demo.json("status")["models"]}
+    assert champions == dict.fromkeys(USE_CASES, 1) | {"ltv": 2}
 
 
 def test_purchases_are_not_loaded_twice(demo: Demo) -> None:
