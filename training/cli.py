@@ -10,6 +10,7 @@ import typer
 from training import console
 from training.bench import cli as bench
 from training.commands import (
+    cache,
     data,
     experiments,
     look,
@@ -52,6 +53,7 @@ for group in (
     app.add_typer(group.app)
 app.add_typer(experiments.app, name="experiment", rich_help_panel="Models")
 app.add_typer(replay.app, name="replay", rich_help_panel="The engine itself")
+app.add_typer(cache.app, name="cache", rich_help_panel="The engine itself")
 app.add_typer(tier.app, name="tier", rich_help_panel="The engine itself")
 app.add_typer(bench.app, name="bench", rich_help_panel="Work on Treehouse")
 

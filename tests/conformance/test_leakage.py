@@ -54,6 +54,20 @@ _LEAKS = (
         "{{ history }} preceding and current row",
         "{{ history }} preceding and 1 following",
     ),
+    (
+        "cache_admission",
+        "features",
+        "cache_admission/cache_admission_features.sql",
+        "latest.written_at < reads.event_at",
+        "latest.written_at < reads.event_at + toIntervalDay(1)",
+    ),
+    (
+        "cache_admission",
+        "training_set",
+        "cache_admission/cache_admission_training_set.sql",
+        "where event_at <= bounds.mature_until",
+        "where event_at <= bounds.last_at",
+    ),
 )
 
 

@@ -10,7 +10,7 @@ from training.engine import identifier
 _DATABASES = "name = 'simulation_truth' or name like 'treehouse%'"
 _FUNCTIONS = (
     r"origin = 'SQLUserDefined' and (name like 'predict\_%' "
-    "or name in ('variant', 'experiment_version', 'tier_decision'))"
+    "or name in ('variant', 'experiment_version', 'tier_decision', 'cache_decision'))"
 )
 
 

@@ -51,6 +51,27 @@ def cache(
         )
 
 
+@app.command(epilog=example("replay admission --capacity 0.2"))
+def admission(
+    context: typer.Context,
+    capacity: Annotated[float, typer.Option(help="Share of the distinct bytes.")] = 0.1,
+    json: JsonFlag = False,
+) -> None:
+    """The promoted cache_admission over queries later than its training; how stale answers are."""
+    from training.replay.admission import replay
+    from training.replay.asked import read_asked
+
+    settings: Settings = context.obj
+    with console.step("replay", json) as report, client_of(settings) as client:
+        result = replay(read_asked(client, settings), capacity, report)
+    if json:
+        console.show_json(result)
+        return
+    _show_rows(result["policies"])
+    for measure, name in result["winner"].items():
+        console.out.print(f"{measure.replace('_', ' ')}: of what is never too stale, {name} wins")
+
+
 @app.command(epilog=example("replay tiering --trace accesses.parquet --train 0.5"))
 def tiering(
     context: typer.Context,

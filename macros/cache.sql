@@ -1,0 +1,85 @@
+{# Cache admission: what the owner allows, as SQL, and cache_decision(). #}
+
+{# The tables that may be learned from and kept. #}
+{% macro cached_tables() %}
+    {{- return(string_list(var('result_cache').tables or {'': 0})) -}}
+{% endmacro %}
+
+{# Seconds that an answer may be behind its tables: the least of its tables and its dashboard; 0 if
+   a table is not named, and then nothing is kept. #}
+{% macro allowed_stale_seconds(tables, dashboard) %}
+    {%- set horizon = var('cache_admission_horizon_seconds') -%}
+    {%- set of_table = _lookup('toString(t)', var('result_cache').tables, 0) -%}
+    {%- set of_dashboard = _lookup('toString(' ~ dashboard ~ ')', var('result_cache').dashboards, horizon) -%}
+    {{- return(
+        'toFloat64(least(' ~ horizon ~ ', ' ~ of_dashboard ~ ', arrayMin(t -> ' ~ of_table ~ ', '
+        ~ tables ~ ')))'
+    ) -}}
+{% endmacro %}
+
+{# The number that a mapping of dbt_project.yml gives a name, as SQL. #}
+{% macro _lookup(name, mapping, default) %}
+    {%- if mapping is not mapping or not mapping -%} {{- return(default ~ '') -}} {%- endif -%}
+    {%- set names = mapping.keys() | map('replace', "'", "\\'") | join("', '") -%}
+    {{- return(
+        'transform(' ~ name ~ ", ['" ~ names ~ "'], [" ~ mapping.values() | join(', ') ~ '], '
+        ~ default ~ ')'
+    ) -}}
+{% endmacro %}
+
+{# cache_decision(<features>): (admit, ttl_seconds), by the promoted version of cache_admission. What
+   is saved is the query's time as often as it is asked again; nothing is kept before a promotion.
+   No answer is kept for longer than allowed_stale_seconds, so it is never further behind. #}
+{% macro create_cache_decision() %}
+    {% if execute %}
+        {% set arguments = _arguments(feature_contract('cache_admission')) %}
+        {% set answer -%}
+            arrayMap(answer -> cast(tuple(
+                ifNull(answer.value * duration_ms > {{ var('result_cache').store_ms }}
+                    and is_deterministic = 1 and allowed_stale_seconds > 0
+                    and result_bytes <= {{ var('result_cache').most_bytes }}, false),
+                toUInt32(greatest(0, floor(least(allowed_stale_seconds, ifNull(answer.ttl_seconds, 0)))))
+            ), 'Tuple(admit Bool, ttl_seconds UInt32)'),
+            [predict_cache_admission_full({{ arguments | join(', ') }})])[1]
+        {%- endset %}
+        {% do run_query(_create_function('cache_decision', arguments, answer)) %}
+    {% endif %}
+{% endmacro %}
+
+{% macro cache_decision(relation=none) %}
+    {%- if not execute -%} {{- return('null') -}} {%- endif -%}
+    {{- return(_predict_call('cache_decision', 'cache_admission', relation, none)) -}}
+{% endmacro %}
+
+{# A window over what was asked before a request, within so many seconds; asked_ms counts
+   milliseconds. #}
+{% macro asked_before(key, seconds) -%}
+    over (
+        partition by {{ key }} order by asked_ms
+        range between {{ seconds * 1000 }} preceding and 1 preceding
+    )
+{%- endmacro %}
+
+{# A named query's answer as a relation: the stored one if it is fresh, else the query itself.
+   select * from {{ cached('sales_by_country') }}
+   A query that was never stored is only the query; build the model anew after the first fill. #}
+{% macro cached(name) %}
+    {%- set given = var('result_cache') -%}
+    {%- set queries = given.queries or {} -%}
+    {%- if name not in queries -%}
+        {{- exceptions.raise_compiler_error(
+            "There is no query '" ~ name ~ "' in result_cache.queries. Expected one of: "
+            ~ queries.keys() | join(', ')
+        ) -}}
+    {%- endif -%}
+    {%- set sql = queries[name].sql | trim -%}
+    {%- if not execute -%} {{- return('(' ~ sql ~ ')') -}} {%- endif -%}
+    {%- set hash = local_md5(sql) -%}
+    {%- set table = name ~ '__' ~ hash[:12] -%}
+    {%- set there = run_query(
+        "select any(comment) from system.tables where database = '" ~ given.database
+        ~ "' and name = '" ~ name ~ "'"
+    ).columns[0].values()[0] -%}
+    {%- if hash not in (there or '') -%} {{- return('(' ~ sql ~ ')') -}} {%- endif -%}
+    {{- return(adapter.quote(given.database) ~ '.' ~ adapter.quote(name)) -}}
+{% endmacro %}
