@@ -12,8 +12,9 @@ import pytest
 
 from tests.conftest import Cli
 from tests.support.cleaning import drop_everything
+from training.spec import specs
 
-USE_CASES = {"cache_admission", "ltv", "purchase_value", "storage_tiering"}
+USE_CASES = set(specs())
 PURCHASES, CUSTOMERS, USERS = 69_659, 23_570, 3_000
 
 
@@ -90,6 +91,9 @@ def test_every_model_is_measured_against_its_baselines(demo: Demo, name: str) ->
     if measure:
         assert model["model"][measure] < min(row[measure] for row in model["baselines"].values())
         return
+    if model["task"] == "sequence":  # without PyTorch the model is itself a Markov chain
+        assert model["model"]["recall_5"] > model["baselines"]["popularity"]["recall_5"]
+        return
     assert len(model["model"]["deciles"]) == 10
     assert {"mae", "rmse", "gini", "mape_payers", "zero_share"} < set(model["model"])
     assert len(model["baselines"]) >= 3
@@ -110,8 +114,9 @@ def test_decisions_are_answered_by_the_promoted_version(demo: Demo) -> None:
         assert demo.one(f"select groupUniqArray(model_version) from treehouse.{name}_scores") == [1]
         top = demo.result["top"][name][0]
         column = next(key for key in top if key.startswith("predicted"))
-        highest = demo.one(f"select max({column}) as m from treehouse.{name}_decisions")
+        highest = demo.one(f"select max({column}) as m from treehouse.{name}_scores")
         assert highest == pytest.approx(top[column])
+        assert demo.result["rows"][f"{name}_decisions"] > 0
 
 
 def test_sql_answers_as_table_json_and_any_format(demo: Demo) -> None:
