@@ -21,7 +21,7 @@ import clickhouse_connect
 import pytest
 from clickhouse_connect.driver.client import Client
 
-from tests.support.cleaning import drop_everything, treehouse_databases
+from tests.support.cleaning import drop_everything, forget_queries, treehouse_databases
 from tests.support.engine_library import ServerUnavailableError
 from tests.support.server import Server, running_server, tail
 from training.engine import connect_embedded, connect_server, release
@@ -168,6 +168,8 @@ def engine(request: pytest.FixtureRequest) -> Engine:
 def fresh(engine: Engine) -> Engine:
     """Each engine in turn, without anything of Treehouse's at the start of the module."""
     drop_everything(engine.client)
+    if client := engine.admin if isinstance(engine, RunningServer) else engine.client:
+        forget_queries(client)
     return engine
 
 

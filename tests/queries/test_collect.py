@@ -36,7 +36,6 @@ def _rows(engine: Engine, table: str, where: str = "1") -> list[dict[str, Any]]:
 def collected(fresh: Engine) -> Collected:
     """A table by month, and questions about it that hold what nobody may see again."""
     client = fresh.client
-    _forget_other_tests(fresh)
     client.command("create database treehouse_shop engine = Atomic")
     client.command(
         "create table treehouse_shop.orders (at Date, customer String) engine = MergeTree "
@@ -59,14 +58,6 @@ def collected(fresh: Engine) -> Collected:
         with suppress(ClickHouseError):
             client.query(sql, settings={"log_comment": comment})
     return collect(client, fresh.settings)
-
-
-def _forget_other_tests(engine: Engine) -> None:
-    """The engine lives as long as the whole run, and its logs with it."""
-    client = getattr(engine, "admin", None) or engine.client
-    client.command("system flush logs")
-    for log in ("query_log", "part_log"):
-        client.command(f"truncate table if exists system.{log}")
 
 
 @pytest.fixture(scope="module")

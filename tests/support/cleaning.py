@@ -34,3 +34,10 @@ def drop_everything(client: Client) -> None:
             f"drop database {identifier(name)} sync",
             settings={"check_table_dependencies": 0, "check_referential_table_dependencies": 0},
         )
+
+
+def forget_queries(client: Client) -> None:
+    """Empty the engine's logs of queries and parts; on a server, only its admin may."""
+    client.command("system flush logs")
+    for log in ("query_log", "part_log"):
+        client.command(f"truncate table if exists system.{log}")
