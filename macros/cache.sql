@@ -12,8 +12,8 @@
     {%- set of_table = _lookup('toString(t)', var('result_cache').tables, 0) -%}
     {%- set of_dashboard = _lookup('toString(' ~ dashboard ~ ')', var('result_cache').dashboards, horizon) -%}
     {{- return(
-        'toFloat64(least(' ~ horizon ~ ', ' ~ of_dashboard ~ ', arrayMin(t -> ' ~ of_table ~ ', '
-        ~ tables ~ ')))'
+        'toFloat64(least(' ~ horizon ~ ', ' ~ of_dashboard ~ ', arrayMin(arrayMap(t -> ' ~ of_table ~ ', '
+        ~ tables ~ '))))'
     ) -}}
 {% endmacro %}
 
