@@ -359,14 +359,14 @@ def test_a_killed_worker_costs_at_most_one_query(blend: Blend) -> None:
         for pid in killed:
             os.kill(pid, signal.SIGKILL)
         time.sleep(0.05)
-        for _ in range(len(killed) + 1):
+        answers = 0
+        for _ in range(2 * len(killed) + 1):  # until none that died waits for work
             try:
                 assert blend.query(query) == right
-                break
+                answers += 1
             except ClickHouseError as error:
                 failures.append(str(error))
-        else:
-            pytest.fail(str(failures))
+        assert answers > len(killed), failures
     assert len(failures) <= 2 * 4
 
 
