@@ -10,26 +10,14 @@
         {% endfor %}
         {% do run_statements(source_ddl(raw, owned)) %}
         {% do run_statements(load_state_ddl(raw)) %}
-        {% do run_statements(registry_ddl(
-            registry, dictionary_credentials(), var('state_engine'),
-            adapter.get_clickhouse_cluster_name() or '',
-        )) %}
-        {% do run_statements(experiments_ddl(
-            registry, dictionary_credentials(), var('state_engine'),
-            adapter.get_clickhouse_cluster_name() or '',
-        )) %}
-        {% do run_statements(runs_ddl(
-            registry, var('state_engine'), adapter.get_clickhouse_cluster_name() or '',
-        )) %}
-        {% do run_statements(trials_ddl(
-            registry, var('state_engine'), adapter.get_clickhouse_cluster_name() or '',
-        )) %}
-        {% do run_statements(monitoring_ddl(
-            registry, var('state_engine'), adapter.get_clickhouse_cluster_name() or '',
-        )) %}
-        {% do run_statements(tiering_ddl(
-            registry, var('state_engine'), adapter.get_clickhouse_cluster_name() or '',
-        )) %}
+        {% set engine = var('state_engine') %}
+        {% set cluster = adapter.get_clickhouse_cluster_name() or '' %}
+        {% for ddl in (registry_ddl, experiments_ddl) %}
+            {% do run_statements(ddl(registry, dictionary_credentials(), engine, cluster)) %}
+        {% endfor %}
+        {% for ddl in (runs_ddl, trials_ddl, monitoring_ddl, tiering_ddl) %}
+            {% do run_statements(ddl(registry, engine, cluster)) %}
+        {% endfor %}
     {% endif %}
 {% endmacro %}
 
