@@ -40,12 +40,15 @@ _CONFIG = """\
     <database>system</database>
     <table>part_log</table>
   </part_log>
+{volumes}</clickhouse>
+"""
+VOLUMES = """\
   <!-- Volumes for `treehouse tier`, all on this machine. The first is the default policy's, so that
        a table may change over: alter table ... modify setting storage_policy = 'tiered'. -->
   <storage_configuration>
     <disks>
-      <warm><path>{home}/volumes/warm/</path></warm>
-      <cold><path>{home}/volumes/cold/</path></cold>
+      <warm><path>{folder}/volumes/warm/</path></warm>
+      <cold><path>{folder}/volumes/cold/</path></cold>
     </disks>
     <policies>
       <tiered>
@@ -58,8 +61,8 @@ _CONFIG = """\
       </tiered>
     </policies>
   </storage_configuration>
-</clickhouse>
 """
+"""Part of an engine's configuration: three volumes, two of them below `folder`."""
 _FUNCTIONS = str(ROOT / "udfs")
 _locks: dict[Path, TextIO] = {}
 
@@ -233,7 +236,12 @@ def _prepare_home(settings: Settings, functions: str) -> Path:
         fresh.replace(scorer)
     pack.write(scripts / pack.NAME, [sys.executable])
     config = settings.home / "config.xml"
-    text = _CONFIG.format(home=settings.home, udfs=functions, memory=settings.memory_bytes)
+    text = _CONFIG.format(
+        home=settings.home,
+        udfs=functions,
+        memory=settings.memory_bytes,
+        volumes=VOLUMES.format(folder=settings.home),
+    )
     if not config.exists() or config.read_text() != text:
         config.write_text(text)
     return config

@@ -23,6 +23,7 @@ from urllib.parse import quote, urlsplit
 
 from tests.support.engine_library import WITHOUT, ServerUnavailableError, library_command
 from training import install
+from training.engine import VOLUMES
 
 START_SECONDS = 60
 STOP_SECONDS = 20
@@ -57,23 +58,7 @@ _CONFIG = """\
     <table>part_log</table>
     <flush_interval_milliseconds>1000</flush_interval_milliseconds>
   </part_log>
-  <storage_configuration>
-    <disks>
-      <warm><path>{data}/volumes/warm/</path></warm>
-      <cold><path>{data}/volumes/cold/</path></cold>
-    </disks>
-    <policies>
-      <tiered>
-        <volumes>
-          <default><disk>default</disk></default>
-          <warm><disk>warm</disk></warm>
-          <cold><disk>cold</disk></cold>
-        </volumes>
-        <move_factor>0</move_factor>
-      </tiered>
-    </policies>
-  </storage_configuration>
-  {extra}
+{volumes}  {extra}
 </clickhouse>
 """
 # The default user only keeps the listener open, so whatever forgets its user and password fails
@@ -197,7 +182,12 @@ def _lay_out(root: Path, extra: str) -> _Layout:
     (layout.data / "user_files").mkdir(parents=True)
     layout.config.mkdir(parents=True)
     (layout.config / "config.xml").write_text(
-        _CONFIG.format(port=layout.port, data=layout.data, extra=extra)
+        _CONFIG.format(
+            port=layout.port,
+            data=layout.data,
+            volumes=VOLUMES.format(folder=layout.data),
+            extra=extra,
+        )
     )
     (layout.config / "users.xml").write_text(_USERS)
     install.apply(install.install_plan(root))
