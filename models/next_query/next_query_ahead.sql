@@ -1,0 +1,65 @@
+-- A view: what the open sequences will ask, several queries ahead. Each likely next query is taken as
+-- asked, and the model is asked again; a path that has become too unlikely ends.
+with recursive paths as (
+
+    select
+        sequence_key,
+        dashboard,
+        hour,
+        weekday,
+        role,
+        query_id,
+        queries_before,
+        recent,
+        gaps,
+        toUInt8(0) as step,
+        follows_share as share
+    from {{ ref('next_query_open') }}
+
+    union all
+
+    select
+        foreseen.sequence_key,
+        foreseen.dashboard,
+        foreseen.hour,
+        foreseen.weekday,
+        foreseen.role,
+        next.1,
+        foreseen.queries_before + 1,
+        arraySlice(
+            arrayPushBack(foreseen.recent, toString(next.1)), -{{ var('next_query_history') + 1 }}
+        ),
+        arraySlice(arrayPushBack(foreseen.gaps, 0.), -{{ var('next_query_history') + 1 }}),
+        toUInt8(foreseen.step + 1),
+        foreseen.share * next.2
+    from (
+        select
+            *,
+            {{ predict_full('next_query') }} as prediction
+        from paths
+        where step < {{ var('prefetch').steps_ahead }}
+    ) as foreseen
+    array join {{ next_queries('foreseen.prediction') }} as next
+    where foreseen.share * next.2 >= {{ var('prefetch').least_path_share }}
+
+)
+
+-- Of one step the paths exclude each other; between steps the same query may be meant.
+select
+    sequence_key,
+    dashboard,
+    query_id,
+    max(share_of_step) as share,
+    argMax(step, share_of_step) as likeliest_step
+from (
+    select
+        sequence_key,
+        dashboard,
+        query_id,
+        step,
+        sum(paths.share) as share_of_step
+    from paths
+    where step > 0
+    group by sequence_key, dashboard, query_id, step
+)
+group by sequence_key, dashboard, query_id
