@@ -21,6 +21,7 @@ select
     memory_bytes,
     databases,
     tables,
+    partitions,
     exception_code
 from {{ source('engine', 'engine_queries') }}
 where is_initial

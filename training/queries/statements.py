@@ -23,6 +23,10 @@ _TAIL = (
 )
 
 
+# What tells one query with its literals from another.
+_RESULT_KEY = "sipHash64Keyed(secret, concat(log.current_database, '\\0', log.bare))"
+
+
 def hosts(raw: str, origin: str) -> str:
     """The nodes in a log, each with the time of its newest row that was collected, or the epoch."""
     return f"""
@@ -67,7 +71,7 @@ def insert_queries(raw: str, origin: str) -> str:
         {_name("panel")} as panel,
         log.query_kind as kind,
         log.shape,
-        sipHash64Keyed(secret, concat(log.current_database, '\\0', log.bare)) as result_key,
+        {_RESULT_KEY} as result_key,
         dateDiff('microsecond', log.started_at, log.logged_at) / 1000 as duration_ms,
         log.read_rows,
         log.read_bytes,
@@ -102,6 +106,64 @@ def new_shapes(raw: str, origin: str, limit: int) -> str:
         and shape not in (select shape from {raw}.engine_query_shapes)
     group by shape
     limit {limit}
+    """
+
+
+def new_calls(raw: str, origin: str, limit: int) -> str:
+    """Up to `limit` queries of the views in a database that are not known: result_key, text.
+
+    Parameter: `views`, the name of the database and a point.
+    """
+    return f"""
+    {_unseen_queries(raw, origin)}
+    select {_RESULT_KEY} as result_key, any(log.bare) as text
+    from unseen as log
+    where
+        {_CALLS}
+        and result_key not in (select result_key from {raw}.engine_calls)
+    group by result_key
+    limit {limit}
+    """
+
+
+def texts(raw: str, origin: str) -> str:
+    """The texts of calls in the log since, to be read at the moment and kept nowhere.
+
+    Parameter: `views`, the name of the database and a point.
+    """
+    return f"""
+    select any(log.bare) as text
+    from (
+        select *, replaceRegexpOne(query, '{_TAIL}', '') as bare
+        from {origin}
+        where event_time >= {SINCE} and type = 'QueryFinish'
+    ) as log
+    where {_CALLS}
+    group by cityHash64(log.bare)
+    order by max(log.event_time) desc
+    """
+
+
+_CALLS = """log.is_initial_query
+        and log.query_kind = 'Select'
+        and log.exception_code = 0
+        and arrayExists(name -> startsWith(name, {views:String}), log.tables)"""
+
+
+def insert_calls(raw: str, rows: str) -> str:
+    """Into engine_calls what was parsed: `rows` of (result_key, name, parameters, values)."""
+    return f"""
+    insert into {raw}.engine_calls
+    with (select key from {raw}.engine_keys order by created_at limit 1) as secret
+    select
+        result_key,
+        {AT} as seen_at,
+        name,
+        mapFromArrays(parameters, arrayMap(v -> sipHash64Keyed(secret, v), found)) as arguments
+    from values(
+        'result_key UInt64, name String, parameters Array(String), found Array(String)',
+        {rows}
+    )
     """
 
 
