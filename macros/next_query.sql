@@ -17,6 +17,19 @@
     arrayFilter(next -> next.1 > 0, [{{ pairs | join(', ') }}])
 {%- endmacro %}
 
+{# A session; without one, what one user asks of one dashboard. #}
+{% macro sequence_key() -%}
+    if(session_key != 0, session_key, cityHash64(user_key, dashboard))
+{%- endmacro %}
+
+{# The moment of the newest query, and what has passed since: the log's own clock, for a workload may
+   have run in a time of its own. An aggregate over stg_queries. #}
+{% macro present_at() -%}
+    max(event_at) + toIntervalMicrosecond(
+        dateDiff('microsecond', argMax(logged_at, event_at), now64(6))
+    )
+{%- endmacro %}
+
 {# Whether a statement is a query of somebody's own, and none of Treehouse's work. #}
 {% macro is_asked() -%}
     kind = 'Select'
@@ -38,8 +51,7 @@ queries as (
         event_at as asked_at,
         user_key,
         dashboard,
-        -- A session; without one, what one user asks of one dashboard.
-        if(session_key != 0, session_key, cityHash64(user_key, dashboard)) as sequence_key,
+        {{ sequence_key() }} as sequence_key,
         {{ query_id('shape') }} as query_id
     from {{ queries }}
     where {{ is_asked() }}

@@ -1,18 +1,12 @@
 -- A view: the sequences that are open now, each after its latest query. It reads what was collected,
--- not the table of features, and so is as new as the latest `collect`. The present is the moment of
--- the newest query, and what has passed since then.
+-- not the table of features, and so is as new as the latest `collect`.
 {%- set horizon = var('next_query_horizon_minutes') * 60 %}
 
 with
 
 clock as (
 
-    select
-        max(event_at) + toIntervalMicrosecond(
-            dateDiff('microsecond', argMax(logged_at, event_at), now64(6))
-        ) as present_at
-    from {{ ref('stg_queries') }}
-    where {{ is_asked() }}
+    select {{ present_at() }} as present_at from {{ ref('stg_queries') }} where {{ is_asked() }}
 
 ),
 

@@ -21,7 +21,6 @@ select
     memory_bytes,
     databases,
     tables,
-    partitions,
     exception_code
 from {{ source('engine', 'engine_queries') }}
 where is_initial

@@ -110,10 +110,7 @@ def new_shapes(raw: str, origin: str, limit: int) -> str:
 
 
 def new_calls(raw: str, origin: str, limit: int) -> str:
-    """Up to `limit` queries of the views in a database that are not known: result_key, text.
-
-    Parameter: `views`, the name of the database and a point.
-    """
+    """Up to `limit` queries of the result store's views that are not known: result_key, text."""
     return f"""
     {_unseen_queries(raw, origin)}
     select {_RESULT_KEY} as result_key, any(log.bare) as text
@@ -127,10 +124,7 @@ def new_calls(raw: str, origin: str, limit: int) -> str:
 
 
 def texts(raw: str, origin: str) -> str:
-    """The texts of calls in the log since, to be read at the moment and kept nowhere.
-
-    Parameter: `views`, the name of the database and a point.
-    """
+    """The texts of such queries in the log since, which are kept nowhere."""
     return f"""
     select any(log.bare) as text
     from (
