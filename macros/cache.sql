@@ -61,8 +61,8 @@
 {%- endmacro %}
 
 {# A named query's answer as a relation: the stored one if it is fresh, else the query itself.
-   select * from {{ cached('sales_by_country') }}
-   A query that was never stored is only the query; build the model anew after the first fill. #}
+   select * from {{ cached('sales_by_country', since='2026-06-01 00:00:00') }}
+   Before the first `treehouse cache fill` it is only the query; build the model anew after that. #}
 {% macro cached(name) %}
     {%- set given = var('result_cache') -%}
     {%- set queries = given.queries or {} -%}
@@ -72,14 +72,22 @@
             ~ queries.keys() | join(', ')
         ) -}}
     {%- endif -%}
-    {%- set sql = queries[name].sql | trim -%}
-    {%- if not execute -%} {{- return('(' ~ sql ~ ')') -}} {%- endif -%}
-    {%- set hash = local_md5(sql) -%}
-    {%- set table = name ~ '__' ~ hash[:12] -%}
+    {%- set query = namespace(sql=queries[name].sql | trim, arguments=[]) -%}
+    {%- set hash = local_md5(query.sql) -%}
+    {%- for parameter, value in kwargs.items() -%}
+        {%- set text = "'" ~ (value | string | replace("\\", "\\\\") | replace("'", "\\'")) ~ "'" -%}
+        {%- set query.sql = modules.re.sub(
+            '\\{\\s*' ~ parameter ~ '\\s*:([^{}]*)\\}',
+            'cast(' ~ text.replace('\\', '\\\\') ~ ' as \\1)', query.sql
+        ) -%}
+        {%- do query.arguments.append(adapter.quote(parameter) ~ ' = ' ~ text) -%}
+    {%- endfor -%}
+    {%- if not execute -%} {{- return('(' ~ query.sql ~ ')') -}} {%- endif -%}
     {%- set there = run_query(
         "select any(comment) from system.tables where database = '" ~ given.database
         ~ "' and name = '" ~ name ~ "'"
     ).columns[0].values()[0] -%}
-    {%- if hash not in (there or '') -%} {{- return('(' ~ sql ~ ')') -}} {%- endif -%}
-    {{- return(adapter.quote(given.database) ~ '.' ~ adapter.quote(name)) -}}
+    {%- if hash not in (there or '') -%} {{- return('(' ~ query.sql ~ ')') -}} {%- endif -%}
+    {%- set call = '(' ~ query.arguments | join(', ') ~ ')' if query.arguments else '' -%}
+    {{- return(adapter.quote(given.database) ~ '.' ~ adapter.quote(name) ~ call) -}}
 {% endmacro %}

@@ -18,6 +18,7 @@
         {% for ddl in (runs_ddl, trials_ddl, monitoring_ddl, tiering_ddl) %}
             {% do run_statements(ddl(registry, engine, cluster)) %}
         {% endfor %}
+        {% do run_statements(result_store_ddl(var('result_cache').database)) %}
     {% endif %}
 {% endmacro %}
 

@@ -1,59 +1,137 @@
 {# The result store: answers of named queries, each with an end. Pure Jinja, so that Python renders
-   the same text (training/results/store.py). `results` is append-only: an answer is there once its
-   row is, so nobody reads half of one, and what a killed run left is never read. #}
+   the same text (training/results/). `results` is append-only: an answer is there once its row is,
+   so nobody reads half of one, and what a killed run left is never read. A cache is local: each
+   node of a cluster has its own. #}
 
-{% macro result_store_ddl(database, engine='MergeTree', cluster='') %}
-{%- set on_cluster = ' on cluster ' ~ cluster if cluster else '' -%}
-create database if not exists {{ database }}{{ on_cluster }} engine = Atomic;
+{% macro result_store_ddl(database) %}
+create database if not exists {{ database }} engine = Atomic;
 
-create table if not exists {{ database }}.results{{ on_cluster }}
+create table if not exists {{ database }}.results
 (
     at DateTime64(6, 'UTC') default now64(6),
-    run UUID comment 'Of one fill or undo',
+    run UUID comment 'Of one fill, renewal or undo',
     name LowCardinality(String) comment 'Of the query, in result_cache.queries',
     query_hash String comment 'Of its text: another text has other answers',
-    state LowCardinality(String) comment 'stored, failed or cleared',
-    result_id UInt64 comment 'Marks the rows of the answer',
+    state LowCardinality(String) comment 'stored, renewed, failed or cleared',
+    result_id UInt64 comment 'Marks the rows of the answer, and names their partition',
     computed_at DateTime64(6, 'UTC') comment 'Before the query began',
     expires_at DateTime64(6, 'UTC') comment 'From then on nobody reads it',
     answer_rows UInt64,
-    seconds Float64 comment 'That the query and the storing took',
+    seconds Float64 comment 'That the query took',
     detail String comment 'Why it failed'
 )
-engine = {{ engine }} order by (name, at)
-comment 'One row for each answer that was stored, could not be, or was taken back'
+engine = MergeTree order by (name, at)
+comment 'One row for each answer that was stored, renewed, could not be stored, or was taken back';
+
+alter table {{ database }}.results
+    add column if not exists reason LowCardinality(String) comment 'Why it was stored: admitted or prefetched',
+    add column if not exists user LowCardinality(String) comment 'Who may read it: as whom it was computed',
+    add column if not exists arguments UInt64 comment 'Hash of the parameters of the query; 0 without any',
+    add column if not exists version UInt64 comment 'Of the tables underneath, as table_versions; 0 if unknown',
+    add column if not exists verified_at DateTime64(6, 'UTC') comment 'When it was last as the tables are',
+    add column if not exists answer_bytes UInt64 comment 'As they were stored, before compression',
+    add column if not exists store_seconds Float64 comment 'That storing the answer took'
 {% endmacro %}
 
-{# The answers of one query. Rows leave an hour after their end, for queries that still read them. #}
-{% macro result_table_ddl(table, sql, engine='MergeTree', cluster='') %}
-{%- set on_cluster = ' on cluster ' ~ cluster if cluster else '' -%}
-create table if not exists {{ table }}{{ on_cluster }}
-engine = {{ engine }} order by result_id ttl toDateTime(expires_at) + interval 1 hour
-empty as
-select answer.*, toUInt64(0) as result_id, now64(6, 'UTC') as expires_at from (
-{{ sql }}
-) as answer
+{# The answers of one query; columns as `describe` lists them. A partition each, to be dropped. They
+   lie in a database of who may read them. #}
+{% macro result_table_ddl(database, table, columns, comment) %}
+create database if not exists {{ database }} engine = Atomic;
+create table if not exists {{ table }}
+(
+    {%- for name, type in columns %}
+    {{ name }} {{ type }},
+    {%- endfor %}
+    treehouse_result UInt64
+)
+engine = MergeTree partition by treehouse_result order by tuple()
+comment {{ comment }}
 {% endmacro %}
 
 {# The stored answer if there is a fresh one, else the query itself; of the two only one is run.
-   `allowed` is the most seconds that an answer may be old, whatever it was stored for. #}
-{% macro cached_query(database, table, name, query_hash, sql, allowed) %}
+   `allowed` is the most seconds that an answer may be behind, whatever it was stored for. The view
+   is its reader's, and so are the rights to both halves. #}
+{% macro cached_query(database, table, name, query_hash, key, sql, allowed) %}
 {%- set fresh -%}
 (
     select argMax(
         if(
-            state = 'stored' and expires_at > now64(6)
-            and computed_at > now64(6) - toIntervalMillisecond({{ (allowed * 1000) | int }}),
+            state != 'cleared' and expires_at > now64(6)
+            and verified_at > now64(6) - toIntervalMillisecond({{ (allowed * 1000) | int }}),
             result_id, 0
         ), at
     )
     from {{ database }}.results
-    where name = '{{ name }}' and query_hash = '{{ query_hash }}' and state in ('stored', 'cleared')
+    where
+        name = '{{ name }}' and query_hash = '{{ query_hash }}' and user = currentUser()
+        and arguments = {{ key }} and state != 'failed'
+        and at > now64(6) - toIntervalMillisecond({{ (allowed * 1000) | int }})
 )
 {%- endset -%}
-select * except (result_id, expires_at) from {{ table }} where result_id = {{ fresh }} and result_id != 0
+select * except (treehouse_result) from {{ table }} where treehouse_result = {{ fresh }}
 union all
 select * from (
 {{ sql }}
 ) as answer where {{ fresh }} = 0
+{% endmacro %}
+
+{# A number for each MergeTree table that says what is in it: merges keep it, writes, mutations and
+   dropped partitions change it. While a mutation runs there is none. Without mutations a part's
+   data_version is its first block, which merges change. #}
+{% macro table_versions() %}
+select
+    concat(tables.database, '.', tables.name) as table_name,
+    cityHash64(any(tables.uuid), arraySort(groupArray(contents.version))) as version
+from system.tables as tables
+left join (
+    select
+        database,
+        table,
+        cityHash64(
+            partition_id,
+            max(max_block_number),
+            max(if(data_version = min_block_number, 0, data_version)),
+            sum(rows)
+        ) as version
+    from system.parts
+    where active
+    group by database, table, partition_id
+) as contents on contents.database = tables.database and contents.table = tables.name
+where
+    tables.engine like '%MergeTree'
+    and (tables.database, tables.name) not in (
+        select (database, table) from system.mutations where not is_done
+    )
+group by tables.database, tables.name
+{% endmacro %}
+
+{# Longer lives for answers that are still as their tables: `versions` is a query of the live names
+   with the version of their tables at the moment `checked_at`. #}
+{% macro renew_answers(database) %}
+insert into {{ database }}.results
+    (run, name, query_hash, state, result_id, computed_at, expires_at, answer_rows, seconds, detail,
+     reason, user, arguments, version, verified_at, answer_bytes, store_seconds)
+with
+latest as (
+    select
+        name, query_hash, user, arguments,
+        argMax(
+            (state, result_id, computed_at, verified_at, expires_at, answer_rows, reason, version,
+             answer_bytes), results.at
+        ) as last
+    from {{ database }}.results as results
+    where state != 'failed' and at > {checked_at:DateTime64(6, 'UTC')} - toIntervalSecond({horizon:Float64})
+    group by name, query_hash, user, arguments
+)
+select
+    {run:UUID}, name, query_hash, 'renewed', last.2, last.3,
+    {checked_at:DateTime64(6, 'UTC')}
+        + toIntervalMillisecond(dateDiff('millisecond', last.4, last.5)),
+    last.6, 0, '', last.7, user, arguments, last.8,
+    {checked_at:DateTime64(6, 'UTC')}, last.9, 0
+from latest
+where
+    last.1 != 'cleared' and last.8 != 0
+    and last.8 = transform(query_hash, {names:Array(String)}, {versions:Array(UInt64)}, toUInt64(0))
+    and last.3 > {checked_at:DateTime64(6, 'UTC')} - toIntervalSecond({horizon:Float64})
 {% endmacro %}

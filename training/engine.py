@@ -63,6 +63,7 @@ VOLUMES = """\
   </storage_configuration>
 """
 """Part of an engine's configuration: three volumes, two of them below `folder`."""
+_READ_ONLY = {"readonly": 2}  # and settings, such as limits, may be given
 _FUNCTIONS = str(ROOT / "udfs")
 _locks: dict[Path, TextIO] = {}
 
@@ -110,9 +111,37 @@ def connect_embedded(
     )
 
 
-def connect_server(settings: Settings) -> Client:
-    """A client of the server that `server_profile` names."""
-    server = server_profile()
+def connect_reader(settings: Settings, user: str = "") -> Client:
+    """A client that can only read: of another user of the server, or of the same.
+
+    Args:
+        settings: Of the target; the embedded engine has but one user.
+        user: Whose password is in CLICKHOUSE_PASSWORD_<USER>; "" for the one of `connect`.
+
+    Raises:
+        TreehouseError: The engine is not there, or refuses the user.
+    """
+    if settings.target == "embedded":
+        return connect_embedded(settings, _READ_ONLY)
+    if not user:
+        return connect_server(settings, _READ_ONLY)
+    password = os.environ.get("CLICKHOUSE_PASSWORD_" + re.sub(r"\W", "_", user).upper(), "")
+    return connect_server(settings, _READ_ONLY, {"user": user, "password": password})
+
+
+def connect_server(
+    settings: Settings,
+    extra: dict[str, Any] | None = None,
+    login: dict[str, str] | None = None,
+) -> Client:
+    """A client of the server that `server_profile` names.
+
+    Args:
+        settings: Whose memory bound queries get.
+        extra: Further query settings.
+        login: Another user and password.
+    """
+    server = server_profile() | (login or {})
     where = f"{server['host']}:{server['port']}"
     try:
         return clickhouse_connect.get_client(
@@ -121,7 +150,7 @@ def connect_server(settings: Settings) -> Client:
             username=server["user"],
             password=server["password"],
             secure=str(server["secure"]).lower() == "true",
-            settings=query_settings(settings),
+            settings=query_settings(settings) | (extra or {}),
             autogenerate_session_id=False,
             send_receive_timeout=3600,
             query_limit=0,

@@ -9,12 +9,15 @@ import pytest
 
 from tests.conftest import Cli, Engine
 from tests.support.house import copy_project, dbt
+from training.results.answers import Wanted, keep
 from training.results.config import ResultCache
-from training.results.store import Entry, clear, fill
+from training.results.store import clear, make_plan
 from training.workload.plan import START
 from training.workload.shop import DATABASE, create_shop
 
 _MODEL = "select country, n from {{ cached('sales_by_country') }}"
+_SINCE = "2026-05-30 00:00:00"
+_WITH_ARGUMENTS = f"select page, n from {{{{ cached('traffic_by_page', since='{_SINCE}') }}}}"
 
 
 @pytest.fixture(scope="module")
@@ -22,29 +25,53 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The project with one more model, which reads a kept answer."""
     folder = copy_project(tmp_path_factory.mktemp("projects") / "cached")
     (folder / "models" / "by_country.sql").write_text(_MODEL)
+    (folder / "models" / "by_page.sql").write_text(_WITH_ARGUMENTS)
     return folder
 
 
-def test_a_model_reads_the_kept_answer_and_falls_back(fresh: Engine, project: Path) -> None:
+@pytest.mark.parametrize(
+    ("model", "name", "arguments", "table"),
+    [
+        ("by_country", "sales_by_country", {}, "orders"),
+        ("by_page", "traffic_by_page", {"since": _SINCE}, "visits"),
+    ],
+)
+def test_a_model_reads_the_kept_answer_and_falls_back(
+    fresh: Engine, project: Path, model: str, name: str, arguments: dict[str, str], table: str
+) -> None:
     client, settings = fresh.client, fresh.settings
     cache = ResultCache.configured()
     create_shop(client, START)
+    clear(client, cache)
 
     def total() -> int:
-        dbt(settings, "run", "--select", "by_country", project=project)
+        dbt(settings, "run", "--select", model, project=project)
         return int(
-            client.query(f"select sum(n) from {settings.database}.by_country").result_rows[0][0]
+            client.query(f"select sum(n) from {settings.database}.{model}").result_rows[0][0]
         )
 
-    before = total()  # nothing was ever kept: the query itself
-    entry = Entry(cache.queries["sales_by_country"], True, 600.0, "", 0.0)
-    assert fill(client, settings, cache, [entry])[0]["state"] == "stored"
-    client.command(f"insert into {DATABASE}.orders select * from {DATABASE}.orders limit 100")
+    before = total()  # without an answer: the query itself
+    wanted = Wanted(cache.queries[name], arguments, 600.0)
+    assert keep(client, settings, cache, [wanted])[0]["state"] == "stored"
+    client.command(
+        f"insert into {DATABASE}.{table} select * from {DATABASE}.{table} "
+        f"where at >= '{_SINCE}' limit 100"
+    )
     assert total() == before
-    clear(client, settings, cache)
+    clear(client, cache)
     assert total() == before + 100
-    text = client.query(f"show create view {settings.database}.by_country").result_rows[0][0]
-    assert f"{cache.database}.sales_by_country" in text.replace("`", "")
+    text = client.query(f"show create view {settings.database}.{model}").result_rows[0][0]
+    assert f"{cache.database}.{name}" in text.replace("`", "")
+
+
+def test_the_plan_lists_the_arguments_to_keep_ahead(fresh: Engine) -> None:
+    create_shop(fresh.client, START)
+    plan = make_plan(fresh.client, fresh.settings, ResultCache.configured())
+    assert [(entry.query.name, dict(entry.arguments)) for entry in plan] == [
+        ("sales_by_country", {}),
+        ("traffic_by_page", {"since": "2026-05-30 00:00:00"}),
+        ("traffic_by_page", {"since": "2026-05-24 00:00:00"}),
+    ]
 
 
 def test_commands_show_before_they_do(run_cli: Cli, tmp_path: Path) -> None:

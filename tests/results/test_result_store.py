@@ -11,8 +11,10 @@ from clickhouse_connect.driver.exceptions import ClickHouseError
 
 from tests.conftest import Engine
 from training.errors import TreehouseError
+from training.results.answers import Wanted, keep
 from training.results.config import NamedQuery, ResultCache
-from training.results.store import Entry, clear, fill, history, make_plan, stored
+from training.results.store import clear, fill, history, make_plan, stored
+from training.results.views import answer_tables
 
 _SHOP = "treehouse_shop"
 _SQL = f"select country, count() as n from {_SHOP}.orders group by country"
@@ -27,7 +29,7 @@ _GIVEN: dict[str, Any] = {
 @pytest.fixture
 def shop(fresh: Engine) -> Engine:
     """A table with one row, and an empty store."""
-    for database in (_SHOP, "treehouse_results"):
+    for database in (_SHOP, "treehouse_results", "treehouse_results_own"):
         fresh.client.command(f"drop database if exists {database} sync")
     fresh.client.command(f"create database {_SHOP} engine = Atomic")
     fresh.client.command(
@@ -42,12 +44,11 @@ def _insert(engine: Engine) -> None:
     engine.client.command(f"insert into {_SHOP}.orders values ('JP')")
 
 
-def _entry(cache: ResultCache, seconds: float = 60.0) -> Entry:
-    return Entry(cache.queries["by_country"], True, seconds, "", 0.0)
-
-
-def _fill(engine: Engine, cache: ResultCache, seconds: float = 60.0) -> dict[str, Any]:
-    return fill(engine.client, engine.settings, cache, [_entry(cache, seconds)])[0]
+def _keep(
+    engine: Engine, cache: ResultCache, seconds: float = 60.0, **arguments: str
+) -> dict[str, Any]:
+    (query,) = cache.queries.values()
+    return keep(engine.client, engine.settings, cache, [Wanted(query, arguments, seconds)])[0]
 
 
 def _read(engine: Engine) -> Any:
@@ -57,12 +58,12 @@ def _read(engine: Engine) -> Any:
 def _allowing(seconds: float) -> ResultCache:
     cache = ResultCache.configured(_GIVEN)
     query = replace(cache.queries["by_country"], allowed_seconds=seconds)
-    return ResultCache(cache.database, {"by_country": query})
+    return replace(cache, queries={"by_country": query})
 
 
 def test_a_fresh_answer_is_read_instead_of_the_table(shop: Engine) -> None:
     cache = ResultCache.configured(_GIVEN)
-    assert _fill(shop, cache)["state"] == "stored"
+    assert _keep(shop, cache)["state"] == "stored"
     _insert(shop)
     assert _read(shop) == [("JP", 1)]
     read = shop.client.query("select * from treehouse_results.by_country")
@@ -74,32 +75,22 @@ def test_a_fresh_answer_is_read_instead_of_the_table(shop: Engine) -> None:
 
 def test_a_taken_back_answer_is_not_read(shop: Engine) -> None:
     cache = ResultCache.configured(_GIVEN)
-    _fill(shop, cache)
+    _keep(shop, cache)
     _insert(shop)
-    assert clear(shop.client, shop.settings, cache) == ["by_country"]
+    assert clear(shop.client, cache) == ["by_country"]
     assert _read(shop) == [("JP", 2)]
-    assert stored(shop.client, shop.settings, cache) == []
-    assert clear(shop.client, shop.settings, cache) == []
-    states = [row["state"] for row in history(shop.client, shop.settings, cache, 10)]
+    assert stored(shop.client, cache) == []
+    assert clear(shop.client, cache) == []
+    states = [row["state"] for row in history(shop.client, cache, 10)]
     assert states == ["cleared", "stored"]
-    _fill(shop, cache)
+    _keep(shop, cache)
     _insert(shop)
     assert _read(shop) == [("JP", 2)]
-
-
-def test_a_young_answer_is_left_as_it_is(shop: Engine) -> None:
-    cache = ResultCache.configured(_GIVEN)
-    young, old = (
-        replace(_entry(cache), fresh_seconds=31.0),
-        replace(_entry(cache), fresh_seconds=29.0),
-    )
-    assert fill(shop.client, shop.settings, cache, [young]) == []
-    assert len(fill(shop.client, shop.settings, cache, [old])) == 1
 
 
 def test_an_answer_ends_at_its_time(shop: Engine) -> None:
     cache = ResultCache.configured(_GIVEN)
-    _fill(shop, cache, seconds=0.001)
+    _keep(shop, cache, seconds=0.001)
     _insert(shop)
     time.sleep(0.01)
     assert _read(shop) == [("JP", 2)]
@@ -108,7 +99,7 @@ def test_an_answer_ends_at_its_time(shop: Engine) -> None:
 def test_what_is_staler_than_its_owner_allows_is_never_served(shop: Engine) -> None:
     """Whatever time to live it was stored with, and though its row says that it is fresh."""
     cache = _allowing(0.05)
-    _fill(shop, cache, seconds=10_000.0)
+    _keep(shop, cache, seconds=10_000.0)
     _insert(shop)
     time.sleep(0.1)
     assert _read(shop) == [("JP", 2)]
@@ -117,19 +108,17 @@ def test_what_is_staler_than_its_owner_allows_is_never_served(shop: Engine) -> N
 def test_half_an_answer_is_never_read(shop: Engine) -> None:
     """A run that is killed between its rows and the row of the log leaves nothing to read."""
     cache = ResultCache.configured(_GIVEN)
-    _fill(shop, cache)
-    table = cache.queries["by_country"].table
-    shop.client.command(
-        f"insert into treehouse_results.{table} values ('XX', 9, 12345, now64(6) + 1000)"
-    )
+    _keep(shop, cache)
+    (table,) = answer_tables(shop.client, cache)[0].values()
+    shop.client.command(f"insert into {table.path} values ('XX', 9, 12345)")
     assert _read(shop) == [("JP", 1)]
 
 
 def test_a_failed_fill_leaves_the_last_good_answer(shop: Engine) -> None:
     cache = ResultCache.configured(_GIVEN)
-    _fill(shop, cache)
+    _keep(shop, cache)
     shop.client.command(f"rename table {_SHOP}.orders to {_SHOP}.elsewhere")
-    failed = _fill(shop, cache)
+    failed = _keep(shop, cache)
     assert failed["state"] == "failed"
     assert "orders" in failed["detail"]
     shop.client.command(f"rename table {_SHOP}.elsewhere to {_SHOP}.orders")
@@ -139,7 +128,7 @@ def test_a_failed_fill_leaves_the_last_good_answer(shop: Engine) -> None:
 
 def test_a_dropped_table_is_the_engines_error(shop: Engine) -> None:
     cache = ResultCache.configured(_GIVEN)
-    _fill(shop, cache)
+    _keep(shop, cache)
     shop.client.command(f"drop table {_SHOP}.orders sync", settings={"check_table_dependencies": 0})
     with pytest.raises(ClickHouseError, match="orders"):
         _read(shop)
@@ -147,18 +136,18 @@ def test_a_dropped_table_is_the_engines_error(shop: Engine) -> None:
 
 def test_another_text_has_other_answers(shop: Engine) -> None:
     cache = ResultCache.configured(_GIVEN)
-    _fill(shop, cache)
+    _keep(shop, cache)
     query = replace(cache.queries["by_country"], sql=f"select count() as n from {_SHOP}.orders")
-    other = ResultCache(cache.database, {"by_country": query})
+    other = replace(cache, queries={"by_country": query})
     _insert(shop)
-    _fill(shop, other)
+    _keep(shop, other)
     assert _read(shop) == [(2,)]
 
 
 def test_only_one_of_the_two_is_run(shop: Engine) -> None:
     shop.client.command(f"insert into {_SHOP}.orders select 'DE' from numbers(100000)")
     cache = ResultCache.configured(_GIVEN)
-    _fill(shop, cache)
+    _keep(shop, cache)
     rows = []
     for number in range(2):
         comment = f"which {number}"
@@ -172,7 +161,7 @@ def test_only_one_of_the_two_is_run(shop: Engine) -> None:
                 f"where log_comment = '{comment}' and type = 'QueryFinish'"
             ).result_rows[0][0]
         )
-        clear(shop.client, shop.settings, cache)
+        clear(shop.client, cache)
     assert rows[0] < 100 < 100_000 <= rows[1]
 
 
@@ -182,7 +171,7 @@ def test_nothing_is_kept_without_a_decision(shop: Engine) -> None:
     assert [(entry.admit, entry.why) for entry in plan] == [
         (False, "its dashboard and panel were not asked for")
     ]
-    assert fill(shop.client, shop.settings, cache, plan) == []
+    assert fill(shop.client, shop.settings, cache) == []
 
 
 @pytest.mark.parametrize(

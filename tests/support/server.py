@@ -29,6 +29,7 @@ START_SECONDS = 60
 STOP_SECONDS = 20
 USER, PASSWORD = "treehouse", "p@ss:word/1"
 ADMIN, ADMIN_PASSWORD = "admin", "admin"
+READER_PASSWORD = "reader"  # of `board`, a dashboard's user, and of `outsider`, who may see no data
 
 # The paths and the pattern are those of the stock config.xml.
 _CONFIG = """\
@@ -81,6 +82,20 @@ _USERS = f"""\
       <networks><ip>127.0.0.1</ip></networks>
       <grants><query>GRANT treehouse</query></grants>
     </{USER}>
+    <board>
+      <password>{READER_PASSWORD}</password>
+      <networks><ip>127.0.0.1</ip></networks>
+      <grants>
+        <query>GRANT SELECT ON treehouse_shop.*</query>
+        <query>GRANT SELECT ON treehouse_results.*</query>
+        <query>GRANT SELECT ON treehouse_results_board.*</query>
+      </grants>
+    </board>
+    <outsider>
+      <password>{READER_PASSWORD}</password>
+      <networks><ip>127.0.0.1</ip></networks>
+      <grants><query>GRANT SELECT ON treehouse_results*.*</query></grants>
+    </outsider>
     <{ADMIN}>
       <password>{ADMIN_PASSWORD}</password>
       <networks><ip>127.0.0.1</ip></networks>

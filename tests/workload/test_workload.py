@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
 from dataclasses import replace
 from datetime import timedelta
@@ -47,10 +48,23 @@ def test_a_week_has_days_nights_drills_bursts_and_repeats() -> None:
     assert len(set(analysts)) > 0.8 * len(analysts)
 
 
-@pytest.mark.parametrize("options", [{"hours": 0}, {"sessions": 0}, {"people": -1}])
-def test_a_workload_of_nothing_is_refused(options: dict[str, int]) -> None:
-    with pytest.raises(TreehouseError, match="asks nothing"):
-        plan(Options(**options))
+@pytest.mark.parametrize(
+    "options",
+    [{"hours": 0}, {"sessions": 0}, {"people": -1}, {"meetings": 1.5}, {"load_hours": 0},
+     {"scale": 0}, {"scale": float("nan")}, {"panels": -1}, {"wall_minutes": -5}],
+)  # fmt: skip
+def test_a_workload_that_makes_no_sense_is_refused(options: dict[str, Any]) -> None:
+    with pytest.raises(TreehouseError, match="can't have these"):
+        Options(**options)
+
+
+def test_a_scale_multiplies_the_rows_that_come_in() -> None:
+    def rows(scale: float) -> list[int]:
+        options = replace(_SMALL, scale=scale)
+        loads = [r.sql for r in plan(options) if r.user == "loader"]
+        return [int(re.search(r"numbers\(\d+, (\d+)\)", sql)[1]) for sql in loads]  # type: ignore[index]
+
+    assert rows(10) == [10 * n for n in rows(1)]
 
 
 @pytest.fixture(scope="module")

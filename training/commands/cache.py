@@ -32,9 +32,12 @@ def plan(context: typer.Context, json: JsonFlag = False) -> None:
         _show_plan(make_plan(client, settings, ResultCache.configured()), json)
 
 
-@app.command(epilog=example("cache fill --yes   # cron: */5 * * * *"))
+@app.command(epilog=example("cache fill --yes   # cron: * * * * *"))
 def fill(context: typer.Context, yes: _Yes = False, json: JsonFlag = False) -> None:
-    """Run what is worth keeping, and keep its answers; without --yes, the plan."""
+    """Keep the answers of what is worth it, and renew those whose tables are unchanged.
+
+    Without --yes, the plan. Every minute is often enough: a pass with nothing to do is short.
+    """
     from training.results.config import ResultCache
     from training.results.store import fill as run
     from training.results.store import make_plan
@@ -42,30 +45,40 @@ def fill(context: typer.Context, yes: _Yes = False, json: JsonFlag = False) -> N
     settings: Settings = context.obj
     cache = ResultCache.configured()
     with client_of(settings) as client:
-        entries = make_plan(client, settings, cache)
         if not yes:
-            _show_plan(entries, json)
+            _show_plan(make_plan(client, settings, cache), json)
             return
         with console.step("fill", json) as report:
-            done = run(client, settings, cache, entries, report)
-    _show(done, json, "Nothing is worth keeping.")
+            done = run(client, settings, cache, report)
+    _show(done, json, "Nothing had to be stored.")
 
 
 @app.command(epilog=example("cache undo --yes"))
-def undo(context: typer.Context, yes: _Yes = False, json: JsonFlag = False) -> None:
+def undo(
+    context: typer.Context,
+    yes: _Yes = False,
+    drop: Annotated[
+        bool, typer.Option("--drop", help="Also drop the views, which somebody may read.")
+    ] = False,
+    json: JsonFlag = False,
+) -> None:
     """Stop reading what is kept: every view runs its query again. Without --yes, show it."""
     from training.results.config import ResultCache
     from training.results.store import clear, stored
+    from training.results.views import drop_views, views_there
 
     settings: Settings = context.obj
     cache = ResultCache.configured()
     with client_of(settings) as client:
         if yes:
-            names = clear(client, settings, cache)
+            names = clear(client, cache)
+            dropped = drop_views(client, cache) if drop else []
         else:
-            names = sorted({name for name, _ in stored(client, settings, cache)})
-    state = "cleared" if yes else "would be cleared"
-    _show([{"name": name, "state": state} for name in names], json, "Nothing is kept.")
+            names, dropped = stored(client, cache), views_there(client, cache) if drop else []
+    would = "" if yes else "would be "
+    rows = [{"name": name, "state": f"{would}cleared"} for name in names]
+    rows += [{"name": name, "state": f"{would}dropped"} for name in dropped]
+    _show(rows, json, "Nothing is kept.")
 
 
 @app.command(epilog=example("cache log --limit 20"))
@@ -80,14 +93,14 @@ def log(
 
     settings: Settings = context.obj
     with client_of(settings) as client:
-        rows = history(client, settings, ResultCache.configured(), limit)
+        rows = history(client, ResultCache.configured(), limit)
     _show(rows, json, "Nothing was kept yet.")
 
 
 def _show_plan(entries: tuple[Entry, ...], json: bool) -> None:
     rows = [
         {"name": entry.query.name, "dashboard": entry.query.dashboard, "panel": entry.query.panel,
-         "allowed_seconds": entry.query.allowed_seconds}
+         "user": entry.query.user, "allowed_seconds": entry.query.allowed_seconds}
         | {name: value for name, value in asdict(entry).items() if name != "query"}
         for entry in entries
     ]  # fmt: skip

@@ -43,13 +43,28 @@ def collect(
         )
 
 
-@workload.command("run", epilog=example("workload run --hours 24 --seed 7"))
+@workload.command("run", epilog=example("workload run --hours 24 --sessions 300 --scale 10"))
 def run_(
     context: typer.Context,
     hours: Annotated[int, typer.Option(help="Simulated time.")] = 24,
     seed: Annotated[int, typer.Option(help="Equal seeds ask the same.")] = 7,
     sessions: Annotated[int, typer.Option(help="Sittings on a working day.")] = 300,
     people: Annotated[int, typer.Option(help="How many people there are.")] = 60,
+    wall_minutes: Annotated[
+        int,
+        typer.Option(help="Between refreshes of the screens on walls; 0: 5, as dashboards say."),
+    ] = 0,
+    panels: Annotated[
+        int, typer.Option(help="Most panels of a dashboard, its first ones; 0: all.")
+    ] = 0,
+    meetings: Annotated[
+        float, typer.Option(help="Chance of a meeting in an hour of a working day.")
+    ] = 0.04,
+    load_hours: Annotated[int, typer.Option(help="Hours between loads of new rows.")] = 1,
+    scale: Annotated[
+        float,
+        typer.Option(help="Factor of the tables' rows: 100 makes queries take as on a platform."),
+    ] = 1.0,
     speed: Annotated[
         float, typer.Option(help="Simulated seconds in one; 0: as fast as the engine answers.")
     ] = 0.0,
@@ -63,7 +78,10 @@ def run_(
     from training.workload.plan import Options
     from training.workload.run import run_workload
 
-    options = Options(hours=hours, seed=seed, sessions=sessions, people=people)
+    options = Options(
+        hours=hours, seed=seed, sessions=sessions, people=people, wall_minutes=wall_minutes,
+        panels=panels, meetings=meetings, load_hours=load_hours, scale=scale,
+    )  # fmt: skip
     with console.step("workload", json) as report:
         ran = run_workload(
             context.obj, options, speed=speed, clients=clients, replace=replace,

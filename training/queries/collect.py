@@ -7,7 +7,8 @@ so neither a crash nor a log that was rotated or truncated counts anything twice
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -28,7 +29,7 @@ from training.queries.shapes import describe
 from training.settings import ROOT, Settings, project_vars
 
 CONTRACTS = ROOT / "models" / "staging" / "engine.yml"
-OWN = '"treehouse": "collect"'  # in the log_comment of our own queries, which are left out
+OWN = '"treehouse": "'  # in the log_comment of our own queries, which are left out
 _BATCH = 2_000  # shapes parsed at a time: their texts are in memory
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _EXPORTED = {"is_initial_query": "1", "type": "'QueryFinish'", "query_kind": "'Select'"}
@@ -86,13 +87,20 @@ def collect(
     Raises:
         TreehouseError: Another collection runs, or the file lacks query or event_time.
     """
-    before = client.get_client_setting("log_comment") or ""
-    client.set_client_setting("log_comment", f"{{{OWN}}}")
-    try:
+    with left_out(client, "collect"):
         run = _Run(client, settings, progress)
         run.refuse_a_second()
         ensure_engine_tables(client, settings)
         return run.exported(file) if file else run.all_of(logs or Logs.of(settings))
+
+
+@contextmanager
+def left_out(client: Client, purpose: str) -> Iterator[None]:
+    """Queries of our own, which no collection takes for somebody's."""
+    before = client.get_client_setting("log_comment") or ""
+    client.set_client_setting("log_comment", f'{{{OWN}{purpose}"}}')
+    try:
+        yield
     finally:
         client.set_client_setting("log_comment", before)
 
@@ -181,9 +189,9 @@ class _Run:
 
         What these statements hold of them is not logged.
         """
-        database = str((project_vars().get("result_cache") or {}).get("database", ""))
+        database = project_vars()["result_cache"]["database"]
         statement = statements.new_calls(self.raw, origin, _BATCH)
-        while rows := self.read(statement, since=since, views=f"{database}."):
+        while rows := self.read(statement, since=since):
             parsed = ", ".join(_call_rows(key, text, database) for key, text in rows)
             self.write(statements.insert_calls(self.raw, parsed), settings={"log_queries": 0})
 
@@ -215,7 +223,7 @@ class _Run:
         """Two at once would both take over what neither has yet."""
         running = self.read(
             "select count() from system.processes where position(Settings['log_comment'], "
-            f"{literal(OWN)}) > 0 and query_id != queryID()"
+            f"{literal(OWN + 'collect')}) > 0 and query_id != queryID()"
         )
         if running[0][0]:
             raise TreehouseError("Another collection is running.", fix="wait until it has finished")
@@ -232,7 +240,8 @@ class _Run:
 
     def parameters(self, statement: str, given: dict[str, Any]) -> dict[str, Any]:
         """What a statement may name; only what it does name is sent."""
-        values = {"at": self.at, "own": OWN, "since": _EPOCH} | given
+        store = project_vars()["result_cache"]["database"]
+        values = {"at": self.at, "own": OWN, "store": store, "since": _EPOCH} | given
         texts = {k: _text(v) if isinstance(v, datetime) else v for k, v in values.items()}
         return {name: text for name, text in texts.items() if f"{{{name}:" in statement}
 

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from training.queries.statements import AT, SINCE, seen
 
-# Not the engine's own tables, nor those that a collection itself writes.
-_FOREIGN = r"database != 'system' and table not like 'engine\\_%'"
+# Not the engine's own tables, nor those that a collection itself or the result store writes.
+_FOREIGN = (
+    r"database != 'system' and table not like 'engine\\_%' "
+    "and not startsWith(database, {store:String})"
+)
 
 
 def insert_part_events(raw: str, origin: str) -> str:

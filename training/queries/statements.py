@@ -1,8 +1,8 @@
 """The SQL of a collection: from the engine's logs into tables that hold no literal and no name.
 
 Every statement reads a log from `since` on and leaves out what it has by `log_id`. Parameters are
-`since`, `at` (of this collection), `log` (its name in engine_collections) and `own` (a text in the
-log_comment of our own queries).
+`since`, `at` (of this collection), `log` (its name in engine_collections), `own` (a text in the
+log_comment of our own queries) and `store` (how the result store's databases begin).
 """
 
 from __future__ import annotations
@@ -81,8 +81,10 @@ def insert_queries(raw: str, origin: str) -> str:
         log.memory_usage as memory_bytes,
         log.databases,
         log.tables,
-        log.partitions,
-        log.exception_code
+        -- Where a stored answer was read, nothing else was, though the plan names it.
+        if(log.result_id = 0, log.partitions, []) as partitions,
+        log.exception_code,
+        log.result_id
     from unseen as log
     """
 
@@ -128,7 +130,10 @@ def texts(raw: str, origin: str) -> str:
     return f"""
     select any(log.bare) as text
     from (
-        select *, replaceRegexpOne(query, '{_TAIL}', '') as bare
+        select
+            *,
+            replaceRegexpOne(query, '{_TAIL}', '') as bare,
+            arrayExists(t -> startsWith(t, {{store:String}}), tables) as reads_store
         from {origin}
         where event_time >= {SINCE} and type = 'QueryFinish'
     ) as log
@@ -141,7 +146,7 @@ def texts(raw: str, origin: str) -> str:
 _CALLS = """log.is_initial_query
         and log.query_kind = 'Select'
         and log.exception_code = 0
-        and arrayExists(name -> startsWith(name, {views:String}), log.tables)"""
+        and log.reads_store"""
 
 
 def insert_calls(raw: str, rows: str) -> str:
@@ -207,7 +212,7 @@ def _unseen_queries(raw: str, origin: str) -> str:
     (select key from {raw}.engine_keys order by created_at limit 1) as secret,
     fresh as (
         select
-            *,
+            * except (databases, tables, partitions),
             greatest(event_time, event_time_microseconds) as logged_at,
             if(
                 toUnixTimestamp64Micro(query_start_time_microseconds) = 0,
@@ -216,8 +221,19 @@ def _unseen_queries(raw: str, origin: str) -> str:
             ) as started_at,
             cityHash64(hostname, query_id, toString(type), logged_at) as log_id,
             replaceRegexpOne(query, '{_TAIL}', '') as bare,
-            normalizedQueryHash(bare) as shape
-        from {origin}
+            normalizedQueryHash(bare) as shape,
+            arrayExists(t -> startsWith(t, {{store:String}}), log.tables) as reads_store,
+            arrayFilter(d -> not startsWith(d, {{store:String}}), log.databases) as databases,
+            arrayFilter(t -> not startsWith(t, {{store:String}}), log.tables) as tables,
+            arrayFilter(p -> not startsWith(p, {{store:String}}), log.partitions) as partitions,
+            -- The partition of the result store that was read is named by its answer.
+            arrayMax(arrayMap(
+                name -> if(
+                    startsWith(name, {{store:String}}),
+                    toUInt64OrZero(arrayElement(splitByChar('.', name), -1)), 0
+                ), log.partitions
+            )) as result_id
+        from {origin} as log
         where
             event_time >= {SINCE}
             and type != 'QueryStart'

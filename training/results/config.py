@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import sqlglot
@@ -21,13 +21,17 @@ _NAME = re.compile(r"[a-z][a-z0-9_]{0,59}")
 
 @dataclass(frozen=True)
 class NamedQuery:
-    """A query whose answer may be kept.
+    """A query whose answers may be kept.
 
     Attributes:
-        name: Of the view that reads it.
-        sql: The query.
+        name: Of the view that reads them.
+        sql: The query, with its parameters as ClickHouse writes them: {since:DateTime}.
         dashboard, panel: As in the log_comment of those who ask it; the decision is found by them.
-        allowed_seconds: That the answer may be behind its tables.
+        allowed_seconds: That an answer may be behind its tables.
+        tables: That it reads, as database.table.
+        parameters: Name and type of each, by name; the view takes them as arguments.
+        arguments: A SELECT of those to keep ahead: a column for each parameter. "" for none.
+        user: Who reads the view, and as whom it is run; "" for who fills the store.
     """
 
     name: str
@@ -35,6 +39,10 @@ class NamedQuery:
     dashboard: str
     panel: str
     allowed_seconds: float
+    tables: tuple[str, ...] = ()
+    parameters: Mapping[str, str] = field(default_factory=dict)
+    arguments: str = ""
+    user: str = ""
 
     @property
     def hash(self) -> str:
@@ -42,9 +50,10 @@ class NamedQuery:
         return hashlib.md5(self.sql.encode(), usedforsecurity=False).hexdigest()
 
     @property
-    def table(self) -> str:
-        """Where its answers lie."""
-        return f"{self.name}__{self.hash[:12]}"
+    def key(self) -> str:
+        """SQL of the number by which an answer is found: a hash of the arguments."""
+        named = ", ".join(f"{{{name}:{kind}}}" for name, kind in self.parameters.items())
+        return f"cityHash64({named})" if named else "toUInt64(0)"
 
 
 @dataclass(frozen=True)
@@ -52,12 +61,23 @@ class ResultCache:
     """The owner's limits.
 
     Attributes:
-        database: Of the store; nothing else may be in it.
         queries: What may be kept, by name.
+        database: Of the log and the views; nothing else may be in it. Answers lie in one for each
+            user, of that name, _ and the user's.
+        most_bytes: Of one answer.
+        most_seconds: That a query may take to be kept.
+        horizon_seconds: How long after it was computed an answer is no longer renewed.
     """
 
-    database: str
     queries: Mapping[str, NamedQuery]
+    database: str = "treehouse_results"
+    most_bytes: int = 10_000_000
+    most_seconds: float = 60.0
+    horizon_seconds: float = 21_600.0
+
+    def answers_of(self, query: NamedQuery) -> str:
+        """The database of its answers: who may read it may read all that its user may."""
+        return f"{self.database}_{query.user or 'own'}"
 
     @classmethod
     def configured(cls, given: Mapping[str, Any] | None = None) -> ResultCache:
@@ -74,7 +94,13 @@ class ResultCache:
             str(name): _query(str(name), dict(entry), given, most)
             for name, entry in (given.get("queries") or {}).items()
         }
-        return cls(str(given.get("database", "treehouse_results")), queries)
+        return cls(
+            database=str(given.get("database", cls.database)),
+            queries=queries,
+            most_bytes=int(given.get("most_bytes", cls.most_bytes)),
+            most_seconds=float(given.get("most_seconds", cls.most_seconds)),
+            horizon_seconds=most,
+        )
 
 
 def _query(
@@ -86,7 +112,8 @@ def _query(
     )  # fmt: skip
     sql = str(entry.get("sql", "")).strip()
     allowed = dict(given.get("tables") or {})
-    tables = _tables(name, sql)
+    tree = _select(name, sql)
+    tables = _tables(name, sql, tree)
     for table in tables:
         _expect(
             allowed.get(table, 0) > 0, name, table,
@@ -95,11 +122,25 @@ def _query(
     dashboard = str(entry.get("dashboard", ""))
     of_dashboard = dict(given.get("dashboards") or {}).get(dashboard, most)
     seconds = min([float(of_dashboard), most, *(float(allowed[table]) for table in tables)])
-    return NamedQuery(name, sql, dashboard, str(entry.get("panel", "")), seconds)
+    parameters = _parameters(name, tree)
+    arguments = str(entry.get("arguments", "")).strip()
+    _expect(
+        bool(parameters) or not arguments,
+        name,
+        arguments,
+        "arguments only where the query has parameters",
+    )
+    if arguments:
+        _select(name, arguments)
+    user = str(dict(given.get("users") or {}).get(dashboard, ""))
+    return NamedQuery(
+        name, sql, dashboard, str(entry.get("panel", "")), seconds, tuple(tables), parameters,
+        arguments, user,
+    )  # fmt: skip
 
 
-def _tables(name: str, sql: str) -> list[str]:
-    """The tables of a query that has the same answer when it is asked again."""
+def _select(name: str, sql: str) -> exp.Query:
+    """One SELECT, or an error that names the query."""
     try:
         statements = sqlglot.parse(sql, read="clickhouse")
     except SqlglotError as error:
@@ -109,6 +150,11 @@ def _tables(name: str, sql: str) -> list[str]:
     if not isinstance(tree, exp.Query):
         _expect(False, name, sql[:100], "one SELECT, without a semicolon")
         raise AssertionError
+    return tree
+
+
+def _tables(name: str, sql: str, tree: exp.Query) -> list[str]:
+    """The tables of a query that has the same answer when it is asked again."""
     _expect(
         describe(sql, ()).is_deterministic, name, sql[:100],
         "a query that asks for nothing that changes by itself, as now() does",
@@ -121,6 +167,20 @@ def _tables(name: str, sql: str) -> list[str]:
     }
     _expect(bool(found), name, sql[:100], "a query that reads a table")
     return sorted(found)
+
+
+def _parameters(name: str, tree: exp.Query) -> dict[str, str]:
+    """Name and type of each parameter, in the order of their names."""
+    found: dict[str, str] = {}
+    for placeholder in tree.find_all(exp.Placeholder):
+        kind = placeholder.args.get("kind")
+        text = kind.sql("clickhouse") if isinstance(kind, exp.DataType) else ""
+        known = found.setdefault(placeholder.name, text)
+        _expect(
+            bool(text) and known == text, name, placeholder.name,
+            "parameters as {name:Type}, each of one type",
+        )  # fmt: skip
+    return dict(sorted(found.items()))
 
 
 def _expect(holds: bool, name: str, value: object, expected: str) -> None:

@@ -2,35 +2,43 @@
 
 from __future__ import annotations
 
-import secrets
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
 from training.console import Report
-from training.ddl import MACROS, render, run_ddl, storage
-from training.engine import identifier, literal
+from training.engine import connect_reader, identifier, literal
+from training.errors import TreehouseError
+from training.results.answers import Wanted, keep
 from training.results.config import NamedQuery, ResultCache
+from training.results.versions import renew
+from training.results.views import (
+    AnswerTable,
+    answer_tables,
+    clean,
+    first_line,
+    install,
+    open_store,
+)
 
 if TYPE_CHECKING:
     from clickhouse_connect.driver.client import Client
 
     from training.settings import Settings
 
-_FILE = MACROS / "result_store.sql"
-_COMMENT = "Answers of result_cache.queries, by hash "  # of the views and tables that are ours
+_MOST_ARGUMENTS = 1000  # of one query
 
 
 @dataclass(frozen=True)
 class Entry:
-    """A named query, and what cache_decision() says of it.
+    """A named query with arguments, and what cache_decision() says of it.
 
     Attributes:
         query: The query.
+        arguments: Values of its parameters, as text.
         admit: Whether it is worth keeping.
         ttl_seconds: For how long; never longer than the owner allows.
         why: In words, if it is not admitted.
@@ -38,6 +46,7 @@ class Entry:
     """
 
     query: NamedQuery
+    arguments: Mapping[str, str]
     admit: bool
     ttl_seconds: float
     why: str
@@ -46,31 +55,82 @@ class Entry:
 
 def make_plan(client: Client, settings: Settings, cache: ResultCache) -> tuple[Entry, ...]:
     """Every named query by the decisions on what its dashboard and panel asked."""
-    ensure_store(client, settings, cache)
+    open_store(client, cache)
     decided = _decisions(client, settings)
+    fresh = fresh_seconds(client, cache, answer_tables(client, cache)[0])
+    entries = []
+    for query in cache.queries.values():
+        decision = decided.get((query.dashboard, query.panel))
+        try:
+            found = _arguments(settings, query)
+        except (ClickHouseError, TreehouseError) as error:
+            entries.append(Entry(query, {}, False, 0.0, first_line(error), 0.0))
+            continue
+        for arguments, key in found:
+            remaining = fresh.get((query.name, query.user, key), 0.0)
+            entries.append(_entry(query, arguments, decision, remaining))
+    return tuple(entries)
+
+
+def _arguments(settings: Settings, query: NamedQuery) -> list[tuple[dict[str, str], int]]:
+    """Those to keep ahead, each with its hash."""
+    if not query.parameters:
+        return [({}, 0)]
+    if not query.arguments:
+        return []
+    texts = ", ".join(
+        f"toString({identifier(name)}) as {identifier(name)}" for name in query.parameters
+    )
+    typed = ", ".join(
+        f"cast({identifier(name)}, {literal(kind)})" for name, kind in query.parameters.items()
+    )
+    reader = connect_reader(settings, query.user)
+    try:
+        rows = reader.query(
+            f"select *, cityHash64({typed}) from (select {texts} from (\n{query.arguments}\n)) "
+            f"limit {_MOST_ARGUMENTS}"
+        ).result_rows
+    finally:
+        reader.close()
+    return [(dict(zip(query.parameters, row, strict=False)), int(row[-1])) for row in rows]
+
+
+def fresh_seconds(
+    client: Client, cache: ResultCache, tables: Mapping[str, AnswerTable]
+) -> dict[tuple[str, str, int], float]:
+    """For how long each stored answer will be read, by name, user ("": the owner) and arguments."""
     rows = client.query(
-        "select name, query_hash, argMax(if(state = 'stored', "
-        "dateDiff('millisecond', now64(6), expires_at) / 1000, 0), at) "
-        f"from {identifier(cache.database)}.results "
-        "where state in ('stored', 'cleared') group by name, query_hash"
+        "select query_hash, if(user = currentUser(), '', user), arguments, "
+        "dateDiff('millisecond', now64(6), argMax(if(state = 'cleared', verified_at, expires_at), "
+        f"at)) / 1000 from {identifier(cache.database)}.results as results "
+        "where state != 'failed' group by query_hash, user, arguments"
     ).result_rows
-    fresh = {(name, query_hash): seconds for name, query_hash, seconds in rows}
-    return tuple(
-        _entry(query, decided.get((query.dashboard, query.panel)),
-               max(0.0, fresh.get((query.name, query.hash), 0.0)))
-        for query in cache.queries.values()
-    )  # fmt: skip
+    queries = {answers.name: answers.query for answers in tables.values()}
+    return {
+        (queries[text].name, user or queries[text].user, key): max(0.0, seconds)
+        for text, user, key, seconds in rows
+        if text in queries
+    }
 
 
-def _entry(query: NamedQuery, decision: tuple[bool, int, int] | None, fresh: float) -> Entry:
+def _entry(
+    query: NamedQuery,
+    arguments: Mapping[str, str],
+    decision: tuple[bool, int, int] | None,
+    fresh: float,
+) -> Entry:
     if decision is None:
-        return Entry(query, False, 0.0, "its dashboard and panel were not asked for", fresh)
+        return Entry(
+            query, arguments, False, 0.0, "its dashboard and panel were not asked for", fresh
+        )
     admit, ttl, version = decision
     seconds = min(float(ttl), query.allowed_seconds)
     if not version:
-        return Entry(query, False, 0.0, "no version of cache_admission is promoted", fresh)
+        return Entry(
+            query, arguments, False, 0.0, "no version of cache_admission is promoted", fresh
+        )
     why = "" if admit and seconds > 0 else "would not save what storing costs"
-    return Entry(query, not why, seconds if not why else 0.0, why, fresh)
+    return Entry(query, arguments, not why, seconds if not why else 0.0, why, fresh)
 
 
 def _decisions(client: Client, settings: Settings) -> dict[tuple[str, str], tuple[bool, int, int]]:
@@ -94,119 +154,75 @@ def fill(
     client: Client,
     settings: Settings,
     cache: ResultCache,
-    entries: Sequence[Entry],
     progress: Report = lambda *_: None,
 ) -> list[dict[str, Any]]:
-    """Store the answers of what is admitted, and let each view read them.
+    """One pass: renew what is still as its tables are, store what is admitted, drop what has ended.
 
     An answer that is in the first half of its time is left as it is.
 
     Returns:
-        For each: name, state, answer_rows, expires_at and, if it failed, why. One that fails
-        leaves the last good answer to be read until its end.
+        For each that was stored or could not be, as `keep`.
     """
-    ensure_store(client, settings, cache)
-    run = uuid.uuid4()
-    chosen = [
-        entry for entry in entries if entry.admit and entry.fresh_seconds <= entry.ttl_seconds / 2
+    upkeep(client, cache)
+    due = [
+        Wanted(entry.query, entry.arguments, entry.ttl_seconds)
+        for entry in make_plan(client, settings, cache)
+        if entry.admit and entry.fresh_seconds <= entry.ttl_seconds / 2
     ]
-    done = []
-    for number, entry in enumerate(chosen):
-        progress(entry.query.name, number, len(chosen))
-        done.append(_store(client, settings, cache, entry, run))
-    return done
+    return keep(client, settings, cache, due, progress=progress)
 
 
-def _store(
-    client: Client, settings: Settings, cache: ResultCache, entry: Entry, run: uuid.UUID
-) -> dict[str, Any]:
-    query, database = entry.query, identifier(cache.database)
-    table = f"{database}.{identifier(query.table)}"
-    computed_at: datetime = client.query("select now64(6, 'UTC')").result_rows[0][0]
-    row: dict[str, Any] = {
-        "run": run, "name": query.name, "query_hash": query.hash, "state": "stored",
-        "result_id": secrets.randbits(63) | 1, "computed_at": computed_at,
-        "expires_at": computed_at + timedelta(seconds=entry.ttl_seconds), "answer_rows": 0,
-        "seconds": 0.0, "detail": "",
-    }  # fmt: skip
-    try:
-        run_ddl(client, _FILE, "result_table_ddl", table, query.sql, **storage(settings))
-        client.command(
-            f"insert into {table} select answer.*, {row['result_id']} as result_id, "
-            f"{_moment(row['expires_at'])} "
-            f"as expires_at from (\n{query.sql}\n) as answer"
-        )
-        row["answer_rows"], row["seconds"] = client.query(
-            f"select count(), dateDiff('microsecond', {_moment(computed_at)}, now64(6)) / 1e6 "
-            f"from {table} where result_id = {row['result_id']}"
-        ).result_rows[0]
-        client.command(
-            f"create or replace view {database}.{identifier(query.name)}{_on_cluster(settings)} "
-            f"as\n{cached_sql(cache, query)} comment {literal(_COMMENT + query.hash)}"
-        )
-    except ClickHouseError as error:
-        detail = str(error).splitlines()[0].split(", Stack trace")[0]
-        row |= {"state": "failed", "detail": detail}
-    client.insert("results", [list(row.values())], list(row), database=cache.database)
-    return {name: row[name] for name in ("name", "state", "answer_rows", "expires_at", "detail")}
+def upkeep(client: Client, cache: ResultCache) -> int:
+    """Views as configured, longer lives for answers whose tables are unchanged, old ones dropped.
+
+    Returns:
+        How many answers were renewed.
+    """
+    open_store(client, cache)
+    tables, _ = answer_tables(client, cache)
+    install(client, cache, tables)
+    renewed = renew(client, cache, tables)
+    clean(client, cache, tables)
+    return renewed
 
 
-def cached_sql(cache: ResultCache, query: NamedQuery) -> str:
-    """The stored answer if it is fresh, else the query itself."""
-    database = identifier(cache.database)
-    return render(
-        _FILE, "cached_query", database, f"{database}.{identifier(query.table)}", query.name,
-        query.hash, query.sql, query.allowed_seconds,
-    ).strip()  # fmt: skip
-
-
-def clear(client: Client, settings: Settings, cache: ResultCache) -> list[str]:
+def clear(client: Client, cache: ResultCache) -> list[str]:
     """Take back what is stored: from now on every view runs its query. Names of what was cleared.
 
-    The views stay, since somebody may read them; the tables' rows end by themselves.
+    The views stay, since somebody may read them.
     """
-    names = stored(client, settings, cache)
+    live = _live(client, cache)
     run = uuid.uuid4()
-    rows = [[run, name, query_hash, "cleared"] for name, query_hash in names]
-    if rows:
-        columns = ["run", "name", "query_hash", "state"]
+    columns = ["run", "name", "query_hash", "user", "arguments", "state"]
+    if live:
+        rows = [[run, *key, "cleared"] for key in live]
         client.insert("results", rows, columns, database=cache.database)
-    return sorted({name for name, _ in names})
+    return sorted({name for name, *_ in live})
 
 
-def stored(client: Client, settings: Settings, cache: ResultCache) -> list[tuple[str, str]]:
-    """Name and hash of what has an answer that was not cleared and has not ended."""
-    ensure_store(client, settings, cache)
+def stored(client: Client, cache: ResultCache) -> list[str]:
+    """Names of what has an answer that was not cleared and has not ended."""
+    return sorted({name for name, *_ in _live(client, cache)})
+
+
+def _live(client: Client, cache: ResultCache) -> Sequence[tuple[str, str, str, int]]:
+    open_store(client, cache)
     rows = client.query(
-        f"select name, query_hash from {identifier(cache.database)}.results "
-        "where state in ('stored', 'cleared') group by name, query_hash "
-        "having argMax(state = 'stored' and expires_at > now64(6), at) order by name, query_hash"
+        "select name, query_hash, user, arguments "
+        f"from {identifier(cache.database)}.results as results where state != 'failed' "
+        "group by name, query_hash, user, arguments "
+        "having argMax(state != 'cleared' and expires_at > now64(6), at) order by name"
     ).result_rows
-    return [(str(name), str(query_hash)) for name, query_hash in rows]
+    return [(str(row[0]), str(row[1]), str(row[2]), int(row[3])) for row in rows]
 
 
-def history(
-    client: Client, settings: Settings, cache: ResultCache, limit: int
-) -> list[dict[str, Any]]:
+def history(client: Client, cache: ResultCache, limit: int) -> list[dict[str, Any]]:
     """The log, the newest first."""
-    ensure_store(client, settings, cache)
+    open_store(client, cache)
     result = client.query(
-        "select at, name, state, answer_rows, computed_at, expires_at, seconds, detail "
+        "select at, name, user, reason, state, answer_rows, answer_bytes, computed_at, expires_at, "
+        "seconds, detail "
         f"from {identifier(cache.database)}.results order by at desc limit {{n:UInt32}}",
         parameters={"n": limit},
     )
     return list(result.named_results())
-
-
-def ensure_store(client: Client, settings: Settings, cache: ResultCache) -> None:
-    """Create the log where it is missing."""
-    run_ddl(client, _FILE, "result_store_ddl", identifier(cache.database), **storage(settings))
-
-
-def _moment(at: datetime) -> str:
-    return f"toDateTime64({literal(f'{at:%Y-%m-%d %H:%M:%S.%f}')}, 6, 'UTC')"
-
-
-def _on_cluster(settings: Settings) -> str:
-    cluster = storage(settings)["cluster"]
-    return f" on cluster {cluster}" if cluster else ""

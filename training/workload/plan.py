@@ -11,6 +11,7 @@ import heapq
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from math import inf
 
 import numpy as np
 
@@ -58,6 +59,10 @@ class Options:
         meetings: Chance of a meeting in any hour of a working day.
         load_hours: Hours between loads of new rows.
         views: Database of the named queries' views, which dashboards then ask; empty for tables.
+        scale: Factor of the tables' rows, and so of what a query reads.
+
+    Raises:
+        TreehouseError: There is no time or nobody to ask, or a value is out of its bounds.
     """
 
     hours: int = 24
@@ -70,7 +75,23 @@ class Options:
     meetings: float = 0.04
     load_hours: int = 1
     views: str = ""
+    scale: float = 1.0
 
+    def __post_init__(self) -> None:
+        for name, (least, most) in _BOUNDS.items():
+            value = getattr(self, name)
+            if not least <= value <= most:
+                raise TreehouseError(
+                    f"A workload can't have these {name.replace('_', ' ')}.",
+                    value=value,
+                    expected=f"{least:g} or more" + (f", up to {most:g}" if most < inf else ""),
+                )
+
+
+_BOUNDS = {
+    "hours": (1, inf), "sessions": (1, inf), "people": (1, inf), "wall_minutes": (0, inf),
+    "panels": (0, inf), "meetings": (0, 1), "load_hours": (1, inf), "scale": (1e-3, inf),
+}  # fmt: skip
 
 # Shares of a working day's sessions that begin in each hour, UTC.
 _HOURS = np.array([1, 1, 1, 1, 1, 2, 4, 10, 20, 18, 14, 12, 9, 14, 15, 13, 10, 6, 4, 3, 2, 2, 1, 1])
@@ -79,18 +100,7 @@ _INTEREST_DRIFT = 0.25  # standard deviation of the daily step of a dashboard's 
 
 
 def plan(options: Options) -> Iterator[Request]:
-    """All requests in the order of their times.
-
-    Raises:
-        TreehouseError: There is no time or nobody to ask.
-    """
-    for name in ("hours", "sessions", "people"):
-        if getattr(options, name) < 1:
-            raise TreehouseError(
-                f"A workload of so few {name} asks nothing.",
-                value=getattr(options, name),
-                expected="1 or more",
-            )
+    """All requests in the order of their times."""
     rng = np.random.default_rng(options.seed)
     streams = [_inserts(options), *_walls(options), _people(options, rng)]
     return iter(heapq.merge(*streams, key=lambda request: request.at))
@@ -100,7 +110,7 @@ def _inserts(options: Options) -> Iterator[Request]:
     """What comes in, at each full hour or as often as is asked."""
     for hour in range(options.load_hours, options.hours + 1, options.load_hours):
         at = options.start + timedelta(hours=hour)
-        for sql in ingest(at, options.load_hours):
+        for sql in ingest(at, options.load_hours, options.scale):
             yield Request(at, sql, user="loader")
 
 

@@ -91,7 +91,7 @@ def _prepare(client: Client, options: Options, replace: bool) -> None:
             value=DATABASE,
             fix="say --replace to drop them",
         )
-    create_shop(client, options.start)
+    create_shop(client, options.start, options.scale)
 
 
 class _Run:

@@ -11,8 +11,7 @@ DATABASE = "treehouse_workload"
 HISTORY_DAYS = 60  # of the tables by day, before the start
 HISTORY_MONTHS = 24  # of the tables by month
 
-# Rows are functions of their number: equal arguments give equal tables. `{n}` counts a table's
-# hours, days or months from 0, and `{rows}` is how many rows each has.
+# Rows are functions of their number: equal arguments give equal tables.
 _COLUMNS = {
     "visits": (
         "at DateTime('UTC'), customer UInt32, page LowCardinality(String), "
@@ -47,8 +46,11 @@ _ROWS_A_MONTH = 4_000
 PRODUCTS = 500
 
 
-def create_shop(client: Client, start: datetime) -> None:
-    """Make the tables anew, with the history up to `start`, which is when it comes in."""
+def create_shop(client: Client, start: datetime, scale: float = 1.0) -> None:
+    """Make the tables anew, with the history up to `start`, which is when it comes in.
+
+    `scale` is a factor of the rows, but for those of products.
+    """
     comment = {"log_comment": json.dumps({"at": start.isoformat()})}
     client.command(f"drop database if exists {DATABASE} sync")
     client.command(f"create database {DATABASE} engine = Atomic")
@@ -71,23 +73,26 @@ def create_shop(client: Client, start: datetime) -> None:
     for table, rows in _ROWS_AN_HOUR.items():
         hours = HISTORY_DAYS * 24
         begin = start - timedelta(hours=hours)
-        client.command(_insert(table, begin, hours, rows, 3600), settings=comment)
+        client.command(_insert(table, begin, hours, rows * scale, 3600), settings=comment)
     seconds = 30 * 86_400
     for table in _BY_MONTH:
         first = start - timedelta(seconds=seconds * HISTORY_MONTHS)
         client.command(
-            _insert(table, first, HISTORY_MONTHS, _ROWS_A_MONTH, seconds), settings=comment
+            _insert(table, first, HISTORY_MONTHS, _ROWS_A_MONTH * scale, seconds), settings=comment
         )
 
 
-def ingest(until: datetime, hours: int = 1) -> list[str]:
+def ingest(until: datetime, hours: int = 1, scale: float = 1.0) -> list[str]:
     """Statements that insert the rows of the hours before `until`."""
     begin = until - timedelta(hours=hours)
-    return [_insert(table, begin, hours, rows, 3600) for table, rows in _ROWS_AN_HOUR.items()]
+    return [
+        _insert(table, begin, hours, rows * scale, 3600) for table, rows in _ROWS_AN_HOUR.items()
+    ]
 
 
-def _insert(table: str, begin: datetime, periods: int, rows: int, seconds: int) -> str:
+def _insert(table: str, begin: datetime, periods: int, rows_each: float, seconds: int) -> str:
     """Rows evenly over `periods` of `seconds` each, from `begin` on; at night there are fewer."""
+    rows = max(1, round(rows_each))
     first = int(begin.timestamp()) // seconds * rows
     offset = f"intDiv((number - {first}) * {seconds}, {rows})"
     return (

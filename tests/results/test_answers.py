@@ -1,0 +1,252 @@
+"""Answers with parameters and of other users; longer lives where nothing was written."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from typing import Any
+from urllib.parse import urlsplit
+
+import clickhouse_connect
+import pytest
+from clickhouse_connect.driver.client import Client
+from clickhouse_connect.driver.exceptions import ClickHouseError
+
+from tests.conftest import Engine, RunningServer
+from tests.support.server import READER_PASSWORD
+from training.queries.collect import collect
+from training.results.answers import Wanted, keep
+from training.results.config import ResultCache
+from training.results.store import clear, upkeep
+from training.results.versions import versions
+from training.results.views import answer_tables, clean, drop_views, views_there
+
+_SHOP = "treehouse_shop"
+_SQL = (
+    f"select country, count() as n, max(note) as note from {_SHOP}.orders "
+    "where at >= {since:DateTime('UTC')} and ({country:String} = '' or country = {country:String}) "
+    "group by country order by n desc limit {most:UInt8}"
+)
+_GIVEN: dict[str, Any] = {
+    "database": "treehouse_results",
+    "tables": {f"{_SHOP}.orders": 600},
+    "queries": {
+        "by_country": {"sql": _SQL, "dashboard": "sales", "panel": "by_country"},
+        "modelled": {"sql": f"select dictGet('x.y', 'z', toUInt64(1)) as m, n from {_SHOP}.orders"},
+        "everything": {"sql": f"select count() as n from {_SHOP}.orders"},
+    },
+}
+_JP = {"since": "2026-06-01 00:00:00", "country": "JP", "most": "5"}
+_ALL = _JP | {"country": ""}
+_ODD = "it's \\ {odd}\n\u00e9"
+
+
+@pytest.fixture
+def shop(fresh: Engine) -> Engine:
+    """A table of three rows, and an empty store."""
+    for database in (_SHOP, "treehouse_results", "treehouse_results_own"):
+        fresh.client.command(f"drop database if exists {database} sync")
+    fresh.client.command(f"create database {_SHOP} engine = Atomic")
+    fresh.client.command(
+        f"create table {_SHOP}.orders (at DateTime('UTC'), country LowCardinality(String), "
+        "note Nullable(String)) engine = MergeTree partition by toYYYYMM(at) order by at"
+    )
+    for _ in range(3):
+        _insert(fresh.client)
+    return fresh
+
+
+def _insert(client: Client) -> None:
+    row = ["2026-06-02 00:00:00", "JP", None]
+    client.command(
+        f"insert into {_SHOP}.orders select {{a:DateTime('UTC')}}, {{c:String}}, null",
+        parameters={"a": row[0], "c": row[1]},
+    )
+
+
+@pytest.fixture
+def cache() -> ResultCache:
+    """With a query whose answers can be kept, and one that calls a dictionary."""
+    return ResultCache.configured(_GIVEN)
+
+
+def _keep(
+    engine: Engine, cache: ResultCache, arguments: dict[str, str], seconds: float = 300.0
+) -> dict[str, Any]:
+    wanted = Wanted(cache.queries["by_country"], arguments, seconds)
+    return keep(engine.client, engine.settings, cache, [wanted])[0]
+
+
+def _read(client: Client, arguments: dict[str, str], comment: str = "") -> Any:
+    named = ", ".join(f"{name} = {{v_{name}:String}}" for name in arguments)
+    values = {f"v_{name}": value for name, value in arguments.items()}
+    return client.query(
+        f"select * from treehouse_results.by_country({named})",
+        parameters=values,
+        settings={"log_comment": comment} if comment else {},
+    ).result_rows
+
+
+def _ends(engine: Engine) -> Any:
+    sql = "select max(expires_at) from treehouse_results.results"
+    return engine.client.query(sql).result_rows[0][0]
+
+
+def test_each_arguments_have_their_own_answer(shop: Engine, cache: ResultCache) -> None:
+    assert _keep(shop, cache, _JP)["state"] == "stored"
+    _insert(shop.client)
+    assert _read(shop.client, _JP) == [("JP", 3, None)]
+    assert _read(shop.client, _ALL) == [("JP", 4, None)]
+    assert _keep(shop, cache, _ALL)["answer_rows"] == 1
+    _insert(shop.client)
+    assert [row[1] for row in (*_read(shop.client, _JP), *_read(shop.client, _ALL))] == [3, 4]
+    odd = _JP | {"country": _ODD}
+    assert _keep(shop, cache, odd)["answer_rows"] == 0
+    assert _read(shop.client, odd) == []
+
+
+def test_a_query_that_can_not_be_read_fails_alone(shop: Engine, cache: ResultCache) -> None:
+    wanted = [
+        Wanted(query, _JP if query.parameters else {}, 60.0) for query in cache.queries.values()
+    ]
+    done = {row["name"]: row for row in keep(shop.client, shop.settings, cache, wanted)}
+    assert {name: row["state"] for name, row in done.items()} == {
+        "by_country": "stored", "modelled": "failed", "everything": "stored",
+    }  # fmt: skip
+    assert "x.y" in done["modelled"]["detail"]
+
+
+def test_what_is_too_large_or_too_slow_is_not_kept(shop: Engine, cache: ResultCache) -> None:
+    small = replace(cache, most_bytes=1)
+    assert "LIMIT" in _keep(shop, small, _JP)["detail"].upper()
+    assert _read(shop.client, _JP) == [("JP", 3, None)]
+    slow = replace(
+        cache.queries["by_country"],
+        sql=f"select sum(sleepEachRow(1)) as n from {_SHOP}.orders", parameters={},
+    )  # fmt: skip
+    hasty = replace(cache, most_seconds=0.5, queries={"by_country": slow})
+    assert "TIMEOUT" in _keep(shop, hasty, {})["detail"].upper()
+
+
+def test_an_answer_lives_on_until_its_tables_are_written(shop: Engine, cache: ResultCache) -> None:
+    _keep(shop, cache, _JP)
+    before = _ends(shop)
+    shop.client.command(f"optimize table {_SHOP}.orders final")  # a merge writes nothing new
+    assert upkeep(shop.client, cache) == 1
+    after = _ends(shop)
+    assert after > before
+    assert _read(shop.client, _JP) == [("JP", 3, None)]
+    _insert(shop.client)
+    assert upkeep(shop.client, cache) == 0
+    assert _ends(shop) == after
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "alter table {t} drop partition 202606",
+        "alter table {t} update note = 'x' where 1 settings mutations_sync = 2",
+        "delete from {t} where 1",
+        "truncate table {t}",
+    ],
+)
+def test_whatever_changes_a_table_ends_the_renewal(
+    shop: Engine, cache: ResultCache, change: str
+) -> None:
+    before = versions(shop.client, cache)
+    assert set(before) == {"by_country", "everything"}  # a dictionary may change by itself
+    shop.client.command(change.format(t=f"{_SHOP}.orders"))
+    after = versions(shop.client, cache)
+    assert set(after) == set(before)
+    assert not set(after.items()) & set(before.items())
+
+
+def test_what_is_taken_back_is_not_renewed(shop: Engine, cache: ResultCache) -> None:
+    _keep(shop, cache, _JP)
+    assert clear(shop.client, cache) == ["by_country"]
+    assert upkeep(shop.client, cache) == 0
+    _insert(shop.client)
+    assert _read(shop.client, _JP) == [("JP", 4, None)]
+
+
+def test_no_answer_is_renewed_for_ever(shop: Engine, cache: ResultCache) -> None:
+    _keep(shop, cache, _JP)
+    assert upkeep(shop.client, replace(cache, horizon_seconds=0.001)) == 0
+
+
+def test_ended_answers_and_tables_of_other_texts_are_dropped(
+    shop: Engine, cache: ResultCache, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _keep(shop, cache, _JP, seconds=0.001)
+    _keep(shop, cache, _ALL)
+    monkeypatch.setattr("training.results.views._GRACE_MINUTES", -1)  # all is old
+    tables = answer_tables(shop.client, cache)[0]
+    assert clean(shop.client, cache, tables) == 1
+    assert _read(shop.client, _ALL) == [("JP", 3, None)]
+    other = replace(cache.queries["by_country"], sql=_SQL.replace("desc", "asc"))
+    changed = replace(cache, queries={"by_country": other})
+    _keep(shop, changed, _ALL)
+    upkeep(shop.client, changed)
+    assert len(views_there(shop.client, changed)) == 3  # two views and one table
+    assert "`treehouse_results`.`by_country`" in drop_views(shop.client, changed)
+    assert views_there(shop.client, changed) == []
+
+
+def test_a_collection_knows_what_was_read_from_the_store(shop: Engine, cache: ResultCache) -> None:
+    raw = shop.settings.raw_database
+    others = (
+        f"select count() from {raw}.engine_queries where has(tables, '{_SHOP}.orders') "
+        "and kind = 'Select' and dashboard = ''"
+    )
+    collect(shop.client, shop.settings)
+    before = shop.client.query(others).result_rows
+    result_id = _keep(shop, cache, _JP)["result_id"]
+    for arguments in (_JP, _ALL):
+        _read(shop.client, arguments, json.dumps({"dashboard": "sales", "panel": "by_country"}))
+    collect(shop.client, shop.settings)
+    rows = shop.client.query(
+        "select result_id, tables, databases, notEmpty(partitions) from "
+        f"{raw}.engine_queries where dashboard = 'sales' order by result_id"
+    ).result_rows
+    assert rows == [
+        (0, [f"{_SHOP}.orders"], [_SHOP], True), (result_id, [f"{_SHOP}.orders"], [_SHOP], False)
+    ]  # fmt: skip
+    # What filled the store was nobody's question.
+    assert shop.client.query(others).result_rows == before
+
+
+def _as(server: RunningServer, name: str) -> Client:
+    parts = urlsplit(server.url)
+    return clickhouse_connect.get_client(
+        host=parts.hostname, port=parts.port, username=name, password=READER_PASSWORD
+    )
+
+
+def test_an_answer_is_of_who_reads_it(
+    shop: Engine, cache: ResultCache, server: RunningServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if shop.target == "embedded" or not server.admin:
+        pytest.skip("needs a server of our own, with other users")
+    for name in ("BOARD", "OUTSIDER"):
+        monkeypatch.setenv(f"CLICKHOUSE_PASSWORD_{name}", READER_PASSWORD)
+    board, outsider = _as(server, "board"), _as(server, "outsider")
+    query = replace(cache.queries["by_country"], user="board")
+    own = replace(cache, queries={"by_country": query})
+    assert _keep(shop, own, _ALL)["state"] == "stored"
+    _insert(shop.client)
+    assert _read(board, _ALL) == [("JP", 3, None)]
+    assert _read(shop.client, _ALL) == [("JP", 4, None)]  # the owner runs the query
+    with pytest.raises(ClickHouseError, match="privileges"):
+        _read(outsider, _ALL)
+    for user in ("outsider", "nobody"):
+        other = replace(own, queries={"by_country": replace(query, user=user)})
+        failed = _keep(shop, other, _ALL)
+        assert failed["state"] == "failed"
+        assert "privileges" in failed["detail"] or "nobody" in failed["detail"]
+    written = shop.client.query(
+        "select user, query_kind from system.query_log where log_comment like '%treehouse%cache%' "
+        "and user = 'board'"
+    )
+    assert {kind for _, kind in written.result_rows} <= {"Select"}
+    for client in (board, outsider):
+        client.close()

@@ -1,0 +1,174 @@
+"""The store's own tables and views: made, brought in line with the configuration, cleaned."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from clickhouse_connect.driver.exceptions import ClickHouseError
+
+from training.ddl import MACROS, render, run_ddl
+from training.engine import identifier, literal
+from training.results.config import NamedQuery, ResultCache
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from clickhouse_connect.driver.client import Client
+
+STORE = MACROS / "result_store.sql"
+_COMMENT = "Answers of result_cache.queries, by hash "  # of the views and tables that are ours
+_GRACE_MINUTES = 10  # for queries that still read what has ended
+
+
+@dataclass(frozen=True)
+class AnswerTable:
+    """Where the answers of a query lie.
+
+    Attributes:
+        query: The query.
+        database: Of the table; it is its reader's.
+        name: Of the table: another text or other columns make another one.
+        columns: Quoted name and type of each column of an answer.
+    """
+
+    query: NamedQuery
+    database: str
+    name: str
+    columns: tuple[tuple[str, str], ...]
+
+    @property
+    def path(self) -> str:
+        """Database and name, quoted."""
+        return f"{identifier(self.database)}.{identifier(self.name)}"
+
+
+def open_store(client: Client, cache: ResultCache) -> None:
+    """Create the log where it is missing."""
+    run_ddl(client, STORE, "result_store_ddl", identifier(cache.database))
+
+
+def answer_tables(
+    client: Client, cache: ResultCache
+) -> tuple[dict[str, AnswerTable], dict[str, str]]:
+    """Where the answers of each named query lie or would lie.
+
+    Returns:
+        By name: the table; and why there is none, where the query can't be read.
+    """
+    tables, failed = {}, {}
+    for name, query in cache.queries.items():
+        try:
+            described = client.query(f"describe table (\n{_without_parameters(query)}\n)")
+        except ClickHouseError as error:
+            failed[name] = first_line(error)
+            continue
+        columns = tuple((identifier(row[0]), str(row[1])) for row in described.result_rows)
+        text = f"{query.sql}\n{columns}"
+        digest = hashlib.md5(text.encode(), usedforsecurity=False).hexdigest()
+        tables[name] = AnswerTable(
+            query, cache.answers_of(query), f"{name}__{digest[:12]}", columns
+        )
+    return tables, failed
+
+
+def install(client: Client, cache: ResultCache, tables: Mapping[str, AnswerTable]) -> None:
+    """A table and a view for each named query, where they are missing or of another text."""
+    there = {(table.database, table.name): table.comment for table in _ours(client, cache)}
+    for name, answers in tables.items():
+        if (answers.database, answers.name) not in there:
+            run_ddl(
+                client, STORE, "result_table_ddl", identifier(answers.database), answers.path,
+                answers.columns, literal(_COMMENT + answers.query.hash),
+            )  # fmt: skip
+        view = cached_sql(cache, answers)
+        digest = hashlib.sha256(view.encode()).hexdigest()
+        comment = f"{_COMMENT}{answers.query.hash}, {digest}"
+        if there.get((cache.database, name)) != comment:
+            client.command(
+                f"create or replace view {identifier(cache.database)}.{identifier(name)} "
+                f"sql security invoker as\n{view} comment {literal(comment)}"
+            )
+
+
+def _without_parameters(query: NamedQuery) -> str:
+    """The query with the default of each parameter's type, which is enough to know its columns."""
+    sql = query.sql
+    for name, kind in query.parameters.items():
+        default = f"defaultValueOfTypeName({literal(kind)})"
+        sql = re.sub(rf"\{{\s*{name}\s*:[^{{}}]*\}}", lambda _, text=default: text, sql)  # type: ignore[misc]
+    return sql
+
+
+def cached_sql(cache: ResultCache, answers: AnswerTable) -> str:
+    """The stored answer if it is fresh, else the query itself."""
+    query = answers.query
+    return render(
+        STORE, "cached_query", identifier(cache.database), answers.path, query.name,
+        answers.name, query.key, query.sql, query.allowed_seconds,
+    ).strip()  # fmt: skip
+
+
+def first_line(error: Exception) -> str:
+    """What an engine's error says, without its stack trace."""
+    return str(error).splitlines()[0].split(", Stack trace")[0]
+
+
+def clean(client: Client, cache: ResultCache, tables: Mapping[str, AnswerTable]) -> int:
+    """Drop answers that nobody can read any more, and tables of other texts; how many answers."""
+    used = {(answers.database, answers.name) for answers in tables.values()}
+    for table in _ours(client, cache):
+        if table.engine != "View" and (table.database, table.name) not in used:
+            client.command(f"drop table if exists {table.path} sync")
+    log = f"{identifier(cache.database)}.results"
+    ended = client.query(
+        "select database, table, groupUniqArray(partition_id) from system.parts "
+        "where active and (database, table) in {used:Array(Tuple(String, String))} "
+        f"and modification_time < now() - toIntervalMinute({_GRACE_MINUTES}) "
+        f"and partition_id not in (select toString(result_id) from {log} "
+        f"where expires_at > now64(6) - toIntervalMinute({_GRACE_MINUTES})) "
+        "group by database, table",
+        parameters={"used": list(used)},
+    ).result_rows
+    for database, name, partitions in ended:
+        drops = ", ".join(f"drop partition id {literal(part)}" for part in partitions)
+        client.command(f"alter table {identifier(database)}.{identifier(name)} {drops}")
+    return sum(len(partitions) for *_, partitions in ended)
+
+
+def views_there(client: Client, cache: ResultCache) -> list[str]:
+    """Quoted names of the views and of the tables of answers that are ours; views first."""
+    return [table.path for table in _ours(client, cache)]
+
+
+def drop_views(client: Client, cache: ResultCache) -> list[str]:
+    """Drop the views and the tables of answers; names of what was dropped. The log stays."""
+    names = views_there(client, cache)
+    for name in names:
+        client.command(f"drop table if exists {name} sync")
+    return names
+
+
+@dataclass(frozen=True)
+class _Ours:
+    database: str
+    name: str
+    engine: str
+    comment: str
+
+    @property
+    def path(self) -> str:
+        return f"{identifier(self.database)}.{identifier(self.name)}"
+
+
+def _ours(client: Client, cache: ResultCache) -> list[_Ours]:
+    """Views, then tables of answers."""
+    rows = client.query(
+        "select database, name, engine, comment from system.tables "
+        "where startsWith(database, {d:String}) and startsWith(comment, {c:String}) "
+        "order by engine = 'View' desc, database, name",
+        parameters={"d": cache.database, "c": _COMMENT},
+    ).result_rows
+    return [_Ours(*map(str, row)) for row in rows]
