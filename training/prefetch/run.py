@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import fcntl
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from training.console import Report
 from training.engine import connect, literal
 from training.errors import TreehouseError
 from training.prefetch.config import Prefetch
-from training.results.store import Wanted, keep
+from training.prefetch.plan import TAKEN, Candidate, candidates, make_plan
+from training.queries.collect import OWN, CollectingError, collect, left_out
+from training.results.answers import Wanted, keep
+from training.results.store import upkeep
 
 if TYPE_CHECKING:
     from clickhouse_connect.driver.client import Client
@@ -22,103 +26,136 @@ if TYPE_CHECKING:
     from training.results.config import ResultCache
     from training.settings import Settings
 
-OWN = '"treehouse": "prefetch"'  # in the log_comment of a pass: a second one sees it
-_Row = dict[str, Any]
+_LOW_PRIORITY = 10  # behind queries of a lower number, where they have one
 
 
 def ask(
+    client: Client,
     settings: Settings,
     cache: ResultCache,
     limits: Prefetch,
     wanted: Sequence[Wanted],
     stop: threading.Event | None = None,
     progress: Report = lambda *_: None,
-) -> list[_Row]:
+) -> list[dict[str, Any]]:
     """Ask for answers in their order, and keep them.
 
-    Nothing is begun once the budget is used up, while the engine is busy, or when told to stop. A
-    query that fails is told of, and the others go on.
+    Nothing more is begun once the budget is used up, while the engine is busy with others, or when
+    told to stop. A query that fails is logged, and the others go on.
 
     Args:
-        settings: Whose target is asked; each worker has a client of its own.
+        client: Of who owns the store.
+        settings: Whose target is asked; each query at a time has clients of its own.
         cache: The named queries.
         limits: Of the pass.
         wanted: What is worth it, the best first.
         stop: Set from outside to end the pass after the queries that run.
-        progress: Told the answers done, and all of them.
+        progress: Told each name.
 
     Returns:
-        For each: what `keep` answers, or its name with the state `skipped` and why in detail.
+        For each that was asked, what `keep` answers; for the others name, state `skipped`, detail.
     """
-    work = _Pass(cache, limits, wanted, stop or threading.Event(), progress)
-    with ThreadPoolExecutor(limits.concurrency) as pool:
-        for worker in [pool.submit(work.run, settings) for _ in range(limits.concurrency)]:
-            worker.result()
-    return [work.done[number] for number in sorted(work.done)]
+    queue = _Queue(client, limits, wanted, stop or threading.Event())
+    settled = {"max_threads": limits.threads, "priority": _LOW_PRIORITY}
 
-
-@dataclass
-class _Pass:
-    """What the workers share."""
-
-    cache: ResultCache
-    limits: Prefetch
-    wanted: Sequence[Wanted]
-    stop: threading.Event
-    progress: Report
-    done: dict[int, _Row] = field(default_factory=dict)
-    seconds: float = 0.0
-    taken: int = 0
-    lock: threading.Lock = field(default_factory=threading.Lock)
-
-    def run(self, settings: Settings) -> None:
-        client = connect(settings)
-        client.set_client_setting("log_comment", f"{{{OWN}}}")
+    def work() -> list[dict[str, Any]]:
+        owner = connect(settings)
         try:
-            while (number := self._next()) is not None:
-                row = self._one(client, settings, self.wanted[number])
-                with self.lock:
-                    self.done[number] = row
-                    self.seconds += row.get("seconds", 0.0)
+            return keep(owner, settings, cache, queue, settled, progress)
         finally:
-            client.close()
+            owner.close()
 
-    def _next(self) -> int | None:
+    with ThreadPoolExecutor(limits.concurrency) as pool:
+        workers = [pool.submit(work) for _ in range(min(limits.concurrency, len(wanted)))]
+        rows = [row for worker in workers for row in worker.result()]
+    return rows + queue.skipped
+
+
+@dataclass(frozen=True)
+class Done:
+    """What a pass did.
+
+    Attributes:
+        planned: Every candidate with its decision.
+        rows: What came of those that were taken, as `ask` answers.
+        renewed: Stored answers that live on, for nothing was written to their tables.
+    """
+
+    planned: tuple[Candidate, ...]
+    rows: list[dict[str, Any]]
+    renewed: int
+
+
+def run_pass(
+    client: Client,
+    settings: Settings,
+    cache: ResultCache,
+    limits: Prefetch,
+    stop: threading.Event | None = None,
+    progress: Report = lambda *_: None,
+) -> Done:
+    """Take over what was asked, renew what may live on, and ask for what is worth it.
+
+    Raises:
+        TreehouseError: Another pass runs, or the models are not built.
+    """
+    with alone(settings):
+        progress("collect", None, None)
+        with suppress(CollectingError):
+            collect(client, settings)
+        renewed = upkeep(client, cache)
+        planned = make_plan(client, cache, limits, candidates(client, settings, cache, limits))
+        wanted = [one.wanted for one in planned if one.decision == TAKEN]
+        return Done(planned, ask(client, settings, cache, limits, wanted, stop, progress), renewed)
+
+
+class _Queue(Iterator[Wanted]):
+    """What the workers take from, until something stands against the next."""
+
+    def __init__(
+        self, client: Client, limits: Prefetch, wanted: Sequence[Wanted], stop: threading.Event
+    ) -> None:
+        self.client, self.limits, self.left, self.stop = client, limits, [*wanted], stop
+        self.skipped: list[dict[str, Any]] = []
+        self.began = time.monotonic()
+        self.lock = threading.Lock()
+
+    def __next__(self) -> Wanted:
         with self.lock:
-            if self.taken == len(self.wanted):
-                return None
-            self.taken += 1
-            self.progress("answers", self.taken, len(self.wanted))
-            return self.taken - 1
+            if self.left and (why := self._hindrance()):
+                self.skipped = [
+                    {"name": one.query.name, "state": "skipped", "detail": why} for one in self.left
+                ]
+                self.left = []
+            if not self.left:
+                raise StopIteration
+            return self.left.pop(0)
 
-    def _one(self, client: Client, settings: Settings, one: Wanted) -> _Row:
-        if why := self._hindrance(client):
-            return {"name": one.query.name, "state": "skipped", "detail": why}
-        return keep(client, settings, self.cache, [one])[0]
-
-    def _hindrance(self, client: Client) -> str:
+    def _hindrance(self) -> str:
         if self.stop.is_set():
             return "told to stop"
-        if self.seconds >= self.limits.budget_seconds:
+        if (time.monotonic() - self.began) * self.limits.concurrency > self.limits.budget_seconds:
             return "the budget is used up"
-        running = others_running(client)
+        running = others_running(self.client)
         return f"{running} queries of others run" if running > self.limits.most_running else ""
 
 
 def others_running(client: Client) -> int:
-    """Queries that run now, without those of a pass."""
-    return int(
-        client.query(
-            "select count() from system.processes where is_initial_query "
-            f"and query_id != queryID() and position(Settings['log_comment'], {literal(OWN)}) = 0"
-        ).result_rows[0][0]
-    )
+    """Queries that run now, without Treehouse's own."""
+    with left_out(client, "prefetch"):
+        return int(
+            client.query(
+                "select count() from system.processes where is_initial_query "
+                f"and position(Settings['log_comment'], {literal(OWN)}) = 0"
+            ).result_rows[0][0]
+        )
 
 
 @contextmanager
-def alone(client: Client, settings: Settings) -> Iterator[None]:
-    """Refuse to go on beside another pass: of this machine by a lock that ends with its process,
-    of others by their queries.
+def alone(settings: Settings) -> Iterator[None]:
+    """Refuse to go on beside another pass of this machine, by a lock that ends with its process.
+
+    Two machines' passes would do some work twice, and no harm.
 
     Raises:
         TreehouseError: There is one.
@@ -128,15 +165,10 @@ def alone(client: Client, settings: Settings) -> Iterator[None]:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
-            raise _busy() from error
-        running = client.query(
-            "select count() from system.processes where query_id != queryID() "
-            f"and position(Settings['log_comment'], {literal(OWN)}) > 0"
-        ).result_rows[0][0]
-        if running:
-            raise _busy()
+            raise TreehouseError(
+                "Another prefetch is running.",
+                value=lock.name,
+                expected="one pass at a time",
+                fix="wait until it has finished",
+            ) from error
         yield
-
-
-def _busy() -> TreehouseError:
-    return TreehouseError("Another prefetch is running.", fix="wait until it has finished")

@@ -35,6 +35,10 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _EXPORTED = {"is_initial_query": "1", "type": "'QueryFinish'", "query_kind": "'Select'"}
 
 
+class CollectingError(TreehouseError):
+    """Another collection is running."""
+
+
 @dataclass(frozen=True)
 class Collected:
     """What a collection brought.
@@ -226,7 +230,9 @@ class _Run:
             f"{literal(OWN + 'collect')}) > 0 and query_id != queryID()"
         )
         if running[0][0]:
-            raise TreehouseError("Another collection is running.", fix="wait until it has finished")
+            raise CollectingError(
+                "Another collection is running.", fix="wait until it has finished"
+            )
 
     def read(self, statement: str, **parameters: Any) -> Sequence[Sequence[Any]]:
         named = self.parameters(statement, parameters)

@@ -166,6 +166,14 @@ def insert_calls(raw: str, rows: str) -> str:
     """
 
 
+def hashes(raw: str, texts: str) -> str:
+    """Keyed hashes of values, as engine_calls has them; `texts` is an array."""
+    return f"""
+    with (select key from {raw}.engine_keys order by created_at limit 1) as secret
+    select arrayMap(text -> sipHash64Keyed(secret, text), {texts})
+    """
+
+
 def insert_watermarks(raw: str, origin: str, target: str) -> str:
     """Into engine_collections one row for each node of which there was something new."""
     return f"""
