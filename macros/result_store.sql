@@ -11,7 +11,7 @@ create table if not exists {{ database }}.results
     at DateTime64(6, 'UTC') default now64(6),
     run UUID comment 'Of one fill, renewal or undo',
     name LowCardinality(String) comment 'Of the query, in result_cache.queries',
-    query_hash String comment 'Of its text: another text has other answers',
+    query_hash String comment 'Table of its answers: another text or other columns have another',
     state LowCardinality(String) comment 'stored, renewed, failed or cleared',
     result_id UInt64 comment 'Marks the rows of the answer, and names their partition',
     computed_at DateTime64(6, 'UTC') comment 'Before the query began',
@@ -42,9 +42,10 @@ create table if not exists {{ table }}
     {%- for name, type in columns %}
     {{ name }} {{ type }},
     {%- endfor %}
-    treehouse_result UInt64
+    treehouse_result UInt64,
+    treehouse_row UInt64 comment 'The order of the answer'
 )
-engine = MergeTree partition by treehouse_result order by tuple()
+engine = MergeTree partition by treehouse_result order by treehouse_row
 comment {{ comment }}
 {% endmacro %}
 
@@ -68,7 +69,9 @@ comment {{ comment }}
         and at > now64(6) - toIntervalMillisecond({{ (allowed * 1000) | int }})
 )
 {%- endset -%}
-select * except (treehouse_result) from {{ table }} where treehouse_result = {{ fresh }}
+select * except (treehouse_result, treehouse_row) from (
+    select * from {{ table }} where treehouse_result = {{ fresh }} order by treehouse_row
+)
 union all
 select * from (
 {{ sql }}
@@ -105,11 +108,11 @@ where
 group by tables.database, tables.name
 {% endmacro %}
 
-{# Longer lives for answers that are still as their tables: `versions` is a query of the live names
-   with the version of their tables at the moment `checked_at`. #}
+{# Longer lives for answers that are still as their tables: `versions` are those of the tables under
+   the queries of `names`, read after `checked_at`. What is taken back meanwhile stays so. #}
 {% macro renew_answers(database) %}
 insert into {{ database }}.results
-    (run, name, query_hash, state, result_id, computed_at, expires_at, answer_rows, seconds, detail,
+    (at, run, name, query_hash, state, result_id, computed_at, expires_at, answer_rows, seconds, detail,
      reason, user, arguments, version, verified_at, answer_bytes, store_seconds)
 with
 latest as (
@@ -124,7 +127,7 @@ latest as (
     group by name, query_hash, user, arguments
 )
 select
-    {run:UUID}, name, query_hash, 'renewed', last.2, last.3,
+    {checked_at:DateTime64(6, 'UTC')}, {run:UUID}, name, query_hash, 'renewed', last.2, last.3,
     {checked_at:DateTime64(6, 'UTC')}
         + toIntervalMillisecond(dateDiff('millisecond', last.4, last.5)),
     last.6, 0, '', last.7, user, arguments, last.8,

@@ -110,7 +110,7 @@ def test_half_an_answer_is_never_read(shop: Engine) -> None:
     cache = ResultCache.configured(_GIVEN)
     _keep(shop, cache)
     (table,) = answer_tables(shop.client, cache)[0].values()
-    shop.client.command(f"insert into {table.path} values ('XX', 9, 12345)")
+    shop.client.command(f"insert into {table.path} values ('XX', 9, 12345, 0)")
     assert _read(shop) == [("JP", 1)]
 
 
@@ -142,6 +142,19 @@ def test_another_text_has_other_answers(shop: Engine) -> None:
     _insert(shop)
     _keep(shop, other)
     assert _read(shop) == [(2,)]
+
+
+def test_an_answer_keeps_its_order(shop: Engine) -> None:
+    shop.client.command(
+        f"insert into {_SHOP}.orders select toString(cityHash64(number)) from numbers(50000)"
+    )
+    cache = ResultCache.configured(_GIVEN)
+    sql = f"select country from {_SHOP}.orders where country != 'JP' order by country"
+    query = replace(cache.queries["by_country"], sql=sql)
+    _keep(shop, replace(cache, queries={"by_country": query}))
+    read = [country for (country,) in _read(shop)]
+    assert len(read) == 50_000
+    assert read == sorted(read)
 
 
 def test_only_one_of_the_two_is_run(shop: Engine) -> None:

@@ -148,7 +148,8 @@ def _answer(
     ).result_rows[0]
     began = time.perf_counter()
     block = reader.raw_query(
-        f"select answer.*, toUInt64({result_id}) as treehouse_result "
+        f"select answer.*, toUInt64({result_id}) as treehouse_result, "
+        "rowNumberInAllBlocks() as treehouse_row "
         f"from (\n{query.sql}\n) as answer",
         parameters=arguments, settings=dict(keeper.limits), fmt="Native",
     )  # fmt: skip

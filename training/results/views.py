@@ -97,8 +97,8 @@ def _without_parameters(query: NamedQuery) -> str:
     """The query with the default of each parameter's type, which is enough to know its columns."""
     sql = query.sql
     for name, kind in query.parameters.items():
-        default = f"defaultValueOfTypeName({literal(kind)})"
-        sql = re.sub(rf"\{{\s*{name}\s*:[^{{}}]*\}}", lambda _, text=default: text, sql)  # type: ignore[misc]
+        default = f"defaultValueOfTypeName({literal(kind)})".replace("\\", "\\\\")
+        sql = re.sub(rf"\{{\s*{name}\s*:[^{{}}]*\}}", default, sql)
     return sql
 
 
