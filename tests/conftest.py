@@ -23,6 +23,7 @@ from clickhouse_connect.driver.client import Client
 
 from tests.support.cleaning import drop_everything, forget_queries, treehouse_databases
 from tests.support.engine_library import ServerUnavailableError
+from tests.support.house import parsed
 from tests.support.server import Server, running_server, tail
 from training.engine import connect_embedded, connect_server, release
 from training.settings import ROOT, Settings
@@ -193,7 +194,12 @@ def run_cli(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     ) -> subprocess.CompletedProcess[str]:
         if target == "server":
             request.getfixturevalue("server")
-        own = {"TREEHOUSE_HOME": str(home), "TREEHOUSE_TARGET": target, "PYTHONPATH": str(ROOT)}
+        own = {
+            "TREEHOUSE_HOME": str(home),
+            "TREEHOUSE_TARGET": target,
+            "PYTHONPATH": str(ROOT),
+            "DBT_PARTIAL_PARSE_FILE_PATH": str(parsed(target)),
+        }
         done = subprocess.run(
             [sys.executable, "-m", "training", *arguments],
             cwd=cwd,

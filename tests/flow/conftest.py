@@ -9,9 +9,9 @@ from typing import Any, cast
 import pytest
 
 from tests.conftest import Engine, RunningServer
+from tests.support.house import dbt
 from tests.support.small_bundle import FEATURE, MADE_UP, USE_CASE, write_bundle
 from training.contract import load_contract
-from training.dbt import invoke
 from training.engine import run_script
 from training.publish import Parity, publish
 from training.registry import Version, ensure_registry, promote
@@ -77,8 +77,7 @@ class House:
 @pytest.fixture(scope="module")
 def built(fresh: Engine) -> Engine:
     """Each engine in turn with the SQL functions, as dbt leaves them."""
-    ran = invoke(fresh.settings, ["--quiet", "run", "--select", "stg_purchases"])
-    assert ran.success, ran.exception or ran.result
+    dbt(fresh.settings, "run", "--select", "stg_purchases")
     columns = ", ".join(f"{f.name} {f.type}" for f in _CONTRACT.features)
     run_script(
         fresh.client,

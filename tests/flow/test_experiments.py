@@ -17,8 +17,8 @@ from statsmodels.stats.power import NormalIndPower
 from typer.testing import CliRunner
 
 from tests.conftest import Engine
+from tests.support.house import dbt
 from training.cli import app
-from training.dbt import invoke
 from training.engine import run_script
 from training.errors import TreehouseError
 from training.experiments.definition import Definition
@@ -85,9 +85,9 @@ def lab(fresh: Engine) -> Iterator[Lab]:
         ],
     )
     variables = json.dumps({"experiment_metrics": _METRICS})
-    arguments = ["--quiet", "run", "--select", "path:models/experiments", "--vars", variables]
-    ran = invoke(fresh.settings, arguments)
-    assert ran.success, ran.exception or ran.result
+    apart = str(fresh.settings.home / "dbt" / f"lab-{fresh.target}")  # another var, another parse
+    select = ("--select", "path:models/experiments", "--vars", variables)
+    dbt(fresh.settings, "run", *select, "--target-path", apart)
     with pytest.MonkeyPatch.context() as patch:
         known = project_vars() | {"experiment_metrics": _METRICS}
         patch.setattr("training.experiments.definition.project_vars", lambda: known)

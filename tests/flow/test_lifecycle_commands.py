@@ -10,10 +10,10 @@ from clickhouse_connect.driver.exceptions import ClickHouseError
 from typer.testing import CliRunner
 
 from tests.flow.conftest import ARGUMENTS, ON_EMBEDDED, ON_SERVER, House
+from tests.support.house import dbt
 from tests.support.small_bundle import FEATURE, USE_CASE
 from tests.support.small_training_set import TABLE, TEST_ROWS, make_training_set
 from training.cli import app
-from training.dbt import invoke
 from training.engine import run_script
 from training.errors import TreehouseError
 from training.lifecycle.collect import collect, plan
@@ -193,8 +193,7 @@ def test_dashboards_read_the_same(house: House) -> None:
         house.promoted(factor)
     house.publish(124)
     retire(client, settings, USE_CASE, 1, "old")
-    arguments = ["--quiet", "build", "--select", "path:models/registry"]
-    assert invoke(settings, arguments).success
+    dbt(settings, "build", "--select", "path:models/registry")
     assert house.query("select version, state from treehouse.model_versions order by all") == [
         (1, "retired"),
         (2, "champion"),

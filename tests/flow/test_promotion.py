@@ -10,8 +10,8 @@ from clickhouse_connect.driver.exceptions import ClickHouseError
 
 from tests.conftest import RunningServer
 from tests.flow.conftest import ARGUMENTS, House
+from tests.support.house import dbt
 from tests.support.small_bundle import FEATURE, MADE_UP, USE_CASE
-from training.dbt import invoke
 from training.engine import connect, run_script, server_profile
 from training.errors import TreehouseError
 from training.registry import ensure_registry, promote, rollback, versions
@@ -195,8 +195,8 @@ def test_a_full_refresh_leaves_the_registry_alone(house: House) -> None:
     everything = "select * from treehouse_registry.{} order by all"
     tables = ("versions", "artifacts", "golden_rows", "events")
     before = [house.query(everything.format(table)) for table in tables]
-    arguments = ["--quiet", "run", "--full-refresh", "--select", "+purchase_value_decisions"]
-    assert invoke(house.engine.settings, arguments).success
+    settings = house.engine.settings
+    dbt(settings, "run", "--full-refresh", "--select", "+purchase_value_decisions")
     assert [house.query(everything.format(table)) for table in tables] == before
     assert house.answer() == 20
 

@@ -12,9 +12,8 @@ from clickhouse_connect.driver.client import Client
 from tests.conftest import Engine
 from tests.monitor.conftest import Watched
 from tests.support.cleaning import drop_everything
-from tests.support.house import copy_project, dbt, dbt_environment
+from tests.support.house import copy_project, dbt, run_dbt
 from tests.support.small_bundle import USE_CASE
-from training.dbt import invoke
 from training.settings import Settings
 
 TESTS = ("certain", "told", "of_all")
@@ -50,10 +49,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def outcomes(settings: Settings, project: Path) -> dict[str, str]:
     """Status of each test by its name."""
-    target = ["--project-dir", str(project), "--target-path", str(settings.home / "dbt" / "drift")]
-    arguments = ["--log-level", "none", "test", "--select", *TESTS, *target]
-    with dbt_environment(settings):
-        done = invoke(settings, arguments)
+    done = run_dbt(settings, "test", "--select", *TESTS, project=project)
     return {r.node.name: str(r.status) for r in done.result if r.node.name in TESTS}
 
 

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
-from training.dbt import environment, invoke
+from training.dbt import invoke
 from training.settings import ROOT, Settings
 
 USERS = 3000
@@ -19,21 +18,25 @@ _PARTS = ("models", "macros", "tests/dbt", "dbt_project.yml", "profiles.yml")
 _LEFT_OUT = shutil.ignore_patterns("__pycache__", ".build-*")
 
 
-@contextmanager
-def dbt_environment(settings: Settings) -> Iterator[None]:
-    """The variables that a dbt run sets, put back afterwards."""
-    with pytest.MonkeyPatch.context() as patch:
-        for name, value in environment(settings).items():
-            patch.setenv(name, value)
-        yield
+def parsed(target: str) -> Path:
+    """What dbt last parsed in this process for a target: another run parses what differs."""
+    return Settings.from_environment().home / "dbt" / target / "partial_parse.msgpack"
+
+
+def run_dbt(settings: Settings, *arguments: str, project: Path = ROOT) -> Any:
+    """dbt on this project or on a copy of it; dbt's own result."""
+    known = parsed(settings.target)
+    if project != ROOT:
+        target = known.parent.with_name(f"{settings.target}-{project.name}")
+        arguments += ("--project-dir", str(project), "--target-path", str(target))
+        if not (target / known.name).exists():
+            arguments += ("--partial-parse-file-path", str(known))
+    return invoke(settings, ["--log-level", "none", *arguments])
 
 
 def dbt(settings: Settings, *arguments: str, project: Path = ROOT) -> None:
-    """Run dbt on this project or on a copy of it; what fails in it fails the test."""
-    target = settings.home / "dbt" / f"{settings.target}-{project.name}"
-    own = ["--project-dir", str(project), "--target-path", str(target)]
-    with dbt_environment(settings):
-        done = invoke(settings, ["--log-level", "none", *arguments, *own])
+    """The same; what fails in it fails the test."""
+    done = run_dbt(settings, *arguments, project=project)
     if not done.success:
         messages = [f"{r.node.name}: {r.message}" for r in done.result or () if r.message]
         pytest.fail("\n".join(["dbt " + " ".join(arguments), str(done.exception), *messages]))

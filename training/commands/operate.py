@@ -88,13 +88,29 @@ def test(context: typer.Context) -> None:
         ("sqlfluff", "lint", "models", "tests/dbt"),
     )
     failed = []
-    for name, *arguments in checks:
-        console.err.print(f"[bold]{name} {' '.join(arguments)}[/]")
-        if subprocess.run([sys.executable, "-m", name, *arguments], cwd=ROOT).returncode:
-            failed.append(name)
-    # A process a core; a file's tests share an engine, so they stay together.
-    pytest = (sys.executable, "-m", "pytest", "-n", "auto", "--dist", "loadfile")
-    code = subprocess.run([*pytest, *context.args], cwd=ROOT).returncode
+    for check, process in [(check, _started(*check)) for check in checks]:
+        console.err.print(f"[bold]{' '.join(check)}[/]")
+        said, _ = process.communicate()
+        sys.stdout.write(said)
+        sys.stdout.flush()
+        if process.returncode:
+            failed.append(check[0])
+    # A process a core; a file's tests share an engine, so they stay together. In their own order
+    # the short files come last, which keeps all processes busy to the end.
+    order = ("--dist", "loadfile", "--no-loadscope-reorder")
+    pytest = (sys.executable, "-m", "pytest", "-n", "auto", *order, *context.args)
+    code = subprocess.run(pytest, cwd=ROOT).returncode
     if failed:
         console.err.print(f"[red]Failed before the tests: {', '.join(failed)}[/]")
     raise typer.Exit(code or bool(failed))
+
+
+def _started(*command: str) -> subprocess.Popen[str]:
+    """A module of this environment, which runs beside the others; its words are kept for it."""
+    return subprocess.Popen(
+        [sys.executable, "-m", *command],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
