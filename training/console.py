@@ -55,6 +55,12 @@ def show_json(value: Any) -> None:
     sys.stdout.write("\n")
 
 
+def show_json_line(value: Any) -> None:
+    """One JSON value on a line of its own, for what goes on."""
+    sys.stdout.write(json.dumps(value, default=str) + "\n")
+    sys.stdout.flush()
+
+
 def show_table(
     columns: Sequence[str], rows: Iterable[Sequence[Any]], title: str | None = None
 ) -> None:

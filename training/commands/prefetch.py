@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import threading
+import time
 from collections import Counter
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -16,8 +17,10 @@ from training.settings import Settings
 if TYPE_CHECKING:
     from clickhouse_connect.driver.client import Client
 
+    from training.prefetch.config import Prefetch
     from training.prefetch.plan import Candidate
     from training.prefetch.run import Done
+    from training.results.config import ResultCache
 
 app = typer.Typer(invoke_without_command=True, epilog=example("prefetch --yes   # cron: * * * * *"))
 _SHOWN_ROWS = 30
@@ -46,10 +49,10 @@ def prefetch(
     cache, limits = ResultCache.configured(), Prefetch.configured()
     with client_of(settings) as client:
         if yes or every:
-            _passes(client, settings, every, json)
-        else:
-            found = candidates(client, settings, cache, limits)
-            _show_plan(make_plan(client, cache, limits, found), json)
+            _passes(client, settings, (cache, limits), every, json)
+            return
+        found = candidates(client, settings, cache, limits)
+        _show_plan(make_plan(client, cache, limits, found), json)
 
 
 @app.command(epilog=example("prefetch log --limit 20"))
@@ -65,3 +68,65 @@ def log(
     with client_of(settings) as client:
         rows = history(client, settings, limit)
     _show(rows, json, "Nothing was asked in advance yet.")
+
+
+def _passes(
+    client: Client,
+    settings: Settings,
+    configured: tuple[ResultCache, Prefetch],
+    every: float,
+    json: bool,
+) -> None:
+    """One pass, or passes until a signal ends the loop; what runs then is finished."""
+    from training.prefetch.run import run_pass
+
+    stop = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stop.set())
+    while True:
+        began = time.monotonic()
+        with console.step("prefetch", json) as report:
+            done = run_pass(client, settings, *configured, stop, report)
+        _show_done(done, json, lines=bool(every))
+        if not every or stop.wait(max(0.0, every - (time.monotonic() - began))):
+            return
+
+
+def _show_plan(planned: tuple[Candidate, ...], json: bool) -> None:
+    rows = [
+        {"name": one.query.name, "arguments": dict(one.arguments), "share": one.share,
+         "saved_ms": one.saved_ms, "run_ms": one.run_ms, "run_bytes": one.run_bytes,
+         "fresh_seconds": one.fresh_seconds, "decision": one.decision}
+        for one in planned
+    ]  # fmt: skip
+    nothing = "Nobody asked named queries lately: ./treehouse collect"
+    _show(rows if json else rows[:_SHOWN_ROWS], json, nothing)
+    if not json:
+        counted = Counter(row["decision"] for row in rows)
+        for decision, count in counted.most_common():
+            console.out.print(f"{count:,} {decision}")
+        if counted["prefetch"]:
+            console.out.print("Do it: ./treehouse prefetch --yes", style="bold")
+
+
+def _show_done(done: Done, json: bool, lines: bool) -> None:
+    """What a pass did; of several passes, a line each."""
+    counted = Counter(row["state"] for row in done.rows)
+    seconds = sum(row.get("seconds") or 0.0 for row in done.rows)
+    if json and lines:
+        console.show_json_line({"renewed": done.renewed, "seconds": seconds} | counted)
+    elif lines:
+        found = ", ".join(f"{count} {state}" for state, count in sorted(counted.items()))
+        console.out.print(f"{found or 'nothing to ask'}, {done.renewed} renewed, {seconds:.1f} s")
+    else:
+        _show(done.rows, json, "Nothing was worth asking.")
+
+
+def _show(rows: list[dict[str, Any]], json: bool, nothing: str) -> None:
+    if json:
+        console.show_json(rows)
+    elif rows:
+        names = [name.replace("_", " ") for name in rows[0]]
+        console.show_table(names, [[row.get(name) for name in rows[0]] for row in rows])
+    else:
+        console.out.print(nothing)

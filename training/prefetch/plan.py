@@ -9,13 +9,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from training.engine import identifier, literal
-from training.errors import TreehouseError
 from training.prefetch.config import Prefetch
+from training.prefetch.log import read_model
 from training.queries import statements
 from training.queries.calls import calls_of
+from training.queries.collect import left_out
 from training.queries.logs import QUERY_LOG, Logs
 from training.results.answers import Wanted
 from training.results.config import NamedQuery, ResultCache
@@ -68,11 +69,11 @@ def make_plan(
     found: Sequence[Candidate],
 ) -> tuple[Candidate, ...]:
     """Every candidate with its decision, the best first: what is saved for what it costs."""
-    fresh = _freshness(client, cache, found)
+    with left_out(client, "prefetch"):
+        fresh = _freshness(client, cache, found)
     seconds = read = 0.0
     planned = []
-    order = sorted(found, key=lambda one: (one.saved_ms / max(one.run_ms, 1e-3), one.saved_ms))
-    for one in reversed(order):
+    for one in sorted(found, key=_worth, reverse=True):
         left = fresh.get(_identity(one), 0.0)
         decision = one.decision
         if decision == TAKEN and left is None:
@@ -93,7 +94,7 @@ def candidates(
     settings: Settings,
     cache: ResultCache,
     limits: Prefetch,
-    logs: Logs | None = None,
+    model: str = "prefetch_candidates",
 ) -> tuple[Candidate, ...]:
     """What the models say may be asked soon.
 
@@ -102,14 +103,14 @@ def candidates(
         settings: Whose database holds the models.
         cache: The named queries.
         limits: How far back the log is read.
-        logs: Where the texts of calls are; by default the engine's own log.
+        model: The view that says what may be asked.
 
     Raises:
         TreehouseError: The models are not built.
     """
-    rows = _read(client, settings)
-    minutes = limits.recent_minutes if rows else 0.0
-    literals = _literals(client, settings, cache, minutes, logs or Logs.of(settings))
+    rows = read_model(client, settings, model, "share", _MOST_CANDIDATES)
+    with left_out(client, "prefetch"):
+        literals = _literals(client, settings, cache, limits) if rows else {}
     found = []
     for row in rows:
         query = cache.queries.get(row["name"])
@@ -117,52 +118,33 @@ def candidates(
             continue
         known = {name: literals.get(key) for name, key in row["arguments"].items()}
         decision = row["decision"]
-        if decision == TAKEN and not set(query.parameters) == set(known):
+        if decision == TAKEN and set(query.parameters) != set(known):
             decision = "its parameters are others now"
         elif decision == TAKEN and None in known.values():
             decision = "its arguments are no longer in the log"
         arguments = {name: text for name, text in known.items() if text is not None}
-        numbers = (float(row[name] or 0) for name in ("share", "saved_ms", "run_ms", "run_bytes"))
-        found.append(Candidate(query, arguments, *numbers, decision=decision))
+        numbers = {name: float(row[name]) for name in ("share", "saved_ms", "run_ms", "run_bytes")}
+        found.append(Candidate(query, arguments, **numbers, decision=decision))
     return tuple(found)
 
 
-def _read(client: Client, settings: Settings) -> list[dict[str, Any]]:
-    there = client.query(
-        "select count() from system.tables "
-        "where database = {d:String} and name = 'prefetch_candidates'",
-        parameters={"d": settings.database},
-    ).result_rows[0][0]
-    if not there:
-        raise TreehouseError(
-            "Nothing says what may be asked soon.",
-            value=f"{settings.database}.prefetch_candidates is missing",
-            fix="./treehouse build --select +path:models/prefetch",
-        )
-    result = client.query(
-        f"select * from {identifier(settings.database)}.prefetch_candidates "
-        f"order by share desc limit {_MOST_CANDIDATES}"
-    )
-    return list(result.named_results())
-
-
 def _literals(
-    client: Client, settings: Settings, cache: ResultCache, minutes: float, logs: Logs
+    client: Client, settings: Settings, cache: ResultCache, limits: Prefetch
 ) -> dict[int, str]:
     """The values that stand in calls of the log, by their keyed hashes."""
-    origin = logs.relation(client, "query_log", QUERY_LOG)
+    origin = Logs.of(settings).relation(client, "query_log", QUERY_LOG)
     if origin is None:
         return {}
     raw = identifier(settings.raw_database)
-    since = datetime.now(UTC) - timedelta(minutes=minutes)
+    since = datetime.now(UTC) - timedelta(minutes=limits.recent_minutes)
     texts = client.query(
-        statements.texts(raw, origin),
+        statements.texts(origin),
         parameters={"since": f"{since:%Y-%m-%d %H:%M:%S.%f}", "store": cache.database},
     ).result_rows
     calls = (call for (text,) in texts for call in calls_of(text, cache.database))
     values = sorted({value for call in calls for value in call.arguments.values()})
     keys = client.query(
-        statements.hashes(raw, f"[{', '.join(map(literal, values))}]"), settings=_UNLOGGED
+        statements.hashes(raw, f"[{', '.join(map(literal, values))}]::Array(String)"), settings=_UNLOGGED
     ).result_rows[0][0]
     return dict(zip(keys, values, strict=True))
 
@@ -170,7 +152,7 @@ def _literals(
 def _freshness(
     client: Client, cache: ResultCache, found: Sequence[Candidate]
 ) -> dict[tuple[str, ...], float | None]:
-    """For how long the stored answer of each candidate will be read; None where there can be none."""
+    """For how long the answer of each candidate will be read; None where there can't be one."""
     open_store(client, cache)
     fresh = fresh_seconds(client, cache, answer_tables(client, cache)[0])
     named = [one for one in found if one.decision == TAKEN]
@@ -193,6 +175,10 @@ def _key(one: Candidate) -> str:
         for name, kind in one.query.parameters.items()
     )
     return f"cityHash64({typed})" if typed else "0"
+
+
+def _worth(one: Candidate) -> tuple[float, float]:
+    return one.saved_ms / max(one.run_ms, 1e-3), one.saved_ms
 
 
 def _identity(one: Candidate) -> tuple[str, ...]:

@@ -26,7 +26,7 @@ class Call:
 
 
 def calls_of(query: str, database: str) -> tuple[Call, ...]:
-    """The calls of a database's views in a query; without those whose arguments are no plain values.
+    """The calls of a database's views in a query, where all arguments are plain values.
 
     A view without parameters is called by its name alone.
     """

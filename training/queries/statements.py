@@ -125,7 +125,7 @@ def new_calls(raw: str, origin: str, limit: int) -> str:
     """
 
 
-def texts(raw: str, origin: str) -> str:
+def texts(origin: str) -> str:
     """The texts of such queries in the log since, which are kept nowhere."""
     return f"""
     select any(log.bare) as text

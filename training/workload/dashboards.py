@@ -106,19 +106,23 @@ TABLES = (
 
 
 def named_queries() -> dict[str, dict[str, str]]:
-    """Every panel as an entry of `result_cache.queries`, with what may be chosen as parameters."""
-    return {
-        f"{dashboard.name}_{panel.name}": {
-            "dashboard": dashboard.name,
-            "panel": panel.name,
-            "sql": panel.sql.replace("'{since}'", "{since:DateTime}").replace(
-                "{filter}",
-                "".join(
-                    f" and ({{{name}:String}} = '' or {name} = {{{name}:String}})"
-                    for name in _DRILLS[dashboard.name]
+    """Every panel as an entry of `result_cache.queries`, with what may be chosen as parameters.
+
+    To be kept ahead is each dashboard as it opens.
+    """
+    found = {}
+    for dashboard in DASHBOARDS:
+        drills = _DRILLS[dashboard.name]
+        chosen = "".join(f" and ({{{d}:String}} = '' or {d} = {{{d}:String}})" for d in drills)
+        opened = "".join(f", '' as {d}" for d in drills)
+        for panel in dashboard.panels:
+            found[f"{dashboard.name}_{panel.name}"] = {
+                "dashboard": dashboard.name,
+                "panel": panel.name,
+                "sql": panel.sql.replace("'{since}'", "{since:DateTime('UTC')}").replace(
+                    "{filter}", chosen
                 ),
-            ),
-        }
-        for dashboard in DASHBOARDS
-        for panel in dashboard.panels
-    }
+                "arguments": f"select toStartOfDay(max(at)) - toIntervalDay({dashboard.days[0]}) "
+                f"as since{opened} from {DATABASE}.orders",
+            }
+    return found
