@@ -22,11 +22,16 @@
     if(session_key != 0, session_key, cityHash64(user_key, dashboard))
 {%- endmacro %}
 
-{# The moment of the newest query, and what has passed since: the log's own clock, for a workload may
-   have run in a time of its own. An aggregate over stg_queries. #}
+{# The moment of the newest query of a dashboard, and what has passed since: the log's own clock, for
+   a workload may have run in a time of its own. #}
 {% macro present_at() -%}
-    max(event_at) + toIntervalMicrosecond(
-        dateDiff('microsecond', argMax(logged_at, event_at), now64(6))
+    (
+        select
+            max(event_at) + toIntervalMicrosecond(
+                dateDiff('microsecond', argMax(logged_at, event_at), now64(6))
+            )
+        from {{ ref('stg_queries') }}
+        where dashboard != ''
     )
 {%- endmacro %}
 

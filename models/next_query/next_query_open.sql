@@ -4,12 +4,6 @@
 
 with
 
-clock as (
-
-    select {{ present_at() }} as present_at from {{ ref('stg_queries') }} where {{ is_asked() }}
-
-),
-
 -- Those of everybody who has an open sequence: what somebody asked before says who they are.
 queries as (
 
@@ -20,7 +14,7 @@ queries as (
         from {{ ref('stg_queries') }}
         where
             {{ is_asked() }}
-            and event_at > (select present_at from clock) - toIntervalSecond({{ horizon }})
+            and event_at > {{ present_at() }} - toIntervalSecond({{ horizon }})
     )
 
 ),
@@ -29,7 +23,7 @@ latest as (
 
     select
         *,
-        greatest(0, dateDiff('millisecond', asked_at, (select present_at from clock)) / 1e3)
+        greatest(0, dateDiff('millisecond', asked_at, {{ present_at() }}) / 1e3)
             as silent_seconds,
         toUInt8(log2(greatest(silent_seconds, 1))) as silent_power
     from ({{ next_query_features('queries') }})

@@ -1,18 +1,10 @@
 -- A view: what was lately asked of named queries, and with which arguments.
 {%- set horizon = var('prefetch').recent_minutes * 60 %}
 
-with
-
-clock as (
-
-    select {{ present_at() }} as present_at from {{ ref('stg_queries') }} where {{ is_asked() }}
-
-)
-
 select
     log_id,
     event_at,
-    dateDiff('millisecond', event_at, (select present_at from clock)) / 1e3 as seconds_ago,
+    dateDiff('millisecond', event_at, {{ present_at() }}) / 1e3 as seconds_ago,
     {{ sequence_key() }} as sequence_key,
     dashboard,
     {{ query_id('shape') }} as query_id,
@@ -36,4 +28,4 @@ inner join (
 ) as calls using (result_key)
 where
     {{ is_asked() }}
-    and event_at > (select present_at from clock) - toIntervalSecond({{ horizon }})
+    and event_at > {{ present_at() }} - toIntervalSecond({{ horizon }})
