@@ -198,7 +198,7 @@ def run_cli(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
             "TREEHOUSE_HOME": str(home),
             "TREEHOUSE_TARGET": target,
             "PYTHONPATH": str(ROOT),
-            "DBT_PARTIAL_PARSE_FILE_PATH": str(parsed(target)),
+            "DBT_PARTIAL_PARSE_FILE_PATH": parsed(target),
         }
         done = subprocess.run(
             [sys.executable, "-m", "training", *arguments],
