@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.house import copy_project
+from tests.support.house import copy_project, parsed
 from training.settings import ROOT
 
 _REPEAT = {
@@ -253,7 +253,11 @@ def project(before: dict[str, str], tmp_path_factory: pytest.TempPathFactory) ->
 
 def run(project: Path, *arguments: str) -> str:
     """Python in the copy, with a home folder there; what it writes to stdout."""
-    own = {"PYTHONPATH": str(project), "TREEHOUSE_HOME": str(project / "home")}
+    own = {
+        "PYTHONPATH": str(project),
+        "TREEHOUSE_HOME": str(project / "home"),
+        "DBT_PARTIAL_PARSE_FILE_PATH": parsed("embedded"),
+    }
     done = subprocess.run(
         [sys.executable, *arguments],
         cwd=project,
