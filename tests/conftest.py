@@ -33,6 +33,10 @@ from training.settings import ROOT, Settings
 _ENVIRONMENT = dict(os.environ)
 _SERVER_LOG = pytest.StashKey[Path]()
 Cli = Callable[..., subprocess.CompletedProcess[str]]
+TARGETS = (
+    pytest.param("embedded", marks=pytest.mark.embedded),
+    pytest.param("server", marks=pytest.mark.server),
+)
 
 
 @dataclass(frozen=True)
@@ -168,10 +172,7 @@ def _refuse_to_drop(client: Client, found: Server) -> None:
 
 @pytest.fixture(
     scope="session",
-    params=[
-        pytest.param("embedded", marks=pytest.mark.embedded),
-        pytest.param("server", marks=pytest.mark.server),
-    ],
+    params=TARGETS,
 )
 def engine(request: pytest.FixtureRequest) -> Engine:
     """Each engine in turn."""

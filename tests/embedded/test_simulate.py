@@ -21,6 +21,7 @@ BLOCK_USERS = 256
 USERS = 2 * BLOCK_USERS + 100
 SEED = 3
 END = date(2026, 3, 31)
+Content = dict[str, tuple[int, int]]
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -46,11 +47,22 @@ def raw(client: Client, settings: Settings) -> Iterator[Settings]:
     drop(client, own)
 
 
+@pytest.fixture(scope="module")
+def whole(client: Client, settings: Settings) -> Content:
+    """What one undisturbed run writes."""
+    own = replace(settings, raw_database="treehouse_simulated")
+    drop(client, own)
+    run(client, own)
+    found = content(client, own)
+    drop(client, own)
+    return found
+
+
 def run(client: Client, raw: Settings, **options: Any) -> runs.SimulationReport:
     return simulate(client, raw, **{"users": USERS, "seed": SEED, "end": END} | options)
 
 
-def content(client: Client, raw: Settings) -> dict[str, tuple[int, int]]:
+def content(client: Client, raw: Settings) -> Content:
     """Rows of each table, and a hash of them that doesn't depend on their order."""
     names = {
         "events": f"{raw.raw_database}.events",
@@ -149,20 +161,14 @@ def test_again_is_already_there(client: Client, raw: Settings) -> None:
 
 
 def test_batches_do_not_matter(
-    client: Client, raw: Settings, monkeypatch: pytest.MonkeyPatch
+    client: Client, raw: Settings, whole: Content, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run(client, raw)
-    whole = content(client, raw)
-    drop(client, raw)
     monkeypatch.setattr(runs, "BATCH_BLOCKS", 1)
     run(client, raw)
     assert content(client, raw) == whole
 
 
-def test_more_users_are_added(client: Client, raw: Settings) -> None:
-    run(client, raw)
-    whole = content(client, raw)
-    drop(client, raw)
+def test_more_users_are_added(client: Client, raw: Settings, whole: Content) -> None:
     run(client, raw, users=BLOCK_USERS + 7)
     report = run(client, raw)
     assert report.users_before == BLOCK_USERS + 7
@@ -171,12 +177,13 @@ def test_more_users_are_added(client: Client, raw: Settings) -> None:
 
 @pytest.mark.parametrize("failing", range(1, 7))
 def test_interrupted_anywhere_it_goes_on(
-    client: Client, raw: Settings, monkeypatch: pytest.MonkeyPatch, failing: int
+    client: Client,
+    raw: Settings,
+    whole: Content,
+    monkeypatch: pytest.MonkeyPatch,
+    failing: int,
 ) -> None:
     """The connection is lost before, or half-way through, the n-th insert into a table."""
-    run(client, raw)
-    whole = content(client, raw)
-    drop(client, raw)
     monkeypatch.setattr(runs, "BATCH_BLOCKS", 2)
     inserts = 0
     command = client.command
@@ -200,9 +207,8 @@ def test_interrupted_anywhere_it_goes_on(
     assert content(client, raw) == whole
 
 
-def test_rows_removed_by_somebody_come_back(client: Client, raw: Settings) -> None:
+def test_rows_removed_by_somebody_come_back(client: Client, raw: Settings, whole: Content) -> None:
     run(client, raw)
-    whole = content(client, raw)
     client.command(f"delete from {raw.raw_database}.events where user_id < 'u0000500'")
     assert not run(client, raw).already_simulated
     assert content(client, raw) == whole
@@ -241,10 +247,9 @@ def test_replace_leaves_nothing_of_the_old(client: Client, raw: Settings) -> Non
 
 
 def test_replace_interrupted_can_be_done_again(
-    client: Client, raw: Settings, monkeypatch: pytest.MonkeyPatch
+    client: Client, raw: Settings, whole: Content, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run(client, raw)
-    whole = content(client, raw)
     command = client.command
 
     def fails(sql: str, *args: Any, **options: Any) -> Any:

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import Cli
+from tests.conftest import TARGETS, Cli
 from tests.support.cleaning import drop_everything
 from training.spec import specs
 
@@ -54,17 +54,12 @@ class Demo:
 
 
 #: What is the same on a server.
-ON_EMBEDDED = pytest.mark.parametrize(
-    "demo", [pytest.param("embedded", marks=pytest.mark.embedded)], indirect=True
-)
+ON_EMBEDDED = pytest.mark.parametrize("demo", TARGETS[:1], indirect=True)
 
 
 @pytest.fixture(
     scope="module",
-    params=[
-        pytest.param("embedded", marks=pytest.mark.embedded),
-        pytest.param("server", marks=pytest.mark.server),
-    ],
+    params=TARGETS,
 )
 def demo(
     request: pytest.FixtureRequest, run_cli: Cli, tmp_path_factory: pytest.TempPathFactory

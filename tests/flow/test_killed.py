@@ -12,19 +12,13 @@ from typing import Any
 
 import pytest
 
+from tests.conftest import TARGETS
 from tests.support.dying_publisher import POINTS
 from tests.support.small_bundle import write_bundle
 from training.settings import ROOT
 
 Publisher = Callable[..., dict[str, Any]]
-ON_BOTH = pytest.mark.parametrize(
-    "publisher",
-    [
-        pytest.param("embedded", marks=pytest.mark.embedded),
-        pytest.param("server", marks=pytest.mark.server),
-    ],
-    indirect=True,
-)
+ON_BOTH = pytest.mark.parametrize("publisher", TARGETS, indirect=True)
 _PROGRAM = (sys.executable, "-m", "tests.support.dying_publisher")
 CHAMPION = (1, [1.0, 10.0])
 

@@ -12,7 +12,7 @@ from urllib.parse import unquote, urlsplit
 
 import pytest
 
-from tests.conftest import Cli, RunningServer
+from tests.conftest import TARGETS, Cli, RunningServer
 from tests.support.cleaning import drop_everything
 from training.settings import ROOT
 
@@ -22,10 +22,7 @@ _DBT = str(Path(sys.executable).with_name("dbt"))
 
 @pytest.fixture(
     scope="module",
-    params=[
-        pytest.param("embedded", marks=pytest.mark.embedded),
-        pytest.param("server", marks=pytest.mark.server),
-    ],
+    params=TARGETS,
 )
 def target(request: pytest.FixtureRequest) -> str:
     """Each target in turn, without anything of Treehouse's."""
