@@ -21,6 +21,9 @@ select
     allowed_stale_seconds,
     predicted_reuse,
     predicted_ttl_seconds,
+    predicted_kept_seconds,
+    {{ answer_worth('predicted_reuse', 'predicted_kept_seconds', mean_ms(), 'result_bytes') }}
+        as worth,
     decision.admit and decision.ttl_seconds > 0 as admit,
     if(admit, decision.ttl_seconds, 0) as ttl_seconds,
     model_version

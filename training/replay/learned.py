@@ -19,7 +19,7 @@ import xgboost
 from numpy.typing import NDArray
 
 from training.replay.clairvoyant import next_requests
-from training.replay.policies import flags, value_density
+from training.replay.policies import value_density
 from training.replay.traces import CacheTrace, Flags, Floats, Ints
 
 DELTAS = 4  # ages of that many earlier requests
@@ -120,7 +120,7 @@ def replay(trace: CacheTrace, capacity: int, fitted: Fitted, value: Floats) -> F
             if moved != victim:
                 slots[slot] = moved
                 slot_of[moved] = slot
-    return flags(hits)
+    return np.frombuffer(hits, np.uint8).astype(bool)
 
 
 def _worth(distance: Floats, longest: int) -> Floats:
