@@ -32,7 +32,9 @@ class Belady(Ranked):
     """The cache of `belady`."""
 
     def __init__(self, trace: CacheTrace, capacity: int, judged_from: int) -> None:
-        following = next_requests(trace.entry)
+        following = next_requests(trace.object)
+        entries = np.append(trace.entry, -1)
+        following[entries[following] != trace.entry] = len(trace)  # another version comes first
         while (early := following < judged_from).any():  # look on, to the first request that is judged
             following[early] = following[following[early]]
         super().__init__(capacity, lambda i, _: self.ranks[i])

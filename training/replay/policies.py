@@ -7,6 +7,7 @@ are plain loops: a million requests take seconds.
 
 from __future__ import annotations
 
+import itertools
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import replace
@@ -20,6 +21,7 @@ from training.replay.traces import CacheTrace, Flags, Floats, Ints
 
 Policy = Callable[[CacheTrace, int], Flags]
 Rank = Callable[[int, int], float]
+_NEVER = float("inf")
 PASSED, HIT, STORED = 0, 1, 2  # a miss that is not kept, an answer from the cache, a miss that is
 
 
@@ -36,27 +38,39 @@ class Cache(Protocol):
 
 
 def drive(trace: CacheTrace, cache: Cache) -> NDArray[np.uint8]:
-    """What becomes of each request, (n,). What has ended leaves before the next request."""
+    """What becomes of each request, (n,). What has ended, or is an old version of what is asked
+    for, leaves before the request."""
     came = bytearray(len(trace))
     entries = trace.entry.tolist()
-    if trace.ends is None:
-        for i, (entry, size) in enumerate(zip(entries, trace.size.tolist(), strict=True)):
-            came[i] = cache.ask(i, entry, size)
-        return np.frombuffer(came, np.uint8)
+    ends = itertools.repeat(_NEVER) if trace.ends is None else trace.ends.tolist()
+    columns = zip(entries, trace.size.tolist(), _replaced(trace).tolist(), strict=True)
     computed: dict[int, int] = {}  # entry to the request that computed its latest answer
     by_end: list[tuple[float, int]] = []
-    columns = (entries, trace.size.tolist(), trace.time.tolist(), trace.ends.tolist())
-    for i, (entry, size, now, end) in enumerate(zip(*columns, strict=True)):
+    for i, ((entry, size, old), now, end) in enumerate(zip(columns, trace.time.tolist(), ends)):
         while by_end and by_end[0][0] < now:
-            _, ended = heappop(by_end)
+            ended = heappop(by_end)[1]
             if computed.get(entries[ended]) == ended:
                 del computed[entries[ended]]
                 cache.drop(entries[ended])
+        if old >= 0:
+            cache.drop(old)
         came[i] = cache.ask(i, entry, size)
-        if came[i] == STORED:
+        if came[i] == STORED and end < _NEVER:
             computed[entry] = i
             heappush(by_end, (end, i))
     return np.frombuffer(came, np.uint8)
+
+
+def _replaced(trace: CacheTrace) -> Ints:
+    """The entry of the request before for the same object, if it was another, (n,); else -1."""
+    order = np.argsort(trace.object, kind="stable")
+    before, after = order[:-1], order[1:]
+    changed = (trace.object[before] == trace.object[after]) & (
+        trace.entry[before] != trace.entry[after]
+    )
+    found = np.full(len(trace), -1)
+    found[after[changed]] = trace.entry[before[changed]]
+    return found
 
 
 def hits(trace: CacheTrace, cache: Cache) -> Flags:
