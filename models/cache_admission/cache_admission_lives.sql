@@ -1,8 +1,10 @@
 -- A view: until when each answer could have been served, had it been kept and renewed. It knows what
 -- was written later: for labels and replays, never for features.
 -- A pass of `cache fill` that finds nothing written since an answer was computed extends its life to
--- what is allowed from that pass on; one at the very moment of a write comes too late.
+-- what is allowed from that pass on, within the horizon; one at the very moment of a write comes too
+-- late.
 {%- set pass_us = var('result_cache').pass_seconds * 1000000 %}
+{%- set horizon = var('cache_admission_horizon_seconds') %}
 
 with
 
@@ -29,9 +31,10 @@ checked as (
         features.event_at as event_at,
         features.allowed_stale_seconds as allowed_stale_seconds,
         changes.changed_at as changed_at,
-        toUnixTimestamp64Micro(assumeNotNull(changes.changed_at)) - 1 as before_change_us,
-        fromUnixTimestamp64Micro(before_change_us - before_change_us % {{ pass_us }}, 'UTC')
-            as last_pass_at
+        features.event_at + toIntervalSecond({{ horizon }}) as horizon_at,
+        toUnixTimestamp64Micro(least(horizon_at, ifNull(changes.changed_at, horizon_at))) - 1
+            as before_us,
+        fromUnixTimestamp64Micro(before_us - before_us % {{ pass_us }}, 'UTC') as last_pass_at
     from {{ ref('cache_admission_features') }} as features
     inner join changes on changes.log_id = features.log_id
 
@@ -40,8 +43,6 @@ checked as (
 select
     log_id,
     changed_at,
-    if(changed_at is null, null, toNullable(
-        greatest(event_at, last_pass_at)
-        + toIntervalMillisecond(toInt64(allowed_stale_seconds * 1000))
-    )) as ends_at
+    greatest(event_at, last_pass_at)
+    + toIntervalMillisecond(toInt64(allowed_stale_seconds * 1000)) as ends_at
 from checked

@@ -42,11 +42,10 @@ known as (
 
     select
         *,
-        least({{ horizon }}, ifNull(dateDiff('microsecond', event_at, ends_at) / 1e6, {{ horizon }}))
-            as ttl_seconds,
+        least({{ horizon }}, dateDiff('microsecond', event_at, ends_at) / 1e6) as ttl_seconds,
         dateDiff('microsecond', event_at, again_at) / 1e6 as again_seconds
     from {{ ref('cache_admission_features') }}
-    left join {{ ref('cache_admission_lives') }} using (log_id)
+    inner join {{ ref('cache_admission_lives') }} using (log_id)
     left join again using (log_id)
 
 )

@@ -98,7 +98,7 @@ select
     duration_ms / 1e3,
     read_bytes,
     ifNull(toUnixTimestamp64Micro(lives.changed_at) / 1e6, 1e12),
-    ifNull(toUnixTimestamp64Micro(lives.ends_at) / 1e6, 1e12),
+    toUnixTimestamp64Micro(lives.ends_at) / 1e6,
     allowed_stale_seconds,
     decision.admit,
     ifNull(prediction.value, 0),

@@ -105,8 +105,7 @@ def _worth(hazard: Worth) -> Worth:
     n, octaves = hazard.shape
     worth = np.zeros_like(hazard)
     for age in range(octaves):
-        left, wait = np.ones((2, n), np.float32)
-        wait -= 1
+        left, wait = np.ones(n, np.float32), np.zeros(n, np.float32)
         for k in range(age, octaves):
             here = hazard[:, k]
             wait += left * ((1 << k) - (1 << k) // 2) * (1 - here / 2)  # half of it, if it came
