@@ -38,15 +38,6 @@
     {{ answer }}.value * greatest(1, {{ answer }}.ttl_seconds / greatest(1, {{ answer }}.kept_seconds))
 {%- endmacro %}
 
-{# What a byte of a stored answer saves in a second: the hit density of LHD (Beckmann, Chen and Cidon,
-   NSDI 2018) by what the model expected at its latest request. Without room the least leaves first.
-   What has waited for more than twice as long as expected is worth less and less. `saved` is what a
-   hit saves, in any unit. #}
-{% macro answer_worth(reuse, kept_seconds, saved, bytes, waited_seconds=0) -%}
-    ({{ reuse }} * {{ saved }} / greatest(1, {{ bytes }})
-        / greatest(1, {{ kept_seconds }}, {{ waited_seconds }} / 2))
-{%- endmacro %}
-
 {# cache_decision(<features>): (admit, ttl_seconds), by the promoted version of cache_admission. An
    answer is worth keeping if its hits are expected to save more than storing it costs; nothing is
    kept before a promotion. It is served for as long as its owner allows after it was last known to

@@ -31,9 +31,11 @@ from training.replay.policies import (
     greedy_dual,
 )
 from training.replay.queues import S3Fifo, TinyLfu
+from training.replay.store import Admission, Filled
 from training.replay.traces import CacheTrace, Floats, Ints
 
 _TTLS = (60.0, 300.0, 900.0, 3_600.0)
+_LEAST_SHARE = 0.3  # the chance of a request, below which its answer is not computed ahead
 MEASURES = ("hit_rate", "bytes_saved", "seconds_saved")
 _Outcome = NDArray[np.uint8]
 
@@ -81,6 +83,9 @@ def replay(
     judge("gdsf, renewed", "rule", greedy_dual(trace, room))
     for aim, saved in _aims(asked).items():
         judge(f"cache_admission for {aim}, renewed", "learned", Admission(asked, room, saved))
+    for name, kind, cache in _filled(asked, room):
+        progress(name, len(rows), None)
+        rows.append({"policy": name, "kind": kind} | _ahead(asked, cache))
     judge("clairvoyant, renewed", "clairvoyant", Belady(trace, room, int(asked.judged.argmax())))
     return {
         "queries": len(trace),
@@ -108,61 +113,54 @@ def _ending(trace: CacheTrace, seconds: float | Floats) -> CacheTrace:
     return replace(trace, ends=trace.time + seconds)
 
 
-class Admission:
-    """Keeps what is admitted; without room, what is worth least leaves, which may be what comes.
-
-    The worth is that of the macro `answer_worth`, by what the model said at the latest request.
-    """
-
-    def __init__(self, asked: Asked, capacity: int, saved: Floats) -> None:
-        trace = asked.trace
-        self.capacity, self.used = capacity, 0
-        self.admit, self.time = asked.admit.tolist(), trace.time.tolist()
-        self.density = (asked.reuse * saved / np.maximum(trace.size, 1)).tolist()
-        self.expected = np.maximum(asked.kept_seconds, 1.0).tolist()
-        self.kept: dict[int, tuple[int, int]] = {}  # latest request and size
-
-    def ask(self, i: int, entry: int, size: int) -> int:
-        kept = self.kept.get(entry)
-        if kept:
-            self.kept[entry] = (i, kept[1])
-            return HIT
-        if size > self.capacity or not self.admit[i]:
-            return PASSED
-        self.kept[entry] = (i, size)
-        self.used += size
-        now = self.time[i]
-        while self.used > self.capacity:
-            self.drop(min(self.kept, key=lambda entry: self._worth(self.kept[entry][0], now)))
-        return STORED if entry in self.kept else PASSED
-
-    def drop(self, entry: int) -> None:
-        kept = self.kept.pop(entry, None)
-        self.used -= kept[1] if kept else 0
-
-    def _worth(self, latest: int, now: float) -> float:
-        worth: float = self.density[latest] / max(
-            self.expected[latest], (now - self.time[latest]) / 2
-        )
-        return worth
+def _filled(asked: Asked, room: int) -> list[tuple[str, str, Filled]]:
+    """Ours, and a rule that computes ahead what was read since, and lets go as LRU does."""
+    ones = np.ones(len(asked.trace))
+    everything = replace(asked, admit=ones > 0, reuse=ones, kept_seconds=ones, trace=replace(
+        asked.trace, size=np.ones_like(asked.trace.size)))  # fmt: skip
+    return [
+        ("lru, kept ahead", "rule", Filled(everything, room, ones, None)),
+        ("cache_admission for seconds, kept ahead", "learned",
+         Filled(asked, room, asked.mean_seconds, _LEAST_SHARE)),
+    ]  # fmt: skip
 
 
-def _measures(asked: Asked, came: _Outcome) -> dict[str, Any]:
-    judged, cost = asked.judged, asked.trace.cost
+def _ahead(asked: Asked, cache: Filled) -> dict[str, Any]:
+    came = drive(replace(asked.trace, ends=None), cache)
+    for entry in list(cache.kept):
+        cache.settle(entry, float(asked.trace.time[-1]))
+    begin = asked.trace.time[asked.judged.argmax()]
+    fills = np.array([latest for latest, at in cache.filled if at >= begin], np.int64)
+    return _measures(asked, came, cache.changed, fills)
+
+
+def _measures(
+    asked: Asked, came: _Outcome, changed_at: Floats | None = None, fills: Ints | None = None
+) -> dict[str, Any]:
+    """Of the judged queries. `fills` are the queries that were run ahead; what they take is taken
+    off what is saved."""
+    judged, cost, read = asked.judged, asked.trace.cost, asked.read_bytes
     hits = judged & (came == HIT)
     stored = judged & (came == STORED)
+    ahead = np.zeros(0, np.int64) if fills is None else fills
     served = np.flatnonzero(hits)
-    computed = _computed(asked.trace.object, came)[served]
-    behind = np.maximum(0.0, asked.trace.time[served] - asked.changed_at[computed])
-    spent = float(stored.sum()) * asked.store_seconds
+    if changed_at is None:
+        computed = _computed(asked.trace.object, came)[served]
+        behind = asked.trace.time[served] - asked.changed_at[computed]
+    else:
+        behind = asked.trace.time[served] - changed_at[served]
+    behind = np.maximum(0.0, behind)
+    stores = stored.sum() + len(ahead)
+    spent = stores * asked.store_seconds + asked.mean_seconds[ahead].sum()
     return {
         "hit_rate": float(hits.sum() / judged.sum()),
-        "bytes_saved": _of(asked.read_bytes[hits].sum(), asked.read_bytes[judged].sum()),
+        "bytes_saved": _of(read[hits].sum() - read[ahead].sum(), read[judged].sum()),
         "seconds_saved": _of(cost[hits].sum() - spent, cost[judged].sum()),
-        "stored": float(stored.sum() / judged.sum()),
+        "stored": float(stores / judged.sum()),
+        "ahead": float(len(ahead) / judged.sum()),
         "mean_behind_s": float(behind.mean()) if len(behind) else 0.0,
         "most_behind_s": float(behind.max(initial=0.0)),
-        "too_stale": float((behind > asked.allowed[computed]).mean()) if len(behind) else 0.0,
+        "too_stale": float((behind > asked.allowed[served]).mean()) if len(behind) else 0.0,
     }
 
 

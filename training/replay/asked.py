@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -36,7 +37,9 @@ class Asked:
         mean_seconds: That the same took in its history and this time, (n,).
         judged: Whether each came after all that the version was fitted and chosen on, (n,).
         version: Of the model; 0 where none is promoted.
-        store_seconds: What storing an answer costs, as it is configured.
+        written: Seconds at which any table of each object was written, ascending, by object.
+        store_seconds, pass_seconds, horizon_seconds: As they are configured: what storing an answer
+            costs, the time between two passes of `cache fill`, and how old an answer is renewed.
     """
 
     trace: CacheTrace
@@ -50,7 +53,10 @@ class Asked:
     mean_seconds: Floats
     judged: Flags
     version: int
+    written: Sequence[Sequence[float]]
     store_seconds: float
+    pass_seconds: float
+    horizon_seconds: float
 
 
 def read_asked(client: Client, settings: Settings) -> Asked:
@@ -60,10 +66,9 @@ def read_asked(client: Client, settings: Settings) -> Asked:
         TreehouseError: There are none, or none that are later than the training.
     """
     arguments = ", ".join(identifier(f.name) for f in load_contract("cache_admission").features)
+    database = identifier(settings.database)
     data = client.query(
-        _ASKED.replace("{database}", identifier(settings.database)).replace(
-            "{features}", arguments
-        ),
+        _ASKED.replace("{database}", database).replace("{features}", arguments),
         column_oriented=True,
     ).result_columns
     if not data or not sum(data[-2]):
@@ -72,14 +77,20 @@ def read_asked(client: Client, settings: Settings) -> Asked:
             fix="./treehouse collect && ./treehouse build --select +path:models/cache_admission",
         )
     item = np.unique(np.asarray(data[0], dtype=np.uint64), return_inverse=True)[1]
-    columns: list[Floats] = [np.asarray(column, dtype=np.float64) for column in data[1:]]
+    writes = dict(client.query(_WRITTEN.replace("{database}", database)).result_rows)
+    tables_of = dict(zip(item.tolist(), data[1], strict=True))
+    columns: list[Floats] = [np.asarray(column, dtype=np.float64) for column in data[2:]]
     time, size, cost, read, changed_at, ends, allowed, admit, reuse, kept, mean = columns[:-2]
     version_of = np.unique(np.rec.fromarrays([item, changed_at]), return_inverse=True)[1]
     judged, version = columns[-2:]
+    variables = project_vars()
+    given = variables["result_cache"]
     return Asked(
         CacheTrace(time, item, item, size.astype(np.int64), cost, ends), version_of, read,
         changed_at, allowed, admit.astype(bool), reuse, kept, mean, judged.astype(bool),
-        int(version[0]), float(project_vars()["result_cache"]["store_ms"]) / 1e3,
+        int(version[0]), [writes[tables_of[code]] for code in range(len(tables_of))],
+        float(given["store_ms"]) / 1e3, float(given["pass_seconds"]),
+        float(variables["cache_admission_horizon_seconds"]),
     )  # fmt: skip
 
 
@@ -93,6 +104,7 @@ with decided as (
 )
 select
     result_key,
+    cityHash64(tables),
     toUnixTimestamp64Micro(event_at) / 1e6,
     result_bytes,
     duration_ms / 1e3,
@@ -111,4 +123,15 @@ select
 from decided
 inner join {database}.cache_admission_lives as lives using (log_id)
 order by event_at, log_id
+"""
+_WRITTEN = """
+select
+    tables_key,
+    arraySort(groupUniqArrayIf(toUnixTimestamp64Micro(writes.written_at) / 1e6, writes.number > 0))
+from (
+    select distinct cityHash64(tables) as tables_key, arrayJoin(tables) as table_name
+    from {database}.cache_admission_features
+) as asked
+left join {database}.cache_admission_writes as writes on writes.table_name = asked.table_name
+group by tables_key
 """
