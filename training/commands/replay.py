@@ -42,13 +42,7 @@ def cache(
         console.show_json(result)
         return
     _show_rows(result["policies"])
-    for measure, found in result["verdict"].items():
-        by = abs(found["learned_minus_rule"])
-        name = found["best_learned" if found["winner"] == "learned" else "best_rule"]
-        console.out.print(
-            f"{measure.replace('_', ' ')}: {name} wins by {by:.4f}; the learned policy reaches "
-            f"{found['learned_of_bound']:.1%} of the bound"
-        )
+    _show_verdict(result["verdict"])
 
 
 @app.command(epilog=example("replay admission --capacity 0.2"))
@@ -68,8 +62,7 @@ def admission(
         console.show_json(result)
         return
     _show_rows(result["policies"])
-    for measure, name in result["winner"].items():
-        console.out.print(f"{measure.replace('_', ' ')}: of what is never too stale, {name} wins")
+    _show_verdict(result["verdict"])
 
 
 @app.command(epilog=example("replay tiering --trace accesses.parquet --train 0.5"))
@@ -108,3 +101,14 @@ def tiering(
 def _show_rows(rows: list[dict[str, Any]]) -> None:
     names = list(rows[0])
     console.show_table([name.replace("_", " ") for name in names], [list(r.values()) for r in rows])
+
+
+def _show_verdict(verdict: dict[str, Any]) -> None:
+    for measure, found in verdict.items():
+        by = abs(found["learned_minus_rule"])
+        name = found["best_rule" if found["winner"] == "rule" else "best_learned"]
+        won = "as good as the best rule" if found["winner"] == "both" else f"wins by {by:.4f}"
+        console.out.print(
+            f"{measure.replace('_', ' ')}: {name} {'is ' if found['winner'] == 'both' else ''}{won};"
+            f" the learned policy reaches {found['learned_of_bound']:.1%} of what foresight does"
+        )

@@ -43,6 +43,7 @@ class CacheTrace:
             another entry, for the old one no longer answers.
         size: Bytes, (n,).
         cost: What a miss costs, (n,): seconds where the trace says it, else 1.
+        ends: Seconds until which an answer that a request computed is served, (n,); None: always.
     """
 
     time: Floats
@@ -50,6 +51,7 @@ class CacheTrace:
     entry: Ints
     size: Ints
     cost: Floats
+    ends: Floats | None = None
 
     def __len__(self) -> int:
         return len(self.time)
