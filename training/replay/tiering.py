@@ -10,7 +10,7 @@ import numpy as np
 
 from training.errors import TreehouseError
 from training.replay import rules
-from training.replay.classes import by_classes
+from training.replay.classes import HORIZONS, by_classes
 from training.replay.demand import Demand, on_grid
 from training.replay.moves import Schedule, cheapest, moves_usd
 from training.replay.prices import Prices
@@ -73,16 +73,9 @@ def replay(
     total = _totals(early.steps(half), prices)
     best = min(limits, key=lambda pair: total(rules.by_idleness(early, half, pair)))
     judge(f"idle over {_said(best, demand)}", "rule", rules.by_idleness(demand, begin, best))
-    progress("learned", None, None)
-    horizon = min(
-        (steps for steps in rules.HORIZONS if steps <= half),
-        key=lambda steps: total(rules.learned(early, half, prices, steps)),
-        default=1,
-    )
-    judge("learned", "learned", rules.learned(demand, begin, prices, horizon))
     progress("classes", None, None)
     horizon = min(
-        (steps for steps in rules.HORIZONS if steps <= half),
+        (steps for steps in HORIZONS if steps <= half),
         key=lambda steps: total(by_classes(early, half, prices, steps)),
         default=1,
     )
