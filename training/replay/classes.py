@@ -11,11 +11,14 @@ from training.replay.history import ahead, cycle, features
 from training.replay.moves import Schedule
 from training.replay.prices import HOURS_A_MONTH, Prices
 from training.replay.traces import Floats, Ints
-from training.spec import load_spec
+from training.spec import Bagging
 from training.tiering.config import Tiering
 from training.tiering.costs import mistakes
 
 HORIZONS = (1, 3, 7, 14, 30)  # steps that the policy may look ahead
+# Chosen on steps before the judged ones. Deeper than in the spec, for a trace has more rows than
+# the demo.
+_BAGGING = Bagging(trees=100, depth=12, rows_per_leaf=10, column_share=0.4)
 _MAX_ROWS = 150_000
 _MOST_FITS = 8  # in a replay; as the days go by the model is fitted again, as `retrain` does
 
@@ -63,10 +66,10 @@ def _wanted(demand: Demand, begin: int, prices: Prices, horizon: int) -> NDArray
 
 def _shares(rows: Floats, usd: Floats, known: tuple[Ints, Ints], later: slice) -> Floats:
     """Probabilities of the tiers in `later` steps, (partitions, steps, tiers)."""
-    made = load_spec("storage_tiering").bagging
     forest = RandomForestClassifier(
-        n_estimators=made.trees, max_depth=made.depth, min_samples_leaf=made.rows_per_leaf,
-        max_features=made.column_share, n_jobs=2, random_state=made.seed,
+        n_estimators=_BAGGING.trees, max_depth=_BAGGING.depth,
+        min_samples_leaf=_BAGGING.rows_per_leaf, max_features=_BAGGING.column_share,
+        n_jobs=2, random_state=_BAGGING.seed,
     )  # fmt: skip
     cost = usd[known]
     stake = np.maximum(np.ptp(cost, axis=1), 1e-9)

@@ -9,8 +9,7 @@ from training.replay.traces import Floats, Ints
 
 FEATURES = (
     "age", "newer", "idle", "reads_1", "reads_7", "reads_28", "scans_7", "scans_28",
-    "read_steps_28", "writes_7", "reads_same_time", "peer_reads_28", "peer_scans_28",
-    "peer_read_share_28", "stored", "time_of_cycle",
+    "read_steps_28", "writes_7", "reads_same_time", "stored", "time_of_cycle",
 )  # fmt: skip
 _CYCLE = {24.0: 7, 1.0: 24}  # steps after which demand repeats: a week of days, a day of hours
 
@@ -23,17 +22,15 @@ def cycle(demand: Demand) -> int:
 def features(demand: Demand) -> Floats:
     """What is known of each partition when each step begins, (partitions, steps, len(FEATURES)).
 
-    A scan is a read of as many bytes as the partition holds. Peers are the partitions of the same
-    table that had as many newer ones: how a table is read by age, which a partition grows into.
+    A scan is a read of as many bytes as the partition holds.
     """
     partitions, steps = demand.shape
     scans = demand.read / np.maximum(demand.stored, 1)
     is_read = (demand.reads > 0).astype(float)
     period = cycle(demand)
-    newer = newer_partitions(demand)
     columns = (
         steps_since_first(demand),
-        _before(newer),
+        _before(_newer(demand)),
         idle(demand.reads, demand),
         _before(demand.reads),
         *(_before(_within(demand.reads, window)) for window in (7, 28)),
@@ -41,14 +38,13 @@ def features(demand: Demand) -> Floats:
         _before(_within(is_read, 28)),
         _before(_within(demand.writes, 7)),
         np.pad(demand.reads, ((0, 0), (period, 0)))[:, :steps],
-        *(_of_peers(demand, newer, values) for values in (demand.reads, scans, is_read)),
         np.log1p(_before(demand.stored)),
         np.broadcast_to(np.arange(steps) % period, (partitions, steps)),
     )
     return np.stack([column.astype(float) for column in columns], axis=-1)
 
 
-def newer_partitions(demand: Demand) -> Ints:
+def _newer(demand: Demand) -> Ints:
     """Partitions of the table that are there and come after each one, (partitions, steps)."""
     newer = np.zeros(demand.shape, np.int64)
     for table in np.unique(demand.table):
@@ -56,20 +52,6 @@ def newer_partitions(demand: Demand) -> Ints:
         there = demand.exists[rows].astype(np.int64)
         newer[rows] = there[::-1].cumsum(axis=0)[::-1] - there
     return newer
-
-
-def _of_peers(demand: Demand, newer: Ints, values: Floats) -> Floats:
-    """Mean of the last 28 steps over the partitions that were each one's peers then."""
-    # A place is a table and a number of newer partitions; there are no more than partitions.
-    sizes = np.bincount(demand.table)
-    place = (np.cumsum(sizes) - sizes)[demand.table][:, None] + newer
-    step = np.broadcast_to(np.arange(demand.shape[1]), demand.shape)
-    there = demand.exists
-    total, count = np.zeros(demand.shape), np.zeros(demand.shape)
-    total[place[there], step[there]] = values[there]
-    count[place[there], step[there]] = 1
-    mean = _within(total, 28) / np.maximum(1, _within(count, 28))
-    return _before(np.take_along_axis(mean, place, axis=0))
 
 
 def steps_since_first(demand: Demand) -> Floats:
