@@ -97,6 +97,7 @@ def test_no_rule_sees_a_later_step() -> None:
     changed = replace(demand, **later)
     decisions: dict[str, Any] = {
         "age": lambda d: rules.by_age(d, begin, (2, 9)),
+        "place": lambda d: rules.by_place(d, begin, (2, 9)),
         "idle": lambda d: rules.by_idleness(d, begin, (1, 5)),
         "classes": lambda d: by_classes(d, begin, PRICES, 5),
     }
@@ -122,10 +123,10 @@ def _trace(partitions: int = 20, days: int = 60) -> TieringTrace:
 def test_every_policy_is_reported_beside_the_optimum() -> None:
     result = tiering.replay(_trace(), tiering.Options(), PRICES)
     rows = {row["policy"].split()[0]: row for row in result["policies"]}
-    assert list(rows) == ["all", "age", "idle", "classes", "optimum"]
+    assert list(rows) == ["all", "age,", "age", "last", "tier_decision", "optimum"]
     assert all(row["total_usd"] >= rows["optimum"]["total_usd"] - 1e-12 for row in rows.values())
     assert rows["all"]["saved"] == 0
-    assert rows["classes"]["total_usd"] < rows["all"]["total_usd"]
+    assert rows["tier_decision"]["total_usd"] < rows["all"]["total_usd"]
     assert all(sum(row["reads"].values()) == pytest.approx(1) for row in rows.values())
     assert result["step_hours"] == 24
     assert result["winner"] in [row["policy"] for row in result["policies"]]

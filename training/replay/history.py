@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
+from numpy.typing import NDArray
 
 from training.replay.demand import Demand
-from training.replay.traces import Floats, Ints
+from training.replay.traces import Floats
 
 FEATURES = (
     "age", "newer", "idle", "reads_1", "reads_7", "reads_28", "scans_7", "scans_28",
@@ -30,7 +33,7 @@ def features(demand: Demand) -> Floats:
     period = cycle(demand)
     columns = (
         steps_since_first(demand),
-        _before(_newer(demand)),
+        newer_partitions(demand),
         idle(demand.reads, demand),
         _before(demand.reads),
         *(_before(_within(demand.reads, window)) for window in (7, 28)),
@@ -44,14 +47,14 @@ def features(demand: Demand) -> Floats:
     return np.stack([column.astype(float) for column in columns], axis=-1)
 
 
-def _newer(demand: Demand) -> Ints:
-    """Partitions of the table that are there and come after each one, (partitions, steps)."""
+def newer_partitions(demand: Demand) -> Floats:
+    """Partitions of the table that come after each one when each step begins."""
     newer = np.zeros(demand.shape, np.int64)
     for table in np.unique(demand.table):
         rows = np.flatnonzero(demand.table == table)
         there = demand.exists[rows].astype(np.int64)
         newer[rows] = there[::-1].cumsum(axis=0)[::-1] - there
-    return newer
+    return _before(newer)
 
 
 def steps_since_first(demand: Demand) -> Floats:
@@ -77,7 +80,7 @@ def ahead(values: Floats, steps: int) -> Floats:
     return total[:, steps : steps + values.shape[1]] - total[:, : values.shape[1]]
 
 
-def _before(values: Floats | Ints) -> Floats:
+def _before(values: NDArray[Any]) -> Floats:
     """What each value was when the step began."""
     shifted: Floats = np.pad(values, ((0, 0), (1, 0)))[:, :-1]
     return shifted

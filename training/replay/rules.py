@@ -4,13 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import combinations_with_replacement
+from typing import Protocol
 
 import numpy as np
 
 from training.replay.demand import Demand
-from training.replay.history import idle, steps_since_first
+from training.replay.history import idle, newer_partitions, steps_since_first
 from training.replay.moves import Schedule
 from training.replay.traces import Floats
+
+
+class Rule(Protocol):
+    """Goes to the second tier after the first limit, to the third after the second, and so on."""
+
+    def __call__(self, demand: Demand, begin: int, limits: tuple[int, ...]) -> Schedule: ...
 
 
 def thresholds(steps: int, tiers: int) -> Iterator[tuple[int, ...]]:
@@ -20,8 +27,13 @@ def thresholds(steps: int, tiers: int) -> Iterator[tuple[int, ...]]:
 
 
 def by_age(demand: Demand, begin: int, limits: tuple[int, ...]) -> Schedule:
-    """Colder with the steps since a partition appeared: what a TTL in ClickHouse does."""
+    """Colder with the steps since a partition appeared."""
     return _by(steps_since_first(demand)[:, begin:], limits)
+
+
+def by_place(demand: Demand, begin: int, limits: tuple[int, ...]) -> Schedule:
+    """Colder with the partitions that are newer: what a TTL by the date in its key does."""
+    return _by(newer_partitions(demand)[:, begin:], limits)
 
 
 def by_idleness(demand: Demand, begin: int, limits: tuple[int, ...]) -> Schedule:
