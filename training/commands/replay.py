@@ -65,8 +65,8 @@ def admission(
     _show_verdict(result["verdict"])
 
 
-@app.command(epilog=example("replay tiering --trace accesses.parquet --train 0.5"))
-def tiering(
+@app.command("tiering", epilog=example("replay tiering --trace accesses.parquet --train 0.5"))
+def tiering_(
     context: typer.Context,
     trace: _Trace = None,
     train: _Train = 0.5,
@@ -75,27 +75,40 @@ def tiering(
         typer.Option(help="Between decisions.", show_default="24, or 1 below 20 days"),
     ] = None,
     scale: Annotated[float, typer.Option(help="Factor of all sizes.")] = 1.0,
+    cold_reads: Annotated[float, typer.Option(help="Share of reads that may be cold.")] = 0.01,
+    sensitivity: Annotated[
+        bool, typer.Option("--sensitivity", help="Also if waiting is worth nothing, or 10 times.")
+    ] = False,
     json: JsonFlag = False,
 ) -> None:
     """Columns: time, partition, operation (read, write), size; and if it has it stored_bytes."""
+    from training.replay import tiering
     from training.replay.prices import Prices
-    from training.replay.tiering import Options, replay
     from training.replay.traces import read_tiering_trace
 
     settings: Settings = context.obj
-    options = Options(train, step_hours, scale)
+    options = tiering.Options(train, step_hours, scale, cold_reads)
+    prices = Prices.configured()
     with console.step("replay", json) as report, client_of(settings) as client:
         requests = read_tiering_trace(client, settings, trace)
-        result = replay(requests, options, Prices.configured(), report)
+        result = tiering.replay(requests, options, prices, report)
+        if sensitivity:
+            result["sensitivity"] = tiering.sensitivity(requests, options, prices, report)
     if json:
         console.show_json(result)
         return
     _show_rows([
-        {name: value for name, value in row.items() if name != "reads"}
+        {name: value for name, value in row.items() if name not in ("reads", "is_allowed")}
         | {f"reads {tier}": share for tier, share in row["reads"].items()}
         for row in result["policies"]
     ])  # fmt: skip
-    console.out.print(f"Cheapest without foresight: {result['winner']}")
+    console.out.print(
+        f"Cheapest of what knows no later step, where an hour of waiting is worth "
+        f"{prices.waiting_usd_per_hour:g} USD and at most {cold_reads:.0%} of the reads are cold: "
+        f"{result['winner']}"
+    )
+    if sensitivity:
+        _show_rows(result["sensitivity"])
 
 
 def _show_rows(rows: list[dict[str, Any]]) -> None:
