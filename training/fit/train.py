@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from clickhouse_connect.driver.client import Client
 
     from training.settings import Settings
-    from training.spec import Bagging, Boosting, Recurrent, Spec
+    from training.spec import Bagging, Boosting, Chain, Recurrent, Spec
 
 _LIBRARIES = (
     "lightgbm", "xgboost", "scikit-learn", "treelite", "numpy", "chdb-core", "clickhouse-connect",
@@ -182,10 +182,10 @@ def _golden(bundle: Bundle, data: Dataset, chosen: Candidate) -> dict[str, Any]:
     return sequence_golden_rows(bundle, data, chosen)
 
 
-def options_of(spec: Spec, trainer: str) -> Boosting | Bagging | Recurrent:
+def options_of(spec: Spec, trainer: str) -> Boosting | Bagging | Chain | Recurrent:
     """The parameters of a trainer."""
     if spec.task == "sequence":
-        return spec.recurrent
+        return spec.chain if trainer == "markov" else spec.recurrent
     return spec.bagging if trainer in BAGGED else spec.boosting
 
 
