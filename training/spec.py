@@ -113,9 +113,9 @@ class Recurrent:
     """Of Adam."""
     batch: int = 256
     """Rows of a step."""
-    epochs: int = 40
+    epochs: int = 60
     """Passes over the training rows, at most."""
-    patience: int = 4
+    patience: int = 10
     """Passes without improvement on the validation rows before fitting stops."""
     seed: int = 7
     """Of every random choice."""

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
 _NEVER = -1e4
 """The logit of what only fills up the vocabulary."""
+_TIE = 1e-5
+"""What each place of the vocabulary takes from a log: two labels that came equally often are told
+apart in float32, by whichever runtime."""
 
 
 def recurrent_module(
@@ -43,6 +46,7 @@ def recurrent_module(
             self.gate = torch.nn.Linear(known, 1)
             fills = np.where(vocabulary.prior > 0, 0.0, _NEVER)
             self.register_buffer("fills", torch.from_numpy(fills.astype(np.float32)))
+            self.register_buffer("ties", -_TIE * torch.arange(len(fills)))
             self.register_buffer("labels", torch.from_numpy(vocabulary.labels))
             self.register_buffer("chain", self.logs_of(torch.from_numpy(chain.shares())))
             for i, step in enumerate(chain.steps):
@@ -58,8 +62,8 @@ def recurrent_module(
             """Logs of the shares, before they are calibrated."""
             embedded = self.drop(self.embedding(recent))
             states, _ = self.lstm(torch.cat([embedded, gaps.unsqueeze(-1)], dim=2))
-            known = self.drop(torch.cat([states[:, -1], embedded[:, -1], dense], dim=1))
-            own = torch.log_softmax(self.out(known) + self.fills, dim=1)
+            known = torch.cat([states[:, -1], embedded[:, -1], dense], dim=1)
+            own = torch.log_softmax(self.out(self.drop(known)) + self.fills, dim=1)
             gate = self.gate(known)
             parts = (functional.logsigmoid(gate) + own, functional.logsigmoid(-gate) + chained)
             # logaddexp would do, but is exported as the log of a sum that underflows.
@@ -74,11 +78,11 @@ def recurrent_module(
             return self.mixed(recent, gaps, dense, self.chain[context])
 
         def forward(self, recent: Any, gaps: Any, dense: Any, categorical: Any) -> Any:
-            logs = self.logs(recent, gaps, dense, categorical)
+            logs = self.logs(recent, gaps, dense, categorical) + self.ties
             entropy = (-logs.exp() * logs).sum(dim=1, keepdim=True).clamp(min=LEAST_ENTROPY)
             sharpness = torch.exp(self.level + self.slope * entropy.log())
-            shares = torch.softmax(sharpness * logs, dim=1)[:, :-1]
-            best, at = torch.topk(shares, spec.places, dim=1)
-            return self.labels[at], best
+            shares = torch.softmax(sharpness * logs, dim=1)
+            _, at = torch.topk(logs[:, :-1], spec.places, dim=1)  # shares may be 0 alike
+            return self.labels[at], torch.gather(shares, 1, at)
 
     return Recurrent()

@@ -191,6 +191,6 @@ def _markov(
 
 def _most_likely(spec: Spec, logs: Floats, vocabulary: Vocabulary) -> Floats:
     """float64[rows, 2 * places]: labels, then shares; what is new is none of them."""
-    shares = np.exp(log_softmax(logs, axis=1))[:, :-1]
-    best = np.argsort(-shares, axis=1, kind="stable")[:, : spec.places]
+    shares = np.exp(log_softmax(logs, axis=1))
+    best = np.argsort(-logs[:, :-1], axis=1, kind="stable")[:, : spec.places]
     return np.hstack([vocabulary.labels[best], np.take_along_axis(shares, best, axis=1)])

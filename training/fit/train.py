@@ -103,9 +103,11 @@ def train(
 def _fit(
     client: Client, settings: Settings, spec: Spec, data: Dataset, progress: Progress | None
 ) -> _Part:
-    chosen, choice = choose(spec, fit_candidates(spec, data, progress), data)
+    candidates = fit_candidates(spec, data, progress)
+    chosen, choice = choose(spec, candidates, data)
     heads, notes = make_heads(spec, data, chosen)
-    metrics = measure(client, settings, spec, data, chosen, heads)
+    others = [candidate for candidate in candidates if candidate is not chosen]
+    metrics = measure(client, settings, spec, data, chosen, heads, others)
     return _Part(chosen, heads, metrics | {"chosen": chosen.name, "choice": choice, **notes})
 
 
