@@ -84,16 +84,28 @@ class Bagging:
 
 
 @dataclass(frozen=True)
-class Recurrent:
-    """Of the networks over sequences, and of the Markov chain beside them."""
+class Chain:
+    """Of the Markov chain over sequences, from which the networks go on."""
 
-    length: int = 20
-    """Latest tokens that the network reads. More is slower."""
+    within: tuple[str, ...] = ()
+    """Categories that part the sequences, as a dashboard does: each has a chain of its own."""
+    order: int = 2
+    """Latest tokens that it goes by. More is larger, and learns from more rows."""
+    prior_rows: float = 1.0
+    """Rows that what followed one token less counts for. Higher is smoother."""
     vocabulary: int = 1000
     """Most labels that are known, the most frequent; any other is never answered."""
-    embedding: int = 32
+
+
+@dataclass(frozen=True)
+class Recurrent:
+    """Of the networks over sequences."""
+
+    length: int = 8
+    """Latest tokens that the network reads, at least as many as the chain. More is slower."""
+    embedding: int = 16
     """Numbers that stand for a token."""
-    width: int = 64
+    width: int = 32
     """Numbers that the network remembers. More is slower to fit and to score."""
     dropout: float = 0.2
     """Share of these that is left out at each step. Higher is smoother."""
@@ -101,9 +113,9 @@ class Recurrent:
     """Of Adam."""
     batch: int = 256
     """Rows of a step."""
-    epochs: int = 40
+    epochs: int = 60
     """Passes over the training rows, at most."""
-    patience: int = 4
+    patience: int = 10
     """Passes without improvement on the validation rows before fitting stops."""
     seed: int = 7
     """Of every random choice."""
@@ -154,7 +166,8 @@ class Spec:
             "lstm", which needs the extra `torch` and is left out without it.
         boosting: Parameters of all boosted candidates.
         bagging: Parameters of all forests.
-        recurrent: Parameters of all candidates over sequences.
+        chain: Parameters of the Markov chain over sequences.
+        recurrent: Parameters of the networks over sequences.
         also: Further labels, by the column of the training set, which is the head's name too.
         baselines: Name to SQL expression over the training set (window functions over the rows
             of `split = 'train'` take the place of fitting): a value, a probability, the name of a
@@ -186,6 +199,7 @@ class Spec:
     trainers: tuple[str, ...] = ("lightgbm",)
     boosting: Boosting = field(default_factory=Boosting)
     bagging: Bagging = field(default_factory=Bagging)
+    chain: Chain = field(default_factory=Chain)
     recurrent: Recurrent = field(default_factory=Recurrent)
     also: Mapping[str, Also] = field(default_factory=dict)
     baselines: Mapping[str, str] = field(default_factory=dict)
