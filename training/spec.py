@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
+import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cache
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from training.console import Report
     from training.fit.dataset import Dataset, Floats
     from training.settings import Settings
+
+Task = Literal["value", "probability", "classes", "sequence"]
 
 
 @dataclass(frozen=True)
@@ -190,7 +193,7 @@ class Spec:
     use_case: str
     about: str
     demo: Callable[[Client, Settings, Mapping[str, Any], Report], dict[str, Any]]
-    task: Literal["value", "probability", "classes", "sequence"] = "value"
+    task: Task = "value"
     cost: tuple[tuple[float, ...], ...] = ()
     known: str = ""
     pace: str = ""
@@ -265,14 +268,41 @@ class Spec:
 
 @cache
 def specs() -> dict[str, Spec]:
-    """Every spec found in `training/specs/`, by use case."""
+    """Every spec found in `training/specs/`, by use case.
+
+    Raises:
+        TreehouseError: A file there holds no spec.
+    """
     from training import specs as package
 
-    found = {}
-    for module in pkgutil.iter_modules(package.__path__):
-        spec: Spec = importlib.import_module(f"{package.__name__}.{module.name}").SPEC
-        found[spec.use_case] = spec
-    return dict(sorted(found.items()))
+    names = sorted(module.name for module in pkgutil.iter_modules(package.__path__))
+    return {name: _read_spec(f"{package.__name__}.{name}", name) for name in names}
+
+
+def _read_spec(module: str, name: str) -> Spec:
+    """The spec of a file; whatever is wrong with that, its author can mend."""
+    file = f"training/specs/{name}.py"
+    try:
+        spec = importlib.import_module(module).SPEC
+    except TreehouseError:
+        raise
+    except Exception as error:
+        frames = traceback.extract_tb(error.__traceback__)
+        lines = [f":{frame.lineno}" for frame in frames if frame.filename.endswith(file)]
+        raise TreehouseError(
+            "A spec could not be read.",
+            value=f"{file}{''.join(lines[-1:])}: {type(error).__name__}: {error}",
+            expected="SPEC = Spec(...); its fields are in training/spec.py",
+            fix=f"mend {file}",
+        ) from error
+    if not isinstance(spec, Spec) or spec.use_case != name:
+        raise TreehouseError(
+            f"{file} holds the spec of another use case.",
+            value=getattr(spec, "use_case", spec),
+            expected=name,
+            fix="mend its `use_case`, or rename the file",
+        )
+    return spec
 
 
 def load_spec(use_case: str) -> Spec:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import json
+import math
 import os
 import subprocess
 import sys
@@ -17,7 +19,10 @@ from clickhouse_connect.driver.client import Client
 from typer.testing import CliRunner
 
 from tests.conftest import Cli
+from training import console
 from training.cli import app, main
+from training.errors import TreehouseError
+from training.files import write_whole
 from training.install import apply, install_plan, render_print
 from training.settings import Settings, project_vars
 
@@ -96,6 +101,7 @@ def test_help_of_dbt_is_dbts_own(run_cli: Cli) -> None:
         (("train", "ltvv"), 2, "did you mean ltv?"),
         (("models", "ltvv"), 2, "did you mean ltv?"),
         (("publish", "ltv"), 2, "./treehouse train ltv"),
+        (("publish", "ltvv"), 2, "did you mean ltv?"),
         (("load", "purchases", "x.csv", "--map", "buyer"), 2, "got:      buyer"),
         (("load", "purchases", "x.csv", "--map", "=customer_id"), 2, "got:      =customer_id"),
         (("load", "sales", "x.csv"), 2, "events, installs, purchases"),
@@ -170,6 +176,30 @@ def test_statements_without_rows(run: Callable[..., Done]) -> None:
     nothing = run("sql", "select a from treehouse_commands.t where a > 9", "--json")
     assert json.loads(nothing.stdout) == []
     assert json.loads(run("sql", "drop database treehouse_commands", "--json").stdout) == []
+
+
+def test_json_has_no_nan_and_no_infinity(capsys: pytest.CaptureFixture[str]) -> None:
+    """Python writes them as they are, which no other reader takes."""
+    console.show_json({"a": math.nan, "b": [math.inf, 1.5, (-math.inf,)], "c": {"d": math.nan}})
+    assert json.loads(capsys.readouterr().out, parse_constant=pytest.fail) == {
+        "a": None, "b": [None, 1.5, [None]], "c": {"d": None},
+    }  # fmt: skip
+
+
+def test_a_disk_that_is_full_is_an_error_to_mend(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    def full(*_: Any, **__: Any) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("pathlib.Path.write_bytes", full)
+    with pytest.raises(TreehouseError, match="No space left"):
+        write_whole(tmp_path / "there", b"x")
+    monkeypatch.setattr("training.cli.app", full)
+    with pytest.raises(SystemExit) as stop:
+        main()
+    assert stop.value.code == 2
+    assert "No space left on device" in capsys.readouterr().err
 
 
 def test_install_prints_what_it_would_write(run: Callable[..., Done], tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from training.bundle import Bundle, Expression, Inputs
 from training.contract import Contract
 from training.errors import TreehouseError
+from training.files import write_whole
 from training.fit.candidate import Candidate
 from training.fit.candidates import choose, fit_candidates, left_out
 from training.fit.dataset import Dataset, load_dataset
@@ -92,10 +93,7 @@ def train(
     bundle = _assemble(spec, data, part)
     bundle = replace(bundle, info=_info(bundle, spec, data, part, metrics, tuned))
     path = settings.home / "trained" / f"{spec.use_case}.bundle"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    fresh = path.with_suffix(".new")
-    fresh.write_bytes(bundle.to_bytes())
-    fresh.replace(path)
+    write_whole(path, bundle.to_bytes())
     clock.lap("compile")
     return Trained(bundle, metrics, path, clock.seconds)
 
