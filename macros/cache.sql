@@ -27,18 +27,30 @@
     ) -}}
 {% endmacro %}
 
-{# cache_decision(<features>): (admit, ttl_seconds), by the promoted version of cache_admission. What
-   is saved is the query's time as often as it is asked again; nothing is kept before a promotion.
-   No answer is kept for longer than allowed_stale_seconds, so it is never further behind. #}
+{# Mean milliseconds of a query in its history and this time: one measure alone is noisy. #}
+{% macro mean_ms() -%}
+    ((ifNull(mean_duration_ms, 0) * requests_7d + duration_ms) / (requests_7d + 1))
+{%- endmacro %}
+
+{# How often an answer is expected to be read in its life: with the probability `value` once in
+   `kept_seconds`, and so on as long as `ttl_seconds` lasts. #}
+{% macro expected_hits(answer) -%}
+    {{ answer }}.value * greatest(1, {{ answer }}.ttl_seconds / greatest(1, {{ answer }}.kept_seconds))
+{%- endmacro %}
+
+{# cache_decision(<features>): (admit, ttl_seconds), by the promoted version of cache_admission. An
+   answer is worth keeping if its hits are expected to save more than storing it costs; nothing is
+   kept before a promotion. It is served for as long as its owner allows after it was last known to
+   hold: a shorter time would only lose hits. #}
 {% macro create_cache_decision() %}
     {% if execute %}
         {% set arguments = _arguments(feature_contract('cache_admission')) %}
         {% set answer -%}
             arrayMap(answer -> cast(tuple(
-                ifNull(answer.value * duration_ms > {{ var('result_cache').store_ms }}
+                ifNull({{ expected_hits('answer') }} * {{ mean_ms() }} > {{ var('result_cache').store_ms }}
                     and is_deterministic = 1 and allowed_stale_seconds > 0
                     and result_bytes <= {{ var('result_cache').most_bytes }}, false),
-                toUInt32(greatest(0, floor(least(allowed_stale_seconds, ifNull(answer.ttl_seconds, 0)))))
+                toUInt32(floor(allowed_stale_seconds))
             ), 'Tuple(admit Bool, ttl_seconds UInt32)'),
             [predict_cache_admission_full({{ arguments | join(', ') }})])[1]
         {%- endset %}

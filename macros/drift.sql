@@ -25,7 +25,14 @@
 
 {% macro drift_query(what, relation, version=none, where=none) -%}
 {%- set arguments = what.features | map(attribute='name') | join('`, `') -%}
-{%- set features = what.features | selectattr('kind', 'in', ['numeric', 'categorical']) | list -%}
+{%- set features = [] -%}
+{%- for feature in what.features -%}
+    {%- do features.append({
+        'name': feature.name,
+        'kind': 'numeric' if feature.kind in ('numeric', 'series') else 'categorical',
+        'column': '`' ~ feature.name ~ '`' ~ ('[-1]' if feature.kind in ('tokens', 'series') else ''),
+    }) -%}
+{%- endfor -%}
 {%- set names = features | map(attribute='name') | list -%}
 with /* treehouse monitor */ reference as (
 
@@ -66,9 +73,9 @@ monitored as (
     select
         {%- for feature in features %}
         {% if feature.kind == 'numeric' -%}
-        ifNull(toFloat64(`{{ feature.name }}`), nan)
+        ifNull(toFloat64({{ feature.column }}), nan)
         {%- else -%}
-        ifNull(toString(`{{ feature.name }}`), '')
+        ifNull(toString({{ feature.column }}), '')
         {%- endif %} as monitored_{{ loop.index }},
         {%- endfor %}
         ifNull(toFloat64(predict_{{ what.model }}(`{{ arguments }}`)), nan) as monitored_answer

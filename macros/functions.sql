@@ -1,6 +1,7 @@
 {# The SQL functions of every use case: predict_<use_case>, ..._full, and both for a given version
    or an experiment (macros/experiments.sql);
-   explain_<use_case>, what each feature contributed, and ..._top, the strongest k of them.
+   explain_<use_case>, what each feature contributed, and ..._top, the strongest k of them. Models
+   that answer what comes next in a sequence have no explain functions: no tree, so no contributions.
 
    A view keeps the text that a function had when the view was created, but dictGet stays live:
    a promotion reaches every view at its next query. The key holds the contract's hash, so a view
@@ -31,9 +32,12 @@
         _predict_function(name ~ '_full', contract, champion, full=true),
         _predict_function(name ~ '_at', contract, chosen, full=false, first='version'),
         _predict_function(name ~ '_full_at', contract, chosen, full=true, first='version'),
-        _explain_function(contract, champion),
-        _explain_top_function(contract),
-    ] + experiment_predict_functions(contract, champion)) -}}
+    ] + _explain_functions(contract, champion) + experiment_predict_functions(contract, champion)) -}}
+{% endmacro %}
+
+{% macro _explain_functions(contract, champion) %}
+    {%- set has_trees = 'next_1' not in contract.heads -%}
+    {{- return([_explain_function(contract, champion), _explain_top_function(contract)] if has_trees else []) -}}
 {% endmacro %}
 
 {% macro _predict_function(name, contract, bundle, full, first=none) %}

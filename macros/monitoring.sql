@@ -95,13 +95,14 @@ cross join counted
 {# One row for each cohort of matured labels that no fit of the version has seen, by windows of
    time. Intervals of 95 %: of a mean; of a ratio of sums, Cochran, Sampling Techniques (1977),
    section 6.4; of the AUC, Hanley and McNeil, The meaning and use of the area under a ROC curve
-   (1982). `what` holds further: training_set, label and weight (SQL), keys, task. #}
+   (1982). Of a sequence the first answer is judged: whether it came, and its probability.
+   `what` holds further: training_set, label and weight (SQL), keys, task. #}
 {% macro quality_query(what) -%}
 {%- set losses = {
     'value': ('mae', 'abs(answer - label)', "JSONExtract(metrics, 'model', 'mae', 'Nullable(Float64)')"),
     'probability': ('brier', 'pow(answer - label, 2)', "JSONExtract(metrics, 'model', 'brier', 'Nullable(Float64)')"),
     'classes': ('error rate', 'toFloat64(answer != label)', "1 - JSONExtract(metrics, 'model', 'accuracy', 'Nullable(Float64)')"),
-    'sequence': ('error rate', 'toFloat64(answer != label)', "1 - JSONExtract(metrics, 'model', 'recall_1', 'Nullable(Float64)')"),
+    'sequence': ('error rate', '1 - label', "1 - JSONExtract(metrics, 'model', 'recall_1', 'Nullable(Float64)')"),
 } -%}
 {%- set measure, loss, holdout_loss = losses[what.task] -%}
 {%- set names = what.features | map(attribute='name') | join('`, `') -%}
@@ -124,8 +125,14 @@ answered as (
 
     select
         {{ _time(what) }} as known_at,
+        {%- if what.task == 'sequence' %}
+        predict_{{ what.model }}_full(`{{ names }}`) as told,
+        toFloat64(told.value = {{ what.label }}) as label,
+        told.share_1 as answer,
+        {%- else %}
         {{ what.label }} as label,
         toFloat64(predict_{{ what.model }}(`{{ names }}`)) as answer,
+        {%- endif %}
         {{ what.weight }} as weight
     from {{ what.training_set }}
     where known_at >= (select holdout_from from champion)

@@ -13,6 +13,7 @@ import sys
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 # Before a booster's library is loaded: see training/__main__.py.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
@@ -20,6 +21,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 import clickhouse_connect
 import pytest
 from clickhouse_connect.driver.client import Client
+from xdist.scheduler import LoadFileScheduling
 
 from tests.support.cleaning import drop_everything, forget_queries, treehouse_databases
 from tests.support.engine_library import ServerUnavailableError
@@ -31,6 +33,10 @@ from training.settings import ROOT, Settings
 _ENVIRONMENT = dict(os.environ)
 _SERVER_LOG = pytest.StashKey[Path]()
 Cli = Callable[..., subprocess.CompletedProcess[str]]
+TARGETS = (
+    pytest.param("embedded", marks=pytest.mark.embedded),
+    pytest.param("server", marks=pytest.mark.server),
+)
 
 
 @dataclass(frozen=True)
@@ -70,6 +76,20 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         folder = item.path.relative_to(Path(__file__).parent).parts[0]
         if folder in ("embedded", "server") and not item.get_closest_marker("server"):
             item.add_marker(folder)
+
+
+class _FileOrPackage(LoadFileScheduling):
+    """A file's tests go to one process; a package's, where its fixtures are the package's."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        package = "tests/automation/"
+        return package if nodeid.startswith(package) else str(super()._split_scope(nodeid))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadFileScheduling | None:
+    """Where files are asked for, these; else what xdist has."""
+    return _FileOrPackage(config, log) if config.getoption("dist") == "loadfile" else None
 
 
 @pytest.hookimpl(wrapper=True)
@@ -152,10 +172,7 @@ def _refuse_to_drop(client: Client, found: Server) -> None:
 
 @pytest.fixture(
     scope="session",
-    params=[
-        pytest.param("embedded", marks=pytest.mark.embedded),
-        pytest.param("server", marks=pytest.mark.server),
-    ],
+    params=TARGETS,
 )
 def engine(request: pytest.FixtureRequest) -> Engine:
     """Each engine in turn."""
@@ -198,7 +215,7 @@ def run_cli(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
             "TREEHOUSE_HOME": str(home),
             "TREEHOUSE_TARGET": target,
             "PYTHONPATH": str(ROOT),
-            "DBT_PARTIAL_PARSE_FILE_PATH": str(parsed(target)),
+            "DBT_PARTIAL_PARSE_FILE_PATH": parsed(target),
         }
         done = subprocess.run(
             [sys.executable, "-m", "training", *arguments],

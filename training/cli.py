@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import sys
 from typing import Annotated
 
@@ -30,6 +31,7 @@ from training.commands import (
 from training.errors import TreehouseError
 from training.settings import Settings
 
+_OF_THE_MACHINE = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM}
 app = typer.Typer(
     name="treehouse",
     help="Tree models that live inside ClickHouse. Begin with: treehouse demo",
@@ -97,6 +99,13 @@ def _mendable(error: Exception) -> TreehouseError | None:
 
     if isinstance(error, TreehouseError):
         return error
+    if isinstance(error, OSError) and error.errno in _OF_THE_MACHINE:
+        return TreehouseError(
+            "A file could not be written or read.",
+            value=f"{error.filename}: {error.strerror}" if error.filename else error.strerror,
+            expected="free space, and folders that this user may write to",
+            fix="./treehouse doctor; TREEHOUSE_HOME names another folder",
+        )
     if isinstance(error, ClickHouseError):
         # The engine's own code and text; its stack trace helps nobody here.
         return TreehouseError(str(error).split(", Stack trace")[0].strip())

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -50,15 +51,26 @@ def _no_report(phase: str, done: int | None, total: int | None) -> None:
 
 
 def show_json(value: Any) -> None:
-    """One JSON value on stdout; what JSON lacks becomes text."""
-    json.dump(value, sys.stdout, default=str, indent=2)
+    """One JSON value on stdout; what JSON lacks becomes text, NaN and infinities become null."""
+    json.dump(_finite(value), sys.stdout, default=str, indent=2, allow_nan=False)
     sys.stdout.write("\n")
 
 
 def show_json_line(value: Any) -> None:
     """One JSON value on a line of its own, for what goes on."""
-    sys.stdout.write(json.dumps(value, default=str) + "\n")
+    sys.stdout.write(json.dumps(_finite(value), default=str) + "\n")
     sys.stdout.flush()
+
+
+def _finite(value: Any) -> Any:
+    """The same without NaN and infinities, as ClickHouse's own JSON formats write them."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {name: _finite(item) for name, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    return value
 
 
 def show_table(

@@ -12,12 +12,15 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from training.errors import TreehouseError
-from training.settings import ROOT
+from training.settings import ROOT, read_yaml
 
 MODELS = ROOT / "models"
+_ROLES = {
+    "features": ("key", "time", "feature"),
+    "training_set": ("key", "time", "feature", "label", "weight", "known_at"),
+}
+"""Roles that a column may have, by the model that it is of."""
 
 
 @dataclass(frozen=True)
@@ -103,7 +106,7 @@ def contracts(models: Path = MODELS) -> dict[str, Contract]:
     """Every use case found below `models/`, by name."""
     entries: dict[str, dict[str, Any]] = {}
     for path in sorted(models.glob("*/*.yml")):
-        for entry in yaml.safe_load(path.read_text()).get("models", []):
+        for entry in (read_yaml(path) or {}).get("models", []):
             entries[entry["name"]] = entry
     use_cases = {
         meta["use_case"]: _contract(meta, entries)
@@ -115,8 +118,7 @@ def contracts(models: Path = MODELS) -> dict[str, Contract]:
 
 def _contract(meta: dict[str, Any], entries: dict[str, dict[str, Any]]) -> Contract:
     use_case = meta["use_case"]
-    columns = entries[f"{use_case}_features"]["columns"]
-    labels = entries.get(f"{use_case}_training_set", {}).get("columns", [])
+    columns, labels = (_columns(use_case, part, entries) for part in _ROLES)
     for name, found in (
         ("feature", _with_role(columns, "feature")),
         ("key", _with_role(columns, "key")),
@@ -124,14 +126,12 @@ def _contract(meta: dict[str, Any], entries: dict[str, dict[str, Any]]) -> Contr
         ("label", _with_role(labels, "label")),
     ):
         if not found:
-            raise TreehouseError(
-                f"The contract of {use_case} has no {name}.",
-                expected=f"a column with `config: {{meta: {{role: {name}}}}}`",
-                fix=f"see models/ltv/ltv.yml, and add it to models/{use_case}/{use_case}.yml",
-            )
-    features = tuple(
-        Feature(c["name"], c["data_type"]) for c in columns if _meta(c).get("role") == "feature"
-    )
+            raise _lacks(use_case, name, f"a column with `config: {{meta: {{role: {name}}}}}`")
+    if not meta.get("heads"):
+        raise _lacks(use_case, "heads", "`meta: {heads: [value, ...]}` beside its use_case")
+    if untyped := [c["name"] for c in columns if _role(c) == "feature" and "data_type" not in c]:
+        raise _lacks(use_case, f"data_type for {', '.join(untyped)}", "a ClickHouse type")
+    features = tuple(Feature(c["name"], c["data_type"]) for c in columns if _role(c) == "feature")
     return Contract(
         use_case=use_case,
         features=features,
@@ -146,10 +146,36 @@ def _contract(meta: dict[str, Any], entries: dict[str, dict[str, Any]]) -> Contr
     )
 
 
+def _columns(use_case: str, part: str, entries: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
+    """The columns of one of its models; a role that there is not would drop one silently."""
+    columns: list[dict[str, Any]] = entries.get(f"{use_case}_{part}", {}).get("columns", [])
+    if unknown := [c for c in columns if _role(c) not in (None, *_ROLES[part])]:
+        raise TreehouseError(
+            f"{use_case}_{part} has columns of a role that there is not.",
+            value=", ".join(f"{c['name']}: {_role(c)}" for c in unknown),
+            expected="one of " + ", ".join(_ROLES[part]),
+            fix=f"mend models/{use_case}/{use_case}.yml",
+        )
+    return columns
+
+
+def _lacks(use_case: str, part: str, expected: str) -> TreehouseError:
+    return TreehouseError(
+        f"The contract of {use_case} has no {part}.",
+        expected=expected,
+        fix=f"see models/ltv/ltv.yml, and add it to models/{use_case}/{use_case}.yml",
+    )
+
+
 def _with_role(columns: list[dict[str, Any]], role: str) -> tuple[str, ...]:
-    return tuple(c["name"] for c in columns if _meta(c).get("role") == role)
+    return tuple(c["name"] for c in columns if _role(c) == role)
+
+
+def _role(column: dict[str, Any]) -> str | None:
+    return _meta(column).get("role")
 
 
 def _meta(entry: dict[str, Any]) -> dict[str, Any]:
-    meta: dict[str, Any] = entry.get("config", {}).get("meta", {})
+    """Its meta, at either place that dbt takes."""
+    meta: dict[str, Any] = entry.get("config", {}).get("meta") or entry.get("meta") or {}
     return meta

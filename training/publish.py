@@ -58,9 +58,9 @@ def publish(
     Raises:
         TreehouseError: No bundle, or a gate refuses it: the message says which, and by how much.
     """
+    contract, force = load_contract(use_case), force.strip()
     path = path or settings.home / "trained" / f"{use_case}.bundle"
     data, header = _read(path, use_case)
-    contract, force = load_contract(use_case), force.strip()
     ensure_registry(client, settings)
     fits = _contract_gate(client, settings, use_case, header)
     outcomes: list[Outcome] = []

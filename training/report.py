@@ -87,10 +87,35 @@ def show_metrics(model: str, metrics: Mapping[str, Any]) -> None:
         console.out.print(
             f"[yellow]{trainer} is not installed and was not tried:[/] {escape(command)}"
         )
-    for name, group in metrics.get("groups", {}).items():
-        show_metrics(f"{model}, {name}", {**metrics, **group, "groups": {}, "left_out": {}})
+    show_groups(model, metrics)
     for name, further in metrics.get("also", {}).items():
         show_metrics(f"{model}: {name}", further)
+
+
+def show_groups(model: str, metrics: Mapping[str, Any]) -> None:
+    """The model in each group of rows, and the best baseline where one is compared with."""
+    if not metrics.get("groups"):
+        return
+    columns, compared = _COLUMNS[metrics["task"]], _COMPARED[metrics["task"]]
+    titles = [
+        title for key in columns for title in (columns[key], *["best baseline"][: key in compared])
+    ]
+    console.show_table(
+        ("", "rows", *titles),
+        [
+            (name, group["rows"], *(cell for key in columns for cell in _beside(group, key, compared)))
+            for name, group in metrics["groups"].items()
+        ],
+        title=f"{model} by group of the test rows",
+    )
+
+
+def _beside(group: Mapping[str, Any], key: str, compared: tuple[str, ...]) -> list[Any]:
+    """A metric of the model and, where it is compared, the best among the baselines."""
+    if key not in compared:
+        return [group["model"][key]]
+    best = max if key in _HIGHER_IS_BETTER else min
+    return [group["model"][key], best(row[key] for row in group["baselines"].values())]
 
 
 def _share(metrics: Mapping[str, Any]) -> str:

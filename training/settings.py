@@ -80,11 +80,41 @@ class Settings:
         return f"{self.home}/user_files/treehouse" if self.target == "embedded" else "treehouse"
 
 
+def read_yaml(path: Path) -> Any:
+    """What a YAML file of the project says.
+
+    Raises:
+        TreehouseError: It is not YAML; the message names the line.
+    """
+    try:
+        return yaml.safe_load(path.read_text())
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f"{path}:{mark.line + 1}" if mark else str(path)
+        raise TreehouseError(
+            "A file could not be read as YAML.",
+            value=f"{where}: {getattr(error, 'problem', None) or error}",
+            fix="mend that line or the ones before it",
+        ) from error
+
+
+class _Vars(dict[str, Any]):
+    """The vars of dbt_project.yml; what is not there is named."""
+
+    def __missing__(self, name: str) -> Any:
+        raise TreehouseError(
+            "dbt_project.yml lacks a var.",
+            value=name,
+            expected="one of " + ", ".join(self) if self else "vars",
+            fix="take it from the dbt_project.yml of the project",
+        )
+
+
 @cache
 def project_vars() -> dict[str, Any]:
     """The vars of dbt_project.yml."""
-    variables: dict[str, Any] = yaml.safe_load((ROOT / "dbt_project.yml").read_text())["vars"]
-    return variables
+    project = read_yaml(ROOT / "dbt_project.yml")
+    return _Vars((project.get("vars") if isinstance(project, dict) else None) or {})
 
 
 def profile(target: str) -> dict[str, Any]:
@@ -111,7 +141,7 @@ def profile(target: str) -> dict[str, Any]:
 
 @cache
 def _profiles(path: Path) -> dict[str, Any]:
-    content: dict[str, Any] = yaml.safe_load(path.read_text())
+    content: dict[str, Any] = read_yaml(path)
     return content
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
+import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cache
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from training.console import Report
     from training.fit.dataset import Dataset, Floats
     from training.settings import Settings
+
+Task = Literal["value", "probability", "classes", "sequence"]
 
 
 @dataclass(frozen=True)
@@ -84,16 +87,28 @@ class Bagging:
 
 
 @dataclass(frozen=True)
-class Recurrent:
-    """Of the networks over sequences, and of the Markov chain beside them."""
+class Chain:
+    """Of the Markov chain over sequences, from which the networks go on."""
 
-    length: int = 20
-    """Latest tokens that the network reads. More is slower."""
+    within: tuple[str, ...] = ()
+    """Categories that part the sequences, as a dashboard does: each has a chain of its own."""
+    order: int = 2
+    """Latest tokens that it goes by. More is larger, and learns from more rows."""
+    prior_rows: float = 1.0
+    """Rows that what followed one token less counts for. Higher is smoother."""
     vocabulary: int = 1000
     """Most labels that are known, the most frequent; any other is never answered."""
-    embedding: int = 32
+
+
+@dataclass(frozen=True)
+class Recurrent:
+    """Of the networks over sequences."""
+
+    length: int = 8
+    """Latest tokens that the network reads, at least as many as the chain. More is slower."""
+    embedding: int = 16
     """Numbers that stand for a token."""
-    width: int = 64
+    width: int = 32
     """Numbers that the network remembers. More is slower to fit and to score."""
     dropout: float = 0.2
     """Share of these that is left out at each step. Higher is smoother."""
@@ -101,9 +116,9 @@ class Recurrent:
     """Of Adam."""
     batch: int = 256
     """Rows of a step."""
-    epochs: int = 40
+    epochs: int = 60
     """Passes over the training rows, at most."""
-    patience: int = 4
+    patience: int = 10
     """Passes without improvement on the validation rows before fitting stops."""
     seed: int = 7
     """Of every random choice."""
@@ -154,7 +169,8 @@ class Spec:
             "lstm", which needs the extra `torch` and is left out without it.
         boosting: Parameters of all boosted candidates.
         bagging: Parameters of all forests.
-        recurrent: Parameters of all candidates over sequences.
+        chain: Parameters of the Markov chain over sequences.
+        recurrent: Parameters of the networks over sequences.
         also: Further labels, by the column of the training set, which is the head's name too.
         baselines: Name to SQL expression over the training set (window functions over the rows
             of `split = 'train'` take the place of fitting): a value, a probability, the name of a
@@ -177,7 +193,7 @@ class Spec:
     use_case: str
     about: str
     demo: Callable[[Client, Settings, Mapping[str, Any], Report], dict[str, Any]]
-    task: Literal["value", "probability", "classes", "sequence"] = "value"
+    task: Task = "value"
     cost: tuple[tuple[float, ...], ...] = ()
     known: str = ""
     pace: str = ""
@@ -186,6 +202,7 @@ class Spec:
     trainers: tuple[str, ...] = ("lightgbm",)
     boosting: Boosting = field(default_factory=Boosting)
     bagging: Bagging = field(default_factory=Bagging)
+    chain: Chain = field(default_factory=Chain)
     recurrent: Recurrent = field(default_factory=Recurrent)
     also: Mapping[str, Also] = field(default_factory=dict)
     baselines: Mapping[str, str] = field(default_factory=dict)
@@ -251,14 +268,41 @@ class Spec:
 
 @cache
 def specs() -> dict[str, Spec]:
-    """Every spec found in `training/specs/`, by use case."""
+    """Every spec found in `training/specs/`, by use case.
+
+    Raises:
+        TreehouseError: A file there holds no spec.
+    """
     from training import specs as package
 
-    found = {}
-    for module in pkgutil.iter_modules(package.__path__):
-        spec: Spec = importlib.import_module(f"{package.__name__}.{module.name}").SPEC
-        found[spec.use_case] = spec
-    return dict(sorted(found.items()))
+    names = sorted(module.name for module in pkgutil.iter_modules(package.__path__))
+    return {name: _read_spec(f"{package.__name__}.{name}", name) for name in names}
+
+
+def _read_spec(module: str, name: str) -> Spec:
+    """The spec of a file; whatever is wrong with that, its author can mend."""
+    file = f"training/specs/{name}.py"
+    try:
+        spec = importlib.import_module(module).SPEC
+    except TreehouseError:
+        raise
+    except Exception as error:
+        frames = traceback.extract_tb(error.__traceback__)
+        lines = [f":{frame.lineno}" for frame in frames if frame.filename.endswith(file)]
+        raise TreehouseError(
+            "A spec could not be read.",
+            value=f"{file}{''.join(lines[-1:])}: {type(error).__name__}: {error}",
+            expected="SPEC = Spec(...); its fields are in training/spec.py",
+            fix=f"mend {file}",
+        ) from error
+    if not isinstance(spec, Spec) or spec.use_case != name:
+        raise TreehouseError(
+            f"{file} holds the spec of another use case.",
+            value=getattr(spec, "use_case", spec),
+            expected=name,
+            fix="mend its `use_case`, or rename the file",
+        )
+    return spec
 
 
 def load_spec(use_case: str) -> Spec:

@@ -23,5 +23,6 @@ select
     scored.* except (prediction),
     prediction.value as predicted_reuse,
     prediction.ttl_seconds as predicted_ttl_seconds,
+    prediction.kept_seconds as predicted_kept_seconds,
     prediction.version as model_version
 from scored

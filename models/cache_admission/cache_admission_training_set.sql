@@ -1,7 +1,7 @@
--- A result is worth keeping if the same is asked again while it may be served: until its tables
--- change, and no longer than their owner lets it be behind. Both are known a horizon later. The
--- newest fifth of the time is the test; what chooses ends a horizon before it, and so does training
--- before that.
+-- A result is worth keeping if the same is asked again while it may be served: until the first write
+-- into its tables, and then for as long as their owner lets it be behind. Both are known a horizon
+-- later. The newest fifth of the time is the test; what chooses ends a horizon before it, and so does
+-- training before that.
 {{ config(materialized='table', engine='MergeTree', order_by='(event_at, log_id)') }}
 
 {%- set horizon = var('cache_admission_horizon_seconds') %}
@@ -26,24 +26,6 @@ bounds as (
 
 ),
 
-changes as (
-
-    select
-        reads.log_id as log_id,
-        min(if(
-            next.number = 0, null, dateDiff('microsecond', reads.event_at, next.written_at) / 1e6
-        )) as change_seconds
-    from (
-        select log_id, event_at, table_name
-        from {{ ref('cache_admission_features') }}
-        array join tables as table_name
-    ) as reads
-    asof left join {{ ref('cache_admission_writes') }} as next
-        on next.table_name = reads.table_name and next.written_at >= reads.event_at
-    group by log_id
-
-),
-
 again as (
 
     select
@@ -60,19 +42,18 @@ known as (
 
     select
         *,
-        least(ifNull(change_seconds, {{ horizon }}), {{ horizon }}) as ttl_seconds
+        least({{ horizon }}, dateDiff('microsecond', event_at, ends_at) / 1e6) as ttl_seconds,
+        dateDiff('microsecond', event_at, again_at) / 1e6 as again_seconds
     from {{ ref('cache_admission_features') }}
-    left join changes using (log_id)
+    inner join {{ ref('cache_admission_lives') }} using (log_id)
     left join again using (log_id)
 
 )
 
 select
-    known.* except (change_seconds, again_at),
-    toUInt8(ifNull(
-        dateDiff('microsecond', event_at, again_at) / 1e6
-        <= least(allowed_stale_seconds, ttl_seconds), 0
-    )) as is_reused,
+    known.* except (changed_at, ends_at, again_at, again_seconds),
+    toUInt8(ifNull(again_seconds <= ttl_seconds, false)) as is_reused,
+    if(is_reused, assumeNotNull(again_seconds), ttl_seconds) as kept_seconds,
     event_at + toIntervalSecond({{ horizon }}) as label_known_at,
     multiIf(
         event_at > bounds.test_begins, 'test',

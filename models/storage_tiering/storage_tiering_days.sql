@@ -4,37 +4,17 @@
 
 with
 
-accesses as (
-
-    select
-        partition_name,
-        toDate(event_at, '{{ var("time_zone") }}') as day,
-        user_key,
-        1 as is_read,
-        read_bytes as bytes
-    from {{ ref('stg_partition_reads') }}
-
-    union all
-
-    select
-        partition_name,
-        toDate(event_at, '{{ var("time_zone") }}') as day,
-        toUInt64(0) as user_key,
-        0 as is_read,
-        bytes
-    from {{ ref('stg_part_events') }}
-    where event = 'NewPart' and error_code = 0
-
-),
-
 named as (
 
     select
-        *,
-        -- A partition's id holds no dot.
-        replaceRegexpOne(partition_name, '\\.[^.]*$', '') as table_name,
+        partition_name,
+        table_name,
+        toDate(event_at, '{{ var("time_zone") }}') as day,
+        user_key,
+        is_read,
+        bytes,
         {{ tiering_size_factor('table_name') }} as size_factor
-    from accesses
+    from {{ ref('stg_partition_accesses') }}
     where table_name in {{ tiering_tables() }}
 
 ),

@@ -11,6 +11,7 @@ from clickhouse_connect.driver.exceptions import DatabaseError
 from typer.testing import CliRunner
 
 from tests.automation.conftest import NAME, Shop
+from tests.conftest import TARGETS
 from training import retrain as retraining
 from training.cli import app
 from training.dbt import DbtRun
@@ -24,9 +25,7 @@ from training.settings import Settings
 from training.spec import load_spec
 
 # What happens in Python alone is the same on every engine.
-EMBEDDED = pytest.mark.parametrize(
-    "engine", [pytest.param("embedded", marks=pytest.mark.embedded)], indirect=True
-)
+EMBEDDED = pytest.mark.parametrize("engine", TARGETS[:1], indirect=True)
 STEPS = ("features", "training set", "fit", "publish", "promote", "decisions")
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import Engine
+from tests.conftest import TARGETS, Engine
 from training import runs
 from training.engine import connect
 from training.errors import TreehouseError
@@ -133,13 +133,7 @@ def test_signs_of_life_come_now_and_then(log: Engine, monkeypatch: pytest.Monkey
     assert log.client.query(count).result_rows == [(2,)]
 
 
-@pytest.mark.parametrize(
-    "target",
-    [
-        pytest.param("embedded", marks=pytest.mark.embedded),
-        pytest.param("server", marks=pytest.mark.server),
-    ],
-)
+@pytest.mark.parametrize("target", TARGETS)
 def test_a_killed_process_lets_go(
     request: pytest.FixtureRequest, target: str, tmp_path: Path
 ) -> None:

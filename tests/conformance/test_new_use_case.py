@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.house import copy_project
+from tests.support.house import copy_project, parsed
 from training.settings import ROOT
 
 _REPEAT = {
@@ -253,7 +253,11 @@ def project(before: dict[str, str], tmp_path_factory: pytest.TempPathFactory) ->
 
 def run(project: Path, *arguments: str) -> str:
     """Python in the copy, with a home folder there; what it writes to stdout."""
-    own = {"PYTHONPATH": str(project), "TREEHOUSE_HOME": str(project / "home")}
+    own = {
+        "PYTHONPATH": str(project),
+        "TREEHOUSE_HOME": str(project / "home"),
+        "DBT_PARTIAL_PARSE_FILE_PATH": parsed("embedded"),
+    }
     done = subprocess.run(
         [sys.executable, *arguments],
         cwd=project,
@@ -311,8 +315,12 @@ def test_it_goes_the_whole_way(project: Path) -> None:
     assert len(answer["tiers"]) > 1
 
 
-def test_the_suite_finds_them(project: Path) -> None:
-    """Each conformance test that runs for a use case runs for the new ones, and passes."""
+def test_the_suite_finds_them(project: Path, request: pytest.FixtureRequest) -> None:
+    """Each conformance test that runs for a use case runs for the new ones, and passes.
+
+    With --slow for both; storage_tiering decides among classes by their cost, too.
+    """
+    also = " or spend_tier and (lifecycle or house)" * bool(request.config.getoption("--slow"))
     listed = run(project, "-m", "pytest", "tests/conformance", "--collect-only", "-q")
     for name in _USE_CASES:
         found = {line.split("::")[0] for line in listed.splitlines() if name in line}
@@ -321,7 +329,7 @@ def test_the_suite_finds_them(project: Path) -> None:
         }  # fmt: skip
     run(
         project, "-m", "pytest", "-q", "-p", "no:cacheprovider",
-        "-k", "(repeat_purchase or spend_tier and (lifecycle or house)) and not server",
+        "-k", f"(repeat_purchase{also}) and not server",
         "tests/conformance/test_empty_house.py", "tests/conformance/test_leakage.py",
         "tests/conformance/test_lifecycle.py", "tests/conformance/test_splits.py",
     )  # fmt: skip

@@ -15,32 +15,54 @@ from training.errors import TreehouseError
 from training.settings import Settings
 from training.simulate import TRUTH_DATABASE, ensure_truth, runs, simulate, store
 from training.simulate.generate import event_rows, generate, revenue_cents
-from training.simulate.parameters import BLOCK_USERS, Parameters
+from training.simulate.parameters import Parameters
 
-USERS = 10_000
+BLOCK_USERS = 256
+USERS = 2 * BLOCK_USERS + 100
 SEED = 3
 END = date(2026, 3, 31)
+Content = dict[str, tuple[int, int]]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def small_blocks() -> Iterator[None]:
+    """Blocks of few users: here it only matters that there are three of them."""
+    with pytest.MonkeyPatch.context() as patch:
+        for module in ("blocks", "generate", "parameters", "runs"):
+            patch.setattr(f"training.simulate.{module}.BLOCK_USERS", BLOCK_USERS)
+        yield
+
+
+def drop(client: Client, raw: Settings) -> None:
+    for database in (raw.raw_database, TRUTH_DATABASE):
+        client.command(f"drop database if exists {identifier(database)} sync")
 
 
 @pytest.fixture
 def raw(client: Client, settings: Settings) -> Iterator[Settings]:
     """Sources in a database of their own, gone afterwards."""
     own = replace(settings, raw_database="treehouse_simulated")
-
-    def drop() -> None:
-        for database in (own.raw_database, TRUTH_DATABASE):
-            client.command(f"drop database if exists {identifier(database)} sync")
-
-    drop()
+    drop(client, own)
     yield own
-    drop()
+    drop(client, own)
+
+
+@pytest.fixture(scope="module")
+def whole(client: Client, settings: Settings) -> Content:
+    """What one undisturbed run writes."""
+    own = replace(settings, raw_database="treehouse_simulated")
+    drop(client, own)
+    run(client, own)
+    found = content(client, own)
+    drop(client, own)
+    return found
 
 
 def run(client: Client, raw: Settings, **options: Any) -> runs.SimulationReport:
     return simulate(client, raw, **{"users": USERS, "seed": SEED, "end": END} | options)
 
 
-def content(client: Client, raw: Settings) -> dict[str, tuple[int, int]]:
+def content(client: Client, raw: Settings) -> Content:
     """Rows of each table, and a hash of them that doesn't depend on their order."""
     names = {
         "events": f"{raw.raw_database}.events",
@@ -139,22 +161,14 @@ def test_again_is_already_there(client: Client, raw: Settings) -> None:
 
 
 def test_batches_do_not_matter(
-    client: Client, raw: Settings, monkeypatch: pytest.MonkeyPatch
+    client: Client, raw: Settings, whole: Content, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run(client, raw)
-    whole = content(client, raw)
-    client.command(f"drop database {raw.raw_database} sync")
-    client.command(f"drop database {TRUTH_DATABASE} sync")
     monkeypatch.setattr(runs, "BATCH_BLOCKS", 1)
     run(client, raw)
     assert content(client, raw) == whole
 
 
-def test_more_users_are_added(client: Client, raw: Settings) -> None:
-    run(client, raw)
-    whole = content(client, raw)
-    client.command(f"drop database {raw.raw_database} sync")
-    client.command(f"drop database {TRUTH_DATABASE} sync")
+def test_more_users_are_added(client: Client, raw: Settings, whole: Content) -> None:
     run(client, raw, users=BLOCK_USERS + 7)
     report = run(client, raw)
     assert report.users_before == BLOCK_USERS + 7
@@ -163,13 +177,13 @@ def test_more_users_are_added(client: Client, raw: Settings) -> None:
 
 @pytest.mark.parametrize("failing", range(1, 7))
 def test_interrupted_anywhere_it_goes_on(
-    client: Client, raw: Settings, monkeypatch: pytest.MonkeyPatch, failing: int
+    client: Client,
+    raw: Settings,
+    whole: Content,
+    monkeypatch: pytest.MonkeyPatch,
+    failing: int,
 ) -> None:
     """The connection is lost before, or half-way through, the n-th insert into a table."""
-    run(client, raw)
-    whole = content(client, raw)
-    client.command(f"drop database {raw.raw_database} sync")
-    client.command(f"drop database {TRUTH_DATABASE} sync")
     monkeypatch.setattr(runs, "BATCH_BLOCKS", 2)
     inserts = 0
     command = client.command
@@ -193,9 +207,8 @@ def test_interrupted_anywhere_it_goes_on(
     assert content(client, raw) == whole
 
 
-def test_rows_removed_by_somebody_come_back(client: Client, raw: Settings) -> None:
+def test_rows_removed_by_somebody_come_back(client: Client, raw: Settings, whole: Content) -> None:
     run(client, raw)
-    whole = content(client, raw)
     client.command(f"delete from {raw.raw_database}.events where user_id < 'u0000500'")
     assert not run(client, raw).already_simulated
     assert content(client, raw) == whole
@@ -218,27 +231,25 @@ def test_another_simulation_is_refused(
     before = content(client, raw)
     with pytest.raises(TreehouseError, match="another simulation") as error:
         run(client, raw, **other)
-    assert "10,000 users, seed 3" in str(error.value)
+    assert f"{USERS} users, seed {SEED}" in str(error.value)
     assert content(client, raw) == before
 
 
 def test_replace_leaves_nothing_of_the_old(client: Client, raw: Settings) -> None:
-    run(client, raw, users=3_000, seed=9)
+    run(client, raw, users=200, seed=9)
     expected = content(client, raw)
-    client.command(f"drop database {raw.raw_database} sync")
-    client.command(f"drop database {TRUTH_DATABASE} sync")
+    drop(client, raw)
     run(client, raw)
-    report = run(client, raw, users=3_000, seed=9, replace=True)
+    report = run(client, raw, users=200, seed=9, replace=True)
     assert report.replaced
     assert report.users_before == 0
     assert content(client, raw) == expected
 
 
 def test_replace_interrupted_can_be_done_again(
-    client: Client, raw: Settings, monkeypatch: pytest.MonkeyPatch
+    client: Client, raw: Settings, whole: Content, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run(client, raw)
-    whole = content(client, raw)
     command = client.command
 
     def fails(sql: str, *args: Any, **options: Any) -> Any:
@@ -270,10 +281,10 @@ def test_rows_of_others_are_neither_mixed_nor_removed(client: Client, raw: Setti
     run(client, raw, beside_others=True)
     with pytest.raises(TreehouseError, match="did not write"):
         run(client, raw, seed=9, replace=True)
-    run(client, raw, users=500, seed=9, replace=True, beside_others=True)
+    run(client, raw, users=300, seed=9, replace=True, beside_others=True)
     table = f"{raw.raw_database}.events"
     assert one(client, f"select count() from {table} where user_id = 'somebody'") == 1
-    assert one(client, f"select uniqExact(user_id) from {table}") == 501
+    assert one(client, f"select uniqExact(user_id) from {table}") == 301
 
 
 def test_ids_like_the_simulators_are_refused(client: Client, raw: Settings) -> None:
@@ -295,7 +306,7 @@ def test_progress_grows_to_the_end(
     monkeypatch.setattr(runs, "BATCH_BLOCKS", 1)
     seen: list[tuple[int, int]] = []
     run(client, raw, progress=lambda done, total: seen.append((done, total)))
-    assert seen == [(0, USERS), (4096, USERS), (8192, USERS), (USERS, USERS)]
+    assert seen == [(n, USERS) for n in (0, BLOCK_USERS, 2 * BLOCK_USERS, USERS)]
 
 
 @pytest.mark.usefixtures("raw")

@@ -8,7 +8,7 @@ from typing import Any, cast
 
 import pytest
 
-from tests.conftest import Engine, RunningServer
+from tests.conftest import TARGETS, Engine, RunningServer
 from tests.support.house import dbt
 from tests.support.small_bundle import FEATURE, MADE_UP, USE_CASE, write_bundle
 from training.contract import load_contract
@@ -18,12 +18,8 @@ from training.registry import Version, ensure_registry, promote
 
 _CONTRACT = load_contract(USE_CASE)
 #: For what is the same SQL on every engine, to spare time.
-ON_EMBEDDED = pytest.mark.parametrize(
-    "engine", [pytest.param("embedded", marks=pytest.mark.embedded)], indirect=True
-)
-ON_SERVER = pytest.mark.parametrize(
-    "engine", [pytest.param("server", marks=pytest.mark.server)], indirect=True
-)
+ON_EMBEDDED = pytest.mark.parametrize("engine", TARGETS[:1], indirect=True)
+ON_SERVER = pytest.mark.parametrize("engine", TARGETS[1:], indirect=True)
 ARGUMENTS = ", ".join(f.name for f in _CONTRACT.features)
 _TABLES = ("versions", "artifacts", "golden_rows", "events", "statistics", "gates")
 

@@ -12,38 +12,37 @@ from typing import Any
 
 import pytest
 
+from tests.conftest import TARGETS
 from tests.support.dying_publisher import POINTS
 from tests.support.small_bundle import write_bundle
 from training.settings import ROOT
 
-Publisher = Callable[[str, str, float], dict[str, Any] | None]
-
-
-# A server keeps what each statement wrote, as the embedded engine does: some points will do.
-_CASES = [
-    *(pytest.param("embedded", point, marks=pytest.mark.embedded) for point in POINTS),
-    *(
-        pytest.param("server", point, marks=pytest.mark.server)
-        for point in ("half a file", "after versions")
-    ),
-]
+Publisher = Callable[..., dict[str, Any]]
+ON_BOTH = pytest.mark.parametrize("publisher", TARGETS, indirect=True)
+_PROGRAM = (sys.executable, "-m", "tests.support.dying_publisher")
+CHAMPION = (1, [1.0, 10.0])
 
 
 @pytest.fixture(scope="module")
 def publisher(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Publisher:
-    """Publishes in a process of its own; None if that was killed. Version 1 is the champion."""
+    """Publishes in a process of its own, and is killed with another bundle if a point is named.
+
+    Version 1 is the champion.
+    """
     if request.param == "server":
         server = request.getfixturevalue("server")
         server.client.command("drop database if exists treehouse_registry sync")
     folder = tmp_path_factory.mktemp("killed")
     own = {"TREEHOUSE_HOME": str(folder / "home"), "TREEHOUSE_TARGET": request.param}
 
-    def run(action: str, point: str, factor: float) -> dict[str, Any] | None:
-        path = write_bundle(folder, factor)
+    def run(
+        action: str, factor: float, point: str = "nowhere", last: float = 1.0
+    ) -> dict[str, Any]:
+        paths = [str(write_bundle(folder, f)) for f in (factor, last)]
         done = subprocess.run(
-            [sys.executable, "-m", "tests.support.dying_publisher", action, point, str(path)],
+            [*_PROGRAM, action, paths[0], point, paths[1]],
             cwd=ROOT,
             env=os.environ | own,
             capture_output=True,
@@ -51,42 +50,37 @@ def publisher(
             timeout=60,
             check=False,
         )
-        if done.returncode == -signal.SIGKILL:
-            return None
-        assert done.returncode == 0, done.stderr
+        died = -signal.SIGKILL if point in POINTS else 0
+        assert done.returncode == died, (point, done.stderr)
         found: dict[str, Any] = json.loads(done.stdout)
         return found
 
-    assert run("promote", "nowhere", 1.0)
+    run("promote", 1.0)
     return run
 
 
-@pytest.mark.parametrize(("publisher", "point"), _CASES, indirect=["publisher"])
+@ON_BOTH
 def test_the_champion_answers_on_and_the_next_publish_works(
-    publisher: Publisher, point: str
+    publisher: Publisher, request: pytest.FixtureRequest
 ) -> None:
-    factor = 2.0 + POINTS.index(point)
-    assert publisher("publish", point, factor) is None
-    found = publisher("publish", "nowhere", factor)
-    assert found is not None
-    assert (found["before"], found["answered"]) == (1, [1.0, 10.0])
-    assert (found["champion"], found["answer"]) == (1, [1.0, 10.0])
-    assert found["published"] > 1
-    assert found["compared"] > 0
+    """What a process was killed with, the next one publishes whole.
+
+    A server keeps what each statement wrote, as the embedded engine does: some points will do.
+    """
+    on_server = request.node.callspec.params["publisher"] == "server"
+    points = ("half a file", "after versions") if on_server else POINTS
+    for number, point in enumerate([*points, "nowhere"], 2):
+        found = publisher("publish", float(number), point, float(number + 1))
+        assert (found["before"], found["answered"]) == CHAMPION, point
+        assert (found["champion"], found["answer"]) == CHAMPION, point
+        assert found["published"] > 1
+        assert found["compared"] > 0
 
 
-@pytest.mark.parametrize(
-    "publisher",
-    [
-        pytest.param("embedded", marks=pytest.mark.embedded),
-        pytest.param("server", marks=pytest.mark.server),
-    ],
-    indirect=True,
-)
+@ON_BOTH
 def test_a_promotion_holds_from_its_row_on(publisher: Publisher) -> None:
     """Killed after the row, before the dictionaries were told of it."""
-    assert publisher("promote", "after events", 100.0) is None
-    found = publisher("publish", "nowhere", 101.0)
-    assert found is not None
-    assert found["before"] == found["published"] - 1
+    earlier = publisher("promote", 50.0, "after events", 100.0)
+    found = publisher("publish", 101.0)
+    assert found["before"] == earlier["published"] + 1
     assert found["answered"] == [found["before"], 1000.0]

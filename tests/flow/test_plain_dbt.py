@@ -12,7 +12,7 @@ from urllib.parse import unquote, urlsplit
 
 import pytest
 
-from tests.conftest import Cli, RunningServer
+from tests.conftest import TARGETS, Cli, RunningServer
 from tests.support.cleaning import drop_everything
 from training.settings import ROOT
 
@@ -22,10 +22,7 @@ _DBT = str(Path(sys.executable).with_name("dbt"))
 
 @pytest.fixture(
     scope="module",
-    params=[
-        pytest.param("embedded", marks=pytest.mark.embedded),
-        pytest.param("server", marks=pytest.mark.server),
-    ],
+    params=TARGETS,
 )
 def target(request: pytest.FixtureRequest) -> str:
     """Each target in turn, without anything of Treehouse's."""
@@ -53,7 +50,7 @@ def _variables(request: pytest.FixtureRequest, target: str) -> dict[str, str]:
 def test_build_passes_before_anything_is_loaded_or_trained(
     request: pytest.FixtureRequest, target: str, tmp_path: Path
 ) -> None:
-    """DBT_..._PATH only keep this run's files out of the checkout."""
+    """test_empty_house.py builds all; DBT_..._PATH keep this run's files out of the checkout."""
     unset = ("CLICKHOUSE_", "TREEHOUSE_", "DBT_")
     inherited = {n: value for n, value in os.environ.items() if not n.startswith(unset)}
     own = {
@@ -62,7 +59,7 @@ def test_build_passes_before_anything_is_loaded_or_trained(
         "DBT_LOG_PATH": str(tmp_path / "logs"),
     }
     done = subprocess.run(
-        [_DBT, "--no-use-colors", "build"],
+        [_DBT, "--no-use-colors", "build", "--select", "+path:models/ltv", "path:models/registry"],
         cwd=ROOT,
         env=inherited | own | _variables(request, target),
         capture_output=True,

@@ -67,7 +67,7 @@ def test_views_follow_the_champion_at_their_next_query(watched: House) -> None:
 
 
 def test_under_load_no_query_fails_and_each_has_one_version(watched: House) -> None:
-    """Eight clients ask views during twenty promotions; what the registry says is what answers."""
+    """Four clients ask views during twenty promotions; what the registry says is what answers."""
     client, settings = watched.engine.client, watched.engine.settings
     for factor in (2, 3):
         watched.promoted(factor)
@@ -90,7 +90,7 @@ def test_under_load_no_query_fails_and_each_has_one_version(watched: House) -> N
                 failures.append(error)
         own.close()
 
-    views = ("flow_many", "flow_view") * 4
+    views = ("flow_many", "flow_view") * 2
     threads = [threading.Thread(target=ask, args=(view,)) for view in views]
     for thread in threads:
         thread.start()

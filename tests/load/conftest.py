@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 from clickhouse_connect.driver.client import Client
+from hypothesis import HealthCheck
+from hypothesis import settings as hypothesis_settings
 
 from tests.conftest import Engine
 from training.intake.load import LoadReport, load
@@ -16,6 +18,10 @@ from training.intake.sources import ensure_raw
 from training.settings import Settings
 
 DATABASE = "treehouse_load_tests"
+#: Each of them empties and fills tables.
+some_examples = hypothesis_settings(
+    max_examples=5, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 
 
 @dataclass(frozen=True)

@@ -9,11 +9,10 @@ from dataclasses import replace
 
 import pytest
 from clickhouse_connect.driver.exceptions import ClickHouseError
-from hypothesis import HealthCheck, given
-from hypothesis import settings as hypothesis_settings
+from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.load.conftest import DATABASE, House
+from tests.load.conftest import DATABASE, House, some_examples
 from training.errors import TreehouseError
 from training.intake import reconcile as module
 from training.intake.reconcile import Difference, reconcile
@@ -181,9 +180,7 @@ def test_parametric_and_simple_states() -> None:
         assert module._final("c", kind) == expected
 
 
-@hypothesis_settings(
-    max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@some_examples
 @given(
     st.lists(
         st.tuples(

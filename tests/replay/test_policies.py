@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from itertools import combinations
 
@@ -176,10 +177,25 @@ def test_features_and_decisions_before_a_change_do_not_know_of_it(small: CacheTr
     np.testing.assert_array_equal(decide(small), decide(changed))
 
 
-def test_a_version_makes_what_was_kept_stale() -> None:
+@pytest.mark.parametrize("policy", [*ONLINE.values(), belady], ids=[*ONLINE, "belady"])
+def test_a_version_takes_the_place_of_the_one_before(policy: policies.Policy) -> None:
+    entry = np.array([0, 0, 1, 1, 0])
+    trace = CacheTrace(np.arange(5.0), np.zeros(5, int), entry, np.ones(5, int), np.ones(5))
+    assert policy(trace, 5).tolist() == [False, True, False, True, False]
+
+
+@pytest.mark.parametrize("name", ["lru", "lfu", "s3-fifo", "w-tinylfu", "gdsf", "belady"])
+def test_what_has_ended_is_no_answer_and_takes_no_room(name: str) -> None:
+    policy = (ONLINE | {"belady": belady})[name]
+    trace = replace(trace_of([0, 0, 0, 0, 1, 1]), ends=np.array([1.0, 0, 9, 9, 9, 9]))
+    assert policy(trace, 1).tolist()[:4] == [False, True, False, True]
+    gone = replace(trace_of([0, 1, 1]), ends=np.array([0.5, 9, 9]))
+    assert policy(gone, 1).tolist() == [False, False, True]
+
+
+def test_features_tell_versions_apart() -> None:
     entry = np.array([0, 0, 1, 1])
     trace = CacheTrace(np.arange(4.0), np.zeros(4, int), entry, np.ones(4, int), np.ones(4))
-    assert policies.lru(trace, 5).tolist() == [False, True, False, True]
     names = list(learned.FEATURES)
     rows = learned.features(trace)
     assert rows[:, names.index("versions_so_far")].tolist() == [1, 1, 2, 2]

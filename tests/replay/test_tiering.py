@@ -28,15 +28,10 @@ def demand_of(seed: int, partitions: int, steps: int) -> Demand:
     heat = rng.choice([0.0, 0.5, 20.0], (partitions, 1))
     reads = exists * rng.poisson(heat, (partitions, steps)).astype(float)
     return Demand(
-        24.0, exists, exists * rng.lognormal(22, 1, (partitions, 1)), reads,
+        24.0, np.arange(partitions) % 2, exists,
+        exists * rng.lognormal(22, 1, (partitions, 1)), reads,
         reads * rng.lognormal(18, 2, (partitions, steps)), exists * 1.0, exists * 1e8,
     )  # fmt: skip
-
-
-def _only(demand: Demand, partition: int) -> Demand:
-    return Demand(
-        demand.hours, *(getattr(demand, name)[partition : partition + 1] for name in _FIELDS)
-    )
 
 
 def test_a_bill_by_hand() -> None:
@@ -45,7 +40,9 @@ def test_a_bill_by_hand() -> None:
     one = np.ones((1, steps))
     reads = np.zeros((1, steps))
     reads[0, 20] = 1000
-    demand = Demand(24.0, one > 0, one * 1e9, reads, reads * 1e6, one * 0, one * 0)
+    demand = Demand(
+        24.0, np.zeros(1, int), one > 0, one * 1e9, reads, reads * 1e6, one * 0, one * 0
+    )
     schedule = (np.arange(steps) >= 10).astype(np.int8)[None]
     hot, warm = PRICES.tiers[:2]
     days = 24 / HOURS_A_MONTH
@@ -63,7 +60,7 @@ def test_a_bill_by_hand() -> None:
 
 def test_who_leaves_the_cold_early_pays_for_the_whole_time() -> None:
     one = np.ones((1, 100))
-    demand = Demand(24.0, one > 0, one * 1e9, *(one * 0 for _ in range(4)))
+    demand = Demand(24.0, np.zeros(1, int), one > 0, one * 1e9, *(one * 0 for _ in range(4)))
     stays, leaves = np.zeros((2, 1, 100), np.int8)
     stays[0, 1:] = 2
     leaves[0, 1:11] = 2
@@ -82,7 +79,7 @@ def test_the_optimum_is_the_cheapest_of_all_schedules(seed: int) -> None:
     found = tiering.bill(demand, cheapest(demand, prices), prices)["total_usd"]
     least = 0.0
     for partition in range(2):
-        alone = _only(demand, partition)
+        alone = demand.partitions(slice(partition, partition + 1))
         first = int(alone.exists[0].argmax()) if alone.exists.any() else 4
         least += min(
             tiering.bill(alone, np.array([tiers], np.int8), prices)["total_usd"]
@@ -97,11 +94,11 @@ def test_no_rule_sees_a_later_step() -> None:
     later = {name: getattr(demand, name).copy() for name in _FIELDS}
     for name in ("reads", "read"):
         later[name][:, cut:] = later[name][::-1, cut:] * 7
-    changed = Demand(24.0, *later.values())
+    changed = replace(demand, **later)
     decisions: dict[str, Any] = {
         "age": lambda d: rules.by_age(d, begin, (2, 9)),
+        "place": lambda d: rules.by_place(d, begin, (2, 9)),
         "idle": lambda d: rules.by_idleness(d, begin, (1, 5)),
-        "learned": lambda d: rules.learned(d, begin, PRICES, 5),
         "classes": lambda d: by_classes(d, begin, PRICES, 5),
     }
     for name, decide in decisions.items():
@@ -119,16 +116,17 @@ def _trace(partitions: int = 20, days: int = 60) -> TieringTrace:
                 rows.append(((day + rng.random()) * 86_400, p, False, 1_000_000))
     rows.sort()
     time, partition, is_write, size = (np.array(column) for column in zip(*rows, strict=True))
-    return TieringTrace(time, partition, is_write, size, np.full(len(time), 5_000_000_000))
+    return TieringTrace(time, partition, is_write, size, np.full(len(time), 5_000_000_000),
+                        np.zeros(partitions, int))  # fmt: skip
 
 
 def test_every_policy_is_reported_beside_the_optimum() -> None:
     result = tiering.replay(_trace(), tiering.Options(), PRICES)
     rows = {row["policy"].split()[0]: row for row in result["policies"]}
-    assert list(rows) == ["all", "age", "idle", "learned", "classes", "optimum"]
+    assert list(rows) == ["all", "age,", "age", "last", "tier_decision", "optimum"]
     assert all(row["total_usd"] >= rows["optimum"]["total_usd"] - 1e-12 for row in rows.values())
     assert rows["all"]["saved"] == 0
-    assert rows["learned"]["total_usd"] < rows["all"]["total_usd"]
+    assert rows["tier_decision"]["total_usd"] < rows["all"]["total_usd"]
     assert all(sum(row["reads"].values()) == pytest.approx(1) for row in rows.values())
     assert result["step_hours"] == 24
     assert result["winner"] in [row["policy"] for row in result["policies"]]
@@ -160,7 +158,12 @@ def test_options_that_make_no_sense_are_refused(options: dict[str, float], messa
 
 def test_one_request_is_too_little() -> None:
     trace = TieringTrace(
-        np.zeros(1), np.zeros(1, int), np.ones(1, bool), np.ones(1, int), np.ones(1, int)
+        np.zeros(1),
+        np.zeros(1, int),
+        np.ones(1, bool),
+        np.ones(1, int),
+        np.ones(1, int),
+        np.zeros(1, int),
     )
     with pytest.raises(TreehouseError, match="step does not fit"):
         tiering.replay(trace, tiering.Options(), PRICES)

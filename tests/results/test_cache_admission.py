@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
 import sqlglot
 from sqlglot import exp
@@ -19,6 +20,7 @@ from training.publish import publish
 from training.registry import promote
 from training.replay.admission import replay
 from training.replay.asked import read_asked
+from training.replay.store import Filled
 from training.results.config import ResultCache
 from training.results.store import make_plan
 from training.spec import load_spec
@@ -68,27 +70,32 @@ def test_only_named_tables_are_learned_from(built: Engine) -> None:
 
 
 def test_labels_are_what_came_next(built: Engine) -> None:
-    """Against a plain self-join."""
-    wrong = _rows(
+    """Against a plain self-join: tables are written at each full hour, a pass is a minute before,
+    and 900 seconds are allowed."""
+    *wrong, count = _rows(
         built,
         """
-        select countIf(found != is_reused), countIf(abs(to_hour - ttl_seconds) > 0.001), count()
+        select countIf(found != is_reused), countIf(abs(life - ttl_seconds) > 0.001),
+            countIf(abs(least(life, again) - kept_seconds) > 0.001), count()
         from (
             select
                 now.log_id as log_id,
                 any(now.is_reused) as is_reused,
                 any(now.ttl_seconds) as ttl_seconds,
-                any(to_hour_of_row) as to_hour,
-                max(
+                any(now.kept_seconds) as kept_seconds,
+                any(now.life_of_row) as life,
+                minIf(
+                    dateDiff('microsecond', now.event_at, later.event_at) / 1e6,
                     later.event_at > now.event_at
-                    and dateDiff('microsecond', now.event_at, later.event_at) / 1e6
-                    <= least(900, to_hour_of_row)
-                ) as found
+                ) as nearest,
+                if(nearest > 0, nearest, 1e9) as again,
+                again <= life as found
             from (
                 select
                     *,
                     (3600000000 - toUnixTimestamp64Micro(event_at) % 3600000000) % 3600000000 / 1e6
-                        as to_hour_of_row
+                        as to_hour,
+                    900 + greatest(0, to_hour - 60) as life_of_row
                 from {db}.cache_admission_training_set
             ) as now
             inner join {db}.cache_admission_features as later on later.result_key = now.result_key
@@ -96,8 +103,8 @@ def test_labels_are_what_came_next(built: Engine) -> None:
         )
         """,
     )[0]
-    assert wrong[:2] == (0, 0)
-    assert wrong[2] > 1000
+    assert wrong == [0, 0, 0]
+    assert count > 1000
 
 
 def test_parts_are_apart_in_time(built: Engine) -> None:
@@ -169,6 +176,15 @@ def test_settings_of_the_native_cache_parse(promoted: Engine) -> None:
         promoted.client.query(f"select 1 settings {settings}")
 
 
+def test_the_replay_knows_lives_as_the_labels_do(promoted: Engine) -> None:
+    asked = read_asked(promoted.client, promoted.settings)
+    trace, store = asked.trace, Filled(asked, 1, asked.mean_seconds, 0.3)
+    columns = (trace.entry.tolist(), trace.time.tolist(), asked.allowed.tolist())
+    lives = [store.life(*row) for row in zip(*columns, strict=True)]
+    assert trace.ends is not None
+    np.testing.assert_allclose([life[2] for life in lives], trace.ends, rtol=0, atol=1e-5)
+
+
 def test_the_replay_judges_later_queries(promoted: Engine) -> None:
     asked = read_asked(promoted.client, promoted.settings)
     result = replay(asked, 1.0)
@@ -176,6 +192,7 @@ def test_the_replay_judges_later_queries(promoted: Engine) -> None:
     assert result["version"] > 0
     rows = {row["policy"]: row for row in result["policies"]}
     assert rows["no cache"]["hit_rate"] == 0
-    ours = rows[f"cache_admission version {result['version']}"]
-    assert 0 < ours["hit_rate"] <= rows["clairvoyant, ttl as allowed"]["hit_rate"]
-    assert ours["too_stale"] == 0
+    ours = rows["cache_admission for hits, renewed"]
+    assert 0 < ours["hit_rate"] <= rows["clairvoyant, renewed"]["hit_rate"]
+    assert rows["cache_admission for seconds, kept ahead"]["ahead"] > 0
+    assert all(row["too_stale"] == 0 for name, row in rows.items() if "ttl" not in name)

@@ -1,7 +1,8 @@
-"""Publishes in a process of its own and dies on the way: `python -m tests.support.dying_publisher`.
+"""Publishes, then again and dies, as `python -m tests.support.dying_publisher`.
 
-Arguments: `publish` or `promote`, where to die (see `POINTS`, or `nowhere`), and the bundle's path.
-Prints one JSON object: the champion before, the version published, the champion's answer after.
+Arguments: `publish` or `promote`, the bundle's path, where to die (see `POINTS`, or `nowhere`), and
+the path of the bundle to die with. Prints one JSON object before it dies: the champion before, the
+version published, the champion's answer after.
 """
 
 from __future__ import annotations
@@ -35,17 +36,14 @@ _FILE = "insert into function file"
 _EVENT = "insert into `treehouse_registry`.events"
 
 
-def main(action: str, point: str, path: Path) -> None:
-    """Publish, and promote if asked to."""
+def main(action: str, path: Path, point: str, last: Path) -> None:
+    """Publish, and promote if asked to; then the same with the other bundle up to the point."""
     settings = Settings.from_environment()
     client = connect(settings)
     ensure_registry(client, settings)
     found = {"before": _champion(client, settings), "answered": _answer(client)}
-    if action == "publish":
-        _arm(client, point)
     version, parity = publish(client, settings, USE_CASE, path, force=MADE_UP)
     if action == "promote":
-        _arm(client, point)
         promote(client, settings, USE_CASE, version.version)
     found |= {
         "published": version.version,
@@ -53,7 +51,13 @@ def main(action: str, point: str, path: Path) -> None:
         "champion": _champion(client, settings),
         "answer": _answer(client),
     }
-    print(json.dumps(found))
+    print(json.dumps(found), flush=True)
+    if point in POINTS:
+        if action == "publish":
+            _arm(client, point)
+        version, _ = publish(client, settings, USE_CASE, last, force=MADE_UP)
+        _arm(client, point)
+        promote(client, settings, USE_CASE, version.version)
     client.close()
 
 
@@ -108,4 +112,4 @@ def _die() -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], sys.argv[2], Path(sys.argv[3]))
+    main(sys.argv[1], Path(sys.argv[2]), sys.argv[3], Path(sys.argv[4]))

@@ -9,6 +9,7 @@ from typing import Any
 
 from clickhouse_connect.driver.client import Client
 
+from tests.support.cleaning import treehouse_databases
 from tests.support.house import USERS
 from training.contract import Contract
 from training.engine import identifier, literal
@@ -49,10 +50,11 @@ class Pool:
 
 
 def make_pool(client: Client, settings: Settings, spec: Spec) -> Pool:
-    """What a use case's demo loads, in a database named after the use case."""
-    own = replace(settings, raw_database=f"treehouse_pool_{spec.use_case}")
-    spec.demo(client, own, {"users": USERS}, lambda *_: None)
-    _as_it_happened(client, own)
+    """What a use case's demo loads, in a database named after it: many have the same one."""
+    own = replace(settings, raw_database=f"treehouse_pool_{spec.demo.__name__}")
+    if own.raw_database not in treehouse_databases(client):
+        spec.demo(client, own, {"users": USERS}, lambda *_: None)
+        _as_it_happened(client, own)
     ranges = {source: _range(client, own, source) for source in _all_sources(own)}
     filled = {source: span for source, span in ranges.items() if span}
     first, last = min(s[0] for s in filled.values()), max(s[1] for s in filled.values())

@@ -15,22 +15,24 @@ from training.settings import ROOT, Settings
 
 USERS = 3000
 _PARTS = ("models", "macros", "tests/dbt", "dbt_project.yml", "profiles.yml")
+_PARSED = "partial_parse.msgpack"
 _LEFT_OUT = shutil.ignore_patterns("__pycache__", ".build-*")
 
 
-def parsed(target: str) -> Path:
-    """What dbt last parsed in this process for a target: another run parses what differs."""
-    return Settings.from_environment().home / "dbt" / target / "partial_parse.msgpack"
+def parsed(target: str) -> str:
+    """File of what dbt last parsed in this process for a target, by which another run parses only
+    what differs; empty before the first time."""
+    path = Settings.from_environment().home / "dbt" / target / _PARSED
+    return str(path) if path.exists() else ""
 
 
 def run_dbt(settings: Settings, *arguments: str, project: Path = ROOT) -> Any:
     """dbt on this project or on a copy of it; dbt's own result."""
-    known = parsed(settings.target)
     if project != ROOT:
-        target = known.parent.with_name(f"{settings.target}-{project.name}")
+        target = settings.home / "dbt" / f"{settings.target}-{project.name}"
         arguments += ("--project-dir", str(project), "--target-path", str(target))
-        if not (target / known.name).exists():
-            arguments += ("--partial-parse-file-path", str(known))
+        if not (target / _PARSED).exists() and (known := parsed(settings.target)):
+            arguments += ("--partial-parse-file-path", known)
     return invoke(settings, ["--log-level", "none", *arguments])
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,8 @@ import yaml
 
 from training.contract import Contract, Feature, contracts, load_contract
 from training.errors import TreehouseError
+from training.fit.checks import check_spec
+from training.settings import project_vars
 from training.spec import load_spec, specs
 
 
@@ -129,6 +133,42 @@ def test_a_missing_part_is_named(tmp_path: Path, role: str) -> None:
     assert "models/small/small.yml" in str(missing.value)
 
 
+def test_a_role_that_there_is_not_drops_no_column_silently(tmp_path: Path) -> None:
+    content = document()
+    content["models"][0]["columns"][2]["config"]["meta"]["role"] = "featur"
+    with pytest.raises(TreehouseError, match="small_features has columns of a role") as unknown:
+        load_contract("small", write(tmp_path, content))
+    assert unknown.value.value == "amount: featur"
+
+
+def test_heads_and_types_are_asked_for(tmp_path: Path) -> None:
+    content = document()
+    del content["models"][0]["columns"][2]["data_type"]
+    with pytest.raises(TreehouseError, match="has no data_type for amount"):
+        load_contract("small", write(tmp_path / "untyped", content))
+    content = document()
+    del content["models"][0]["config"]["meta"]["heads"]
+    with pytest.raises(TreehouseError, match="has no heads"):
+        load_contract("small", write(tmp_path / "headless", content))
+
+
+def test_yaml_that_is_broken_is_named_with_its_line(tmp_path: Path) -> None:
+    path = write(tmp_path, document()) / "small" / "small.yml"
+    path.write_text("models: [\n  - broken: {\n")
+    with pytest.raises(TreehouseError, match="could not be read as YAML") as broken:
+        contracts(tmp_path / "models")
+    assert str(broken.value.value).startswith(f"{path}:2: ")
+
+
+def test_meta_may_stand_at_either_place_that_dbt_takes(tmp_path: Path) -> None:
+    content = document()
+    for model in content["models"]:
+        for entry in (model, *model["columns"]):
+            entry |= entry.pop("config", {})
+    found = load_contract("small", write(tmp_path / "direct", content))
+    assert found == load_contract("small", write(tmp_path / "config", document()))
+
+
 def test_no_training_set_is_no_label(tmp_path: Path) -> None:
     content = document()
     content["models"].pop()
@@ -155,6 +195,56 @@ def test_a_contract_without_a_spec_says_where_to_write_one(
     monkeypatch.setattr("training.spec.specs", dict)
     with pytest.raises(TreehouseError, match=r"write training/specs/ltv\.py"):
         load_spec("ltv")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("SPEC = Spec(nown='x')", "py:2: TypeError"),
+        ("SPEC = Spec(", "SyntaxError"),
+        ("spec = 1", "AttributeError"),
+        ("SPEC = Spec(use_case='other', about='', demo=print)", "got:      other"),
+    ],
+)
+def test_a_spec_that_is_broken_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, message: str
+) -> None:
+    folder = tmp_path / "training" / "specs"
+    folder.mkdir(parents=True)
+    (folder / "broken.py").write_text(f"from training.spec import Spec\n{text}\n")
+    monkeypatch.setattr("training.specs.__path__", [str(folder)])
+    monkeypatch.delitem(sys.modules, "training.specs.broken", raising=False)
+    specs.cache_clear()
+    try:
+        with pytest.raises(TreehouseError) as broken:
+            specs()
+    finally:
+        specs.cache_clear()
+        sys.modules.pop("training.specs.broken", None)
+    assert message in str(broken.value)
+    assert "training/specs/broken.py" in str(broken.value)
+
+
+@pytest.mark.parametrize(
+    ("changes", "fix"),
+    [
+        ({"task": "probabilty"}, "`task`"),
+        ({"known": "d7_revenu"}, "`known`"),
+        ({"pace": "country"}, "`pace`"),
+    ],
+)
+def test_a_spec_that_names_what_there_is_not_is_refused(changes: dict[str, Any], fix: str) -> None:
+    check_spec(load_spec("ltv"))
+    with pytest.raises(TreehouseError) as refused:
+        check_spec(replace(load_spec("ltv"), **changes))
+    assert refused.value.value in changes.values()
+    assert fix in str(refused.value)
+
+
+def test_a_var_that_is_not_there_is_named() -> None:
+    with pytest.raises(TreehouseError, match="lacks a var") as missing:
+        project_vars()["raw_databas"]
+    assert "raw_database" in str(missing.value.expected)
 
 
 def test_specs_are_found_without_a_list() -> None:

@@ -11,7 +11,7 @@ import pytest
 from training.monitor.alerts import transitions
 from training.monitor.rules import findings
 from training.monitor.run import Checked
-from training.monitor.show import arrow, meaning
+from training.monitor.show import alert_lines, arrow, meaning
 from training.monitor.state import Alert, Finding
 from training.monitor.watch import Watch
 
@@ -186,3 +186,21 @@ def test_the_sentence_says_what_to_do(changes: dict[str, dict[str, Any]], part: 
     measured = quiet(**changes)
     checked = Checked("m", 1, "", measured, tuple(findings("m", Watch(), measured)))
     assert part in meaning(checked)
+
+
+def test_the_sentence_says_whether_the_answers_have_moved() -> None:
+    moved, quiet_answers = QUIET_COLUMN | SURE | {"psi": 0.3}, QUIET_COLUMN | {"role": "prediction"}
+    measured = quiet() | {"drift": [moved, quiet_answers]}
+    checked = Checked("m", 1, "", measured, tuple(findings("m", Watch(), measured)))
+    assert "x has moved, the answers have not: " in meaning(checked)
+
+
+def test_many_alerts_of_a_kind_are_one_line() -> None:
+    alerts = tuple(replace(ALERT, name=name) for name in "abcd")
+    shown = alert_lines(Checked("m", 1, alerts=alerts, raised=("m/drift/d",)))
+    assert shown == [
+        *(f"[yellow]warn[/] open m/drift/{name}: moved" for name in "abc"),
+        "[yellow]warn[/] new m/drift/d: moved",
+    ]
+    (line,) = alert_lines(Checked("m", 1, alerts=alerts))
+    assert line == "[yellow]warn[/] open m/drift/ of 4 columns: a, b, c, d"

@@ -17,6 +17,7 @@ from training.lifecycle.parity import NETWORK_TOLERANCE
 from training.network import (
     NetworkInputs,
     Series,
+    Step,
     Tokens,
     compare,
     from_sklearn,
@@ -118,12 +119,15 @@ def test_a_markov_chain_is_a_table_and_its_answers_are_exact() -> None:
     """Among them numbers that name something: every whole number up to 2^53 is a double."""
     table = np.array([[0.0, 2.0**53 - 1], [0.25, 3.0], [0.5, 2.0**53 - 3], [1.0, 7.0]])
     inputs = NetworkInputs(tokens={"recent": Tokens(("query 1", "query 2"), 3)})
-    network = from_table(inputs, "recent", table, ("share", "next"))
+    step = Step("recent", -1, np.arange(4)[None])
+    network = from_table(inputs, [step], table, ("share", "next"))
     codes = inputs.arrays(ROWS, ["recent"])["recent"][:, -1]
     assert set(codes) == {0, 1, 2, 3}
     np.testing.assert_array_equal(predict(network, ROWS), table[codes])
-    with pytest.raises(TreehouseError, match=r"\(4, 1\): 2 rows and one for each token"):
-        from_table(inputs, "recent", table, ("share",))
+    with pytest.raises(TreehouseError, match="at least 4 rows of 1 columns"):
+        from_table(inputs, [step], table, ("share",))
+    with pytest.raises(TreehouseError, match="at least 4 rows of 2 columns"):
+        from_table(inputs, [step], table[:2], ("share", "next"))
 
 
 @pytest.mark.slow

@@ -16,8 +16,10 @@ from tests.conftest import Engine
 from training.cli import app
 from training.dbt import build
 from training.errors import TreehouseError
+from training.queries.collect import collect
 from training.workload.plan import START, Options, plan
 from training.workload.run import Ran, run_workload
+from training.workload.shop import DATABASE
 
 _SMALL = Options(hours=4, sessions=40, people=10, start=START + timedelta(hours=9))
 
@@ -120,3 +122,20 @@ def test_from_the_workload_to_both_replays_by_commands(fresh: Engine, ran: Ran) 
     assert tiers["partitions"] > 100
     assert [row["kind"] for row in tiers["policies"]][-1] == "clairvoyant"
     assert tiers["policies"][0]["money_usd"] > 0
+
+    # A table of the same name is another one: accesses before a drop are not its own.
+    def accesses() -> dict[str, int]:
+        rows = fresh.client.query(
+            f"select table_name, count() from {fresh.settings.database}.stg_partition_accesses "
+            f"where startsWith(table_name, '{DATABASE}.') group by 1"
+        ).result_rows
+        return {str(table): int(count) for table, count in rows}
+
+    before = accesses()
+    fresh.client.command(f"drop table {DATABASE}.stock sync")
+    collect(fresh.client, fresh.settings)
+    assert before.pop(f"{DATABASE}.stock") > 0
+    assert accesses() == before
+    fresh.client.command(f"drop database {DATABASE} sync")
+    collect(fresh.client, fresh.settings)
+    assert accesses() == {}

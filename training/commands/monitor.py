@@ -9,6 +9,7 @@ import typer
 
 from training import console
 from training.commands.shared import JsonFlag, client_of, example, show
+from training.files import write_whole
 from training.settings import Settings
 
 app = typer.Typer()
@@ -128,6 +129,4 @@ def metrics(
     if out is None:
         typer.echo(text, nl=False)
         return
-    fresh = out.with_name(out.name + ".new")
-    fresh.write_text(text)
-    fresh.replace(out)
+    write_whole(out, text.encode())

@@ -42,13 +42,7 @@ def cache(
         console.show_json(result)
         return
     _show_rows(result["policies"])
-    for measure, found in result["verdict"].items():
-        by = abs(found["learned_minus_rule"])
-        name = found["best_learned" if found["winner"] == "learned" else "best_rule"]
-        console.out.print(
-            f"{measure.replace('_', ' ')}: {name} wins by {by:.4f}; the learned policy reaches "
-            f"{found['learned_of_bound']:.1%} of the bound"
-        )
+    _show_verdict(result["verdict"])
 
 
 @app.command(epilog=example("replay admission --capacity 0.2"))
@@ -68,12 +62,11 @@ def admission(
         console.show_json(result)
         return
     _show_rows(result["policies"])
-    for measure, name in result["winner"].items():
-        console.out.print(f"{measure.replace('_', ' ')}: of what is never too stale, {name} wins")
+    _show_verdict(result["verdict"])
 
 
-@app.command(epilog=example("replay tiering --trace accesses.parquet --train 0.5"))
-def tiering(
+@app.command("tiering", epilog=example("replay tiering --trace accesses.parquet --train 0.5"))
+def tiering_(
     context: typer.Context,
     trace: _Trace = None,
     train: _Train = 0.5,
@@ -82,29 +75,53 @@ def tiering(
         typer.Option(help="Between decisions.", show_default="24, or 1 below 20 days"),
     ] = None,
     scale: Annotated[float, typer.Option(help="Factor of all sizes.")] = 1.0,
+    cold_reads: Annotated[float, typer.Option(help="Share of reads that may be cold.")] = 0.01,
+    sensitivity: Annotated[
+        bool, typer.Option("--sensitivity", help="Also if waiting is worth nothing, or 10 times.")
+    ] = False,
     json: JsonFlag = False,
 ) -> None:
     """Columns: time, partition, operation (read, write), size; and if it has it stored_bytes."""
+    from training.replay import tiering
     from training.replay.prices import Prices
-    from training.replay.tiering import Options, replay
     from training.replay.traces import read_tiering_trace
 
     settings: Settings = context.obj
-    options = Options(train, step_hours, scale)
+    options = tiering.Options(train, step_hours, scale, cold_reads)
+    prices = Prices.configured()
     with console.step("replay", json) as report, client_of(settings) as client:
         requests = read_tiering_trace(client, settings, trace)
-        result = replay(requests, options, Prices.configured(), report)
+        result = tiering.replay(requests, options, prices, report)
+        if sensitivity:
+            result["sensitivity"] = tiering.sensitivity(requests, options, prices, report)
     if json:
         console.show_json(result)
         return
     _show_rows([
-        {name: value for name, value in row.items() if name != "reads"}
+        {name: value for name, value in row.items() if name not in ("reads", "is_allowed")}
         | {f"reads {tier}": share for tier, share in row["reads"].items()}
         for row in result["policies"]
     ])  # fmt: skip
-    console.out.print(f"Cheapest without foresight: {result['winner']}")
+    console.out.print(
+        f"Cheapest of what knows no later step, where an hour of waiting is worth "
+        f"{prices.waiting_usd_per_hour:g} USD and at most {cold_reads:.0%} of the reads are cold: "
+        f"{result['winner']}"
+    )
+    if sensitivity:
+        _show_rows(result["sensitivity"])
 
 
 def _show_rows(rows: list[dict[str, Any]]) -> None:
     names = list(rows[0])
     console.show_table([name.replace("_", " ") for name in names], [list(r.values()) for r in rows])
+
+
+def _show_verdict(verdict: dict[str, Any]) -> None:
+    for measure, found in verdict.items():
+        by = abs(found["learned_minus_rule"])
+        name = found["best_rule" if found["winner"] == "rule" else "best_learned"]
+        won = "as good as the best rule" if found["winner"] == "both" else f"wins by {by:.4f}"
+        console.out.print(
+            f"{measure.replace('_', ' ')}: {name} {'is ' if found['winner'] == 'both' else ''}{won};"
+            f" the learned policy reaches {found['learned_of_bound']:.1%} of what foresight does"
+        )

@@ -10,7 +10,7 @@ import typer
 
 from training import console
 from training.commands.shared import JsonFlag, Model, client_of, example, show
-from training.errors import TreehouseError
+from training.files import write_whole
 from training.settings import Settings
 
 app = typer.Typer()
@@ -40,23 +40,8 @@ def report(
         typer.echo(page.html, nl=False)
         return
     path = (out or settings.home / "reports" / f"{model}.html").resolve()
-    _write(path, page.html)
+    write_whole(path, page.html.encode())
     values = {"model": model, "version": page.version, "path": str(path)}
     show(values | {"bytes": len(page.html.encode()), "left_out": page.left_out}, json)
     if open_it:
         webbrowser.open(path.as_uri())
-
-
-def _write(path: Path, text: str) -> None:
-    """Write a file whole or not at all."""
-    fresh = path.with_name(path.name + ".new")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        fresh.write_text(text, encoding="utf-8")
-        fresh.replace(path)
-    except OSError as error:
-        raise TreehouseError(
-            "The report can't be written.",
-            value=f"{path}: {error.strerror}",
-            fix="name another file: --out report.html",
-        ) from error

@@ -42,10 +42,17 @@ def place(settings: Settings) -> str:
 
 
 def show(values: Mapping[str, Any], json: bool) -> None:
-    """One value a line, or one JSON object."""
+    """One value a line, or one JSON object; what is empty is left out for people."""
     if json:
         console.show_json(dict(values))
         return
     for name, value in values.items():
-        if value not in ((), [], ""):
-            console.out.print(f"[bold]{name.replace('_', ' ')}[/]: {console.cell(value)}")
+        if value in ((), [], {}, ""):
+            continue
+        label = f"[bold]{name.replace('_', ' ')}[/]:"
+        if not isinstance(value, Mapping):
+            console.out.print(f"{label} {console.cell(value)}")
+            continue
+        console.out.print(label)
+        for part, text in value.items():
+            console.out.print(f"  {str(part).replace('_', ' ')}: {console.cell(text)}")

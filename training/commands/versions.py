@@ -81,6 +81,7 @@ def show_version(
     """All that is known of one version: data, parameters, metrics, gates, events."""
     from training.lifecycle.difference import leaves
     from training.lifecycle.look import look
+    from training.report import show_groups
 
     settings: Settings = context.obj
     with client_of(settings) as client:
@@ -89,10 +90,12 @@ def show_version(
         console.show_json(found)
         return
     parts = {name: found.pop(name) for name in ("features", "gates", "events", "statistics")}
-    found["metrics"] = found["metrics"].get("model", {})
+    measured = found["metrics"]
+    found["metrics"] = measured.get("model", {})
     for name in ("metrics", "parameters", "libraries"):
         found[name] = ", ".join(f"{k} {console.cell(v)}" for k, v in leaves(found[name]).items())
     show(found, json)
+    show_groups(model, measured)
     for name, rows in parts.items():
         if rows:
             console.show_table(

@@ -11,10 +11,8 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from training.errors import TreehouseError
-from training.settings import project_vars
+from training.settings import project_vars, read_yaml
 
 METHODS = ("always_valid", "fixed")
 DIRECTIONS = ("increase", "decrease")
@@ -83,8 +81,8 @@ def read_definition(path: Path) -> dict[str, Any]:
         TreehouseError: It can't be read, or has a field that there is not.
     """
     try:
-        content = yaml.safe_load(path.read_text())
-    except (OSError, yaml.YAMLError) as error:
+        content = read_yaml(path)
+    except OSError as error:
         raise TreehouseError("The file could not be read.", value=f"{path}: {error}") from error
     known = {field.name for field in fields(Definition)}
     unknown = set(content) - known if isinstance(content, dict) else {repr(content)}

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import minimize_scalar
+from scipy.optimize import minimize, minimize_scalar
 from scipy.special import log_softmax
 from sklearn.isotonic import IsotonicRegression
 from sklearn.linear_model import LogisticRegression
@@ -28,6 +28,8 @@ Floats = NDArray[np.float64]
 _FOLDS = 5
 _FEWEST = 25
 """Fewest calibration rows of either outcome; with fewer, the answer stays as it is."""
+LEAST_ENTROPY = 0.01
+"""In nats: below, a row counts as no surer than this."""
 Curve = Callable[[Expression, Expression], Expression]
 """A probability, over a candidate's own part and its log odds."""
 
@@ -121,6 +123,36 @@ def sharpness(logs: Floats, actual: Floats, weight: Floats | None = None) -> flo
         return -float(np.average(np.take_along_axis(shares, number, axis=1)[:, 0], weights=weight))
 
     return float(np.exp(minimize_scalar(loss, bounds=(-3, 3), method="bounded").x))
+
+
+def entropies(logs: Floats) -> Floats:
+    """float64[rows, 1]: of shares given by their logs up to a constant, in nats."""
+    logs = log_softmax(logs, axis=1)
+    found: Floats = -(np.exp(logs) * logs).sum(axis=1, keepdims=True)
+    return np.maximum(found, LEAST_ENTROPY)
+
+
+def sharpness_by_entropy(logs: Floats, actual: NDArray[np.int64]) -> tuple[float, float]:
+    """Level and slope of the least log loss: logs times exp(level + slope * log(their entropy)).
+
+    One temperature can't mend rows that are all but certain and rows that are open at once; one
+    that goes by the entropy can (Balanya, Maronas, Ramos: Adaptive temperature scaling for robust
+    calibration of deep neural networks, 2022).
+
+    Args:
+        logs: float64[rows, classes], up to a constant.
+        actual: int64[rows], numbers of classes.
+    """
+    if not len(actual):
+        return 0.0, 0.0
+    disorder = np.log(entropies(logs))
+
+    def loss(powers: Floats) -> float:
+        shares = log_softmax(np.exp(powers[0] + powers[1] * disorder) * logs, axis=1)
+        return -float(np.take_along_axis(shares, actual[:, None], axis=1).mean())
+
+    found = minimize(loss, [0.0, 0.0], method="L-BFGS-B", bounds=[(-3, 3), (-1, 1)]).x
+    return float(found[0]), float(found[1])
 
 
 def calibrated_shares(candidate: Candidate, data: Dataset) -> tuple[tuple[Expression, ...], float]:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 from training.engine import identifier
 from training.errors import TreehouseError
+from training.spec import Task
 
 if TYPE_CHECKING:
     from clickhouse_connect.driver.client import Client
@@ -16,6 +17,24 @@ if TYPE_CHECKING:
 
 _FEWEST_ROWS = 50
 _NUMBER = re.compile(r"(LowCardinality\()?(Nullable\()?(U?Int\d+|B?Float\d+|Decimal\(.*\)|Bool)\)*")
+
+
+def check_spec(spec: Spec) -> None:
+    """Refuse a spec whose task there is not, or that forecasts by what is no numeric feature.
+
+    Raises:
+        TreehouseError: It names the field and what it may be.
+    """
+    numeric = spec.contract.of_kind("numeric")
+    fields = {"task": get_args(Task), "known": ("", *numeric), "pace": ("", *numeric)}
+    for name, known in fields.items():
+        if (value := getattr(spec, name)) not in known:
+            raise TreehouseError(
+                f"The spec of {spec.use_case} has a {name} that there is not.",
+                value=value,
+                expected="one of " + ", ".join(filter(None, known)),
+                fix=f"mend `{name}` in training/specs/{spec.use_case}.py",
+            )
 
 
 def check_columns(client: Client, settings: Settings, spec: Spec) -> None:

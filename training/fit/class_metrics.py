@@ -20,7 +20,7 @@ from training.fit.metrics import deciles
 
 Floats = NDArray[np.float64]
 _TOPS = (0.01, 0.05, 0.1)
-_BINS = 20
+_BINS, _ROWS_OF_BIN = 20, 50
 
 
 def probability_metrics(
@@ -63,10 +63,13 @@ def probability_metrics(
 def calibration_error(actual: Floats, predicted: Floats, weight: Floats | None = None) -> float:
     """Mean over 20 groups of about equal size, by prediction, of |mean of it - share of ones|.
 
-    The expected calibration error with equal-mass bins (Naeini, Cooper, Hauskrecht 2015).
+    The expected calibration error with equal-mass bins (Naeini, Cooper, Hauskrecht 2015); with few
+    rows there are fewer groups, of 50 rows at least, for in smaller ones chance alone looks like a
+    mistake (Broecker: Estimating reliability and resolution of probability forecasts, 2012).
     """
     weight = np.ones(len(actual)) if weight is None else weight
-    parts = np.array_split(np.argsort(predicted, kind="stable"), _BINS)
+    bins = max(1, min(_BINS, len(actual) // _ROWS_OF_BIN))
+    parts = np.array_split(np.argsort(predicted, kind="stable"), bins)
     gaps = [abs(float(np.sum(weight[p] * (predicted[p] - actual[p])))) for p in parts]
     return sum(gaps) / float(weight.sum())
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from training.contract import Contract
 from training.engine import identifier, literal
 from training.errors import TreehouseError
-from training.fit.checks import check_columns, check_rows
+from training.fit.checks import check_columns, check_rows, check_spec
 
 if TYPE_CHECKING:
     from clickhouse_connect.driver.client import Client
@@ -109,6 +109,7 @@ def load_dataset(client: Client, settings: Settings, spec: Spec) -> Dataset:
     """
     contract = spec.contract
     table = f"{identifier(settings.database)}.{identifier(contract.use_case + '_training_set')}"
+    check_spec(spec)
     check_columns(client, settings, spec)
     check_rows(client, table, spec, label_sql(spec), SPLITS)
     categories = {

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -32,8 +32,19 @@ def measure(
     data: Dataset,
     chosen: Candidate,
     heads: Mapping[str, Expression],
+    others: Sequence[Candidate] = (),
 ) -> dict[str, Any]:
     """All metrics of a task.
+
+    Args:
+        client: Of the engine, for baselines that are fitted there.
+        settings: Where it is.
+        spec: Names the baselines.
+        data: All rows; those of the test are measured.
+        chosen: The candidate that was taken.
+        heads: Its formulas.
+        others: Candidates that were not taken: of sequences they stand among the baselines, for
+            only they have probabilities.
 
     Returns:
         task; rows; model; baselines by name; best_possible, on simulated data; and for values
@@ -44,6 +55,11 @@ def measure(
     baselines = {name: _baseline(spec, data, name)[test] for name in spec.baselines}
     for name, fitted in spec.fitted_baselines.items():
         baselines[name] = fitted(client, settings, data)[test]
+    if spec.task == "sequence":
+        for other in others:
+            baselines[f"not taken: {other.name}"] = np.hstack(
+                ranked(other.network_outputs(data, test), spec.places)
+            )
     truth = {
         name.removeprefix("best_"): values[test]
         for name, values in data.extra.items()
@@ -128,10 +144,15 @@ def _measure_sequence(
     labels, shares = ranked(dict(answers), spec.places)
     actual = data.label[test]
 
+    def ranking(rows: Rows | slice, found: Floats) -> dict[str, Any]:
+        """Of labels, and of their shares where they stand behind them."""
+        best, told = np.split(found[rows], [spec.places], axis=1)
+        return sequence_metrics(actual[rows], best, told if told.size else None)
+
     def measured(rows: Rows | slice) -> dict[str, Any]:
         return {
-            "model": sequence_metrics(actual[rows], labels[rows], shares[rows]),
-            "baselines": {k: sequence_metrics(actual[rows], v[rows]) for k, v in baselines.items()},
+            "model": ranking(rows, np.hstack([labels, shares])),
+            "baselines": {name: ranking(rows, found) for name, found in baselines.items()},
         }
 
     groups = {name: data.extra[f"group {name}"][test] == 1 for name in spec.groups}

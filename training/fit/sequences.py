@@ -1,4 +1,4 @@
-"""Candidates for what comes next in a sequence: a Markov chain, and a recurrent network.
+"""Candidates for what comes next in a sequence: a Markov chain, and a network that goes on from it.
 
 Both are networks of the bundle that answer the most likely labels by number, next_1 and so on, and
 their probabilities, share_1 and so on. A label is a whole number below 2^53; as a string, it is the
@@ -17,8 +17,9 @@ from numpy.typing import NDArray
 from scipy.special import log_softmax
 
 from training.errors import TreehouseError
-from training.fit.calibration import sharpness
+from training.fit.calibration import entropies, sharpness_by_entropy
 from training.fit.candidate import Candidate, Rows
+from training.fit.chain import Chain, Look, fit_chain
 from training.fit.dataset import Dataset
 from training.fit.job import Listener
 from training.network import NetworkInputs, Tokens, fit_vocabulary, from_table, rows_of
@@ -35,14 +36,14 @@ SEQUENCE, GAPS = "recent", "gaps"
 """The features that hold the tokens, the latest last, and a number for each of them."""
 LEAST_SHARE = 1e-3
 """What a label counts that is not among the answers: see training/lifecycle/losses.py."""
-_PRIOR_ROWS = 2.0
-"""How many rows the lower order counts in each row of the Markov chain's table: smoothing with a
-Dirichlet prior (MacKay, Peto 1995)."""
+_LEAST_TIMES = 2
+"""How often a label must have come to be answered. What came once stands for all that is new: as
+many rows will bring something new as brought what came only once (Good 1953)."""
 
 
 @dataclass(frozen=True)
 class Vocabulary:
-    """The labels that a candidate knows, the most frequent first.
+    """The labels that a candidate answers, the most frequent first.
 
     Attributes:
         labels: float64[at least the number of answers]; 0 fills up where there are fewer.
@@ -52,34 +53,37 @@ class Vocabulary:
     labels: Floats
     names: tuple[str, ...]
 
-    def positions(self, label: Floats) -> Codes:
-        """int64[rows]: the place of each label, -1 for one that is not known."""
+    def numbers(self, label: Floats) -> Codes:
+        """int64[rows]: the place of each label; len(labels) for any that is never answered."""
         known = self.labels[: len(self.names)]
         order = np.argsort(known)
         found = order[np.searchsorted(known, label, sorter=order).clip(max=len(known) - 1)]
-        return np.where(known[found] == label, found, -1)
+        return np.where(known[found] == label, found, len(self.labels))
+
+    @property
+    def prior(self) -> Floats:
+        """float64[1 + labels]: equal shares of all that there is, 0 of what fills up."""
+        is_there = np.arange(len(self.labels) + 1) < len(self.names)
+        is_there[-1] = True
+        found: Floats = is_there / is_there.sum()
+        return found
 
 
 def fit(spec: Spec, data: Dataset, trainer: str, _: str, listener: Listener) -> Candidate:
-    """One candidate, with the temperature of the calibration rows (Guo, Pleiss, Sun, Weinberger
-    2017).
+    """One candidate, calibrated on the rows kept for it.
 
     Raises:
-        TreehouseError: The contract has no sequence, or PyTorch is missing.
+        TreehouseError: The contract has no sequence, nothing comes twice, or PyTorch is missing.
     """
-    if SEQUENCE not in data.contract.of_kind("tokens"):
-        raise TreehouseError(
-            f"{spec.use_case} has no sequence to learn from.",
-            expected=f"a feature {SEQUENCE} of the type Array(String)",
-            fix=f"mend models/{spec.use_case}/{spec.use_case}.yml",
-        )
+    _check(spec, data)
     vocabulary = _vocabulary(spec, data)
+    chain = _chain(spec, data, vocabulary)
     if trainer == "markov":
-        network, reference = _markov(spec, data, vocabulary)
+        network, reference = _markov(spec, data, vocabulary, chain)
     else:
         from training.fit.recurrent import fit_recurrent
 
-        network, reference = fit_recurrent(spec, data, vocabulary, listener)
+        network, reference = fit_recurrent(spec, data, vocabulary, chain, listener)
     return Candidate(f"{trainer} log_loss", (), (), {}, networks=(network,), reference=reference)
 
 
@@ -111,72 +115,82 @@ def output_names(spec: Spec) -> tuple[str, ...]:
     return (*(f"next_{i}" for i in places), *(f"share_{i}" for i in places))
 
 
-def temperature(logs: Floats, label: Floats, vocabulary: Vocabulary) -> float:
-    """What to multiply the logs by on rows that were not fitted; 1 where no label is known."""
-    at = vocabulary.positions(label)
-    known = at >= 0
-    return sharpness(logs[known], at[known].astype(np.float64)) if known.any() else 1.0
+def _check(spec: Spec, data: Dataset) -> None:
+    contract, chain = data.contract, spec.chain
+    if SEQUENCE not in contract.of_kind("tokens"):
+        raise TreehouseError(
+            f"{spec.use_case} has no sequence to learn from.",
+            expected=f"a feature {SEQUENCE} of the type Array(String)",
+            fix=f"mend models/{spec.use_case}/{spec.use_case}.yml",
+        )
+    if unknown := [name for name in chain.within if name not in contract.of_kind("categorical")]:
+        raise TreehouseError(
+            f"The chain of {spec.use_case} is to go by what is no category.",
+            value=", ".join(unknown),
+            expected="some of: " + (", ".join(contract.of_kind("categorical")) or "there is none"),
+            fix=f"mend `chain` in training/specs/{spec.use_case}.py",
+        )
 
 
 def _vocabulary(spec: Spec, data: Dataset) -> Vocabulary:
-    """The labels of the training rows, as many as the spec allows."""
-    train = data.label[data.rows("train")].astype(np.int64)
-    names = fit_vocabulary(pa.array(train).cast(pa.string()), spec.recurrent.vocabulary)
+    """The labels that came often enough in the training rows, as many as the spec allows."""
+    values, times = np.unique(data.label[data.rows("train")].astype(np.int64), return_counts=True)
+    often = pa.array(np.repeat(values, np.where(times < _LEAST_TIMES, 0, times)))
+    names = fit_vocabulary(often.cast(pa.string()), spec.chain.vocabulary)
+    if not names:
+        raise TreehouseError(
+            f"Nothing that comes next in {spec.use_case} came twice.",
+            value=f"{len(values)} labels, {int(times.sum())} training rows",
+            expected="something that is asked again",
+            fix="collect more history",
+        )
     labels = np.zeros(max(len(names), spec.places))
     labels[: len(names)] = np.array(names, np.float64)
     return Vocabulary(labels, names)
 
 
+def _chain_inputs(spec: Spec, data: Dataset, vocabulary: Vocabulary) -> NetworkInputs:
+    tokens = {SEQUENCE: Tokens(vocabulary.names, spec.chain.order)}
+    return NetworkInputs(categorical=data.categories, tokens=tokens)
+
+
+def _chain(spec: Spec, data: Dataset, vocabulary: Vocabulary) -> Chain:
+    """Popularity, that within the categories, and what followed the latest tokens there."""
+    inputs, train = _chain_inputs(spec, data, vocabulary), data.rows("train")
+    looks = [
+        Look("categorical", [*data.categories].index(name), 1 + len(data.categories[name]))
+        for name in spec.chain.within
+    ] + [
+        Look(SEQUENCE, -place, FIRST_TOKEN + len(vocabulary.names), FIRST_TOKEN)
+        for place in range(1, spec.chain.order + 1)
+    ]
+    arrays = inputs.arrays(rows_of(data.batch(train), data.contract), ["categorical", SEQUENCE])
+    label = vocabulary.numbers(data.label[train])
+    return fit_chain(looks, arrays, label, vocabulary.prior, spec.chain.prior_rows)
+
+
 def _markov(
-    spec: Spec, data: Dataset, vocabulary: Vocabulary
+    spec: Spec, data: Dataset, vocabulary: Vocabulary, chain: Chain
 ) -> tuple[Network, Callable[[pa.RecordBatch], Floats]]:
-    """What followed each two tokens in the training rows, smoothed towards what followed the last
-    of them, and that towards the popularity."""
-    inputs = NetworkInputs(tokens={SEQUENCE: Tokens(vocabulary.names, 2)})
+    """The chain as a table: a row for each context."""
+    inputs = _chain_inputs(spec, data, vocabulary)
 
-    def codes(batch: pa.RecordBatch) -> Codes:
-        """int64[rows, 2]: the last token but one, and the last."""
-        found: Codes = inputs.arrays(rows_of(batch, data.contract), [SEQUENCE])[SEQUENCE]
-        return found
+    def context(batch: pa.RecordBatch) -> Codes:
+        arrays = inputs.arrays(rows_of(batch, data.contract), ["categorical", SEQUENCE])
+        return chain.path(arrays)[:, -1]
 
-    train = data.rows("train")
-    label = vocabulary.positions(data.label[train])
-    before, label = codes(data.batch(train))[label >= 0], label[label >= 0]
-    tokens = FIRST_TOKEN + len(vocabulary.names)
-    labels = len(vocabulary.labels)
-    popularity = np.bincount(label, minlength=labels) / len(label)
-    # Nothing known, or something rare, came last: what is asked at all.
-    is_token = before[:, 1] >= FIRST_TOKEN
-    after_one = _followers(before[is_token, 1], label[is_token], np.tile(popularity, (tokens, 1)))
-    known, pair = np.unique(before[is_token], axis=0, return_inverse=True)
-    after_two = _followers(pair.ravel(), label[is_token], after_one[known[:, 1]])
-    pairs = np.tile(np.arange(tokens), (tokens, 1))
-    pairs[known[:, 0], known[:, 1]] = tokens + np.arange(len(known))
-    logs = np.log(np.maximum(np.vstack([after_one, after_two]), np.finfo(np.float32).tiny))
-
-    def row(batch: pa.RecordBatch) -> Codes:
-        found: Codes = pairs[tuple(codes(batch).T)]
-        return found
-
+    logs = np.log(np.maximum(chain.shares(), np.finfo(np.float32).tiny))
     kept = data.rows("calibration")
-    logs *= temperature(logs[row(data.batch(kept))], data.label[kept], vocabulary)
+    number = vocabulary.numbers(data.label[kept])
+    level, slope = sharpness_by_entropy(logs[context(data.batch(kept))], number)
+    logs *= np.exp(level + slope * np.log(entropies(logs)))
     answers = _most_likely(spec, logs, vocabulary)
-    network = from_table(inputs, SEQUENCE, answers, output_names(spec), pairs)
-    return network, lambda batch: answers[row(batch)]
-
-
-def _followers(row: Codes, label: Codes, prior: Floats) -> Floats:
-    """float64[rows, labels]: shares of the labels that came in each row, and of its prior."""
-    counts = np.zeros(prior.shape)
-    np.add.at(counts, (row, label), 1.0)
-    found: Floats = (counts + _PRIOR_ROWS * prior) / (
-        counts.sum(axis=1, keepdims=True) + _PRIOR_ROWS
-    )
-    return found
+    network = from_table(inputs, chain.steps, answers, output_names(spec))
+    return network, lambda batch: answers[context(batch)]
 
 
 def _most_likely(spec: Spec, logs: Floats, vocabulary: Vocabulary) -> Floats:
-    """float64[rows, 2 * places]: labels, then shares."""
+    """float64[rows, 2 * places]: labels, then shares; what is new is none of them."""
     shares = np.exp(log_softmax(logs, axis=1))
-    best = np.argsort(-shares, axis=1, kind="stable")[:, : spec.places]
+    best = np.argsort(-logs[:, :-1], axis=1, kind="stable")[:, : spec.places]
     return np.hstack([vocabulary.labels[best], np.take_along_axis(shares, best, axis=1)])

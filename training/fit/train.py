@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from training.bundle import Bundle, Expression, Inputs
 from training.contract import Contract
 from training.errors import TreehouseError
+from training.files import write_whole
 from training.fit.candidate import Candidate
 from training.fit.candidates import choose, fit_candidates, left_out
 from training.fit.dataset import Dataset, load_dataset
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from clickhouse_connect.driver.client import Client
 
     from training.settings import Settings
-    from training.spec import Bagging, Boosting, Recurrent, Spec
+    from training.spec import Bagging, Boosting, Chain, Recurrent, Spec
 
 _LIBRARIES = (
     "lightgbm", "xgboost", "scikit-learn", "treelite", "numpy", "chdb-core", "clickhouse-connect",
@@ -92,10 +93,7 @@ def train(
     bundle = _assemble(spec, data, part)
     bundle = replace(bundle, info=_info(bundle, spec, data, part, metrics, tuned))
     path = settings.home / "trained" / f"{spec.use_case}.bundle"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    fresh = path.with_suffix(".new")
-    fresh.write_bytes(bundle.to_bytes())
-    fresh.replace(path)
+    write_whole(path, bundle.to_bytes())
     clock.lap("compile")
     return Trained(bundle, metrics, path, clock.seconds)
 
@@ -103,9 +101,11 @@ def train(
 def _fit(
     client: Client, settings: Settings, spec: Spec, data: Dataset, progress: Progress | None
 ) -> _Part:
-    chosen, choice = choose(spec, fit_candidates(spec, data, progress), data)
+    candidates = fit_candidates(spec, data, progress)
+    chosen, choice = choose(spec, candidates, data)
     heads, notes = make_heads(spec, data, chosen)
-    metrics = measure(client, settings, spec, data, chosen, heads)
+    others = [candidate for candidate in candidates if candidate is not chosen]
+    metrics = measure(client, settings, spec, data, chosen, heads, others)
     return _Part(chosen, heads, metrics | {"chosen": chosen.name, "choice": choice, **notes})
 
 
@@ -182,10 +182,10 @@ def _golden(bundle: Bundle, data: Dataset, chosen: Candidate) -> dict[str, Any]:
     return sequence_golden_rows(bundle, data, chosen)
 
 
-def options_of(spec: Spec, trainer: str) -> Boosting | Bagging | Recurrent:
+def options_of(spec: Spec, trainer: str) -> Boosting | Bagging | Chain | Recurrent:
     """The parameters of a trainer."""
     if spec.task == "sequence":
-        return spec.recurrent
+        return spec.chain if trainer == "markov" else spec.recurrent
     return spec.bagging if trainer in BAGGED else spec.boosting
 
 

@@ -6,14 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
 from clickhouse_connect.driver.client import Client
 from jinja2 import Environment
 
 from training.ddl import MACROS, run_ddl
 from training.engine import identifier
 from training.errors import TreehouseError
-from training.settings import ROOT, Settings, project_vars
+from training.settings import ROOT, Settings, project_vars, read_yaml
 
 CONTRACTS = ROOT / "models" / "staging" / "sources.yml"
 STATE = MACROS / "state.sql"
@@ -100,7 +99,7 @@ def read_sources(settings: Settings, path: Path = CONTRACTS) -> dict[str, Source
     environment.globals["var"] = lambda name, default="": variables.get(name, default)
     render = environment.from_string
     found = {}
-    for group in yaml.safe_load(path.read_text())["sources"]:
+    for group in read_yaml(path)["sources"]:
         database = render(group["schema"]).render()
         for table in group["tables"]:
             name = render(table.get("identifier", table["name"])).render()

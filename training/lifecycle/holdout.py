@@ -37,6 +37,7 @@ class Comparison:
         theirs: Mean loss of the other.
         low: Least mean of ours - theirs that the rows allow, with the confidence asked for.
         high: The greatest.
+        error: Standard error of the mean of ours - theirs.
     """
 
     rows: int
@@ -44,6 +45,7 @@ class Comparison:
     theirs: float
     low: float
     high: float
+    error: float
 
     def share(self, difference: float) -> float:
         """A difference as a share of the other's loss."""
@@ -97,14 +99,15 @@ def compare(
             avg(pair.3 * _weight) as theirs,
             studentTTestOneSample({confidence})((pair.2 - pair.3) * _weight, 0.) as difference,
             difference.3 as low,
-            difference.4 as high
+            difference.4 as high,
+            stddevSamp((pair.2 - pair.3) * _weight) / sqrt(rows) as error
         from losses
         where pair.1 != {literal(CHAMPION)} or {late}
         group by name
         """
     )
     return {
-        row["name"]: Comparison(*(row[name] for name in ("rows", "ours", "theirs", "low", "high")))
+        row["name"]: Comparison(**{name: row[name] for name in Comparison.__dataclass_fields__})
         for row in result.named_results()
     }
 

@@ -20,9 +20,6 @@ class Gates:
     worse_by: float = 0.0
     """Share by which the loss may certainly exceed the champion's. Refused is a version whose
     whole interval lies above: on few rows that needs a large difference."""
-    rule_worse_by: float = 0.05
-    """Share by which the loss may exceed a baseline's where the model is itself such a rule, as a
-    Markov chain that stands in for a network: the two differ by ties and smoothing."""
     proven: bool = False
     """Whether the whole interval must lie below each baseline's loss, and not only its middle.
     Where most labels are zero that takes thousands of test rows."""

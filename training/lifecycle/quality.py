@@ -23,8 +23,9 @@ if TYPE_CHECKING:
     from training.spec import Spec
 
 _FEWEST_ROWS = 50
-_RULES = ("markov",)
-"""Trainers whose model is one of the rules that it is compared with, smoothed."""
+_RANKED = ("sequence",)
+"""Tasks whose rules only rank, and whose models begin as such a rule, smoothed. What is left to
+gain is then often nothing, and the model is taken for its probabilities: see _ties()."""
 
 
 def judge_quality(
@@ -44,10 +45,9 @@ def judge_quality(
     if (spec.baselines or other) and not found:
         yield Outcome("test rows", float("nan"), 0, "the training set has none: nothing compared")
         return
-    is_rule = header["info"].get("parameters", {}).get("trainer") in _RULES
-    bound = gates.rule_worse_by if is_rule else 0.0
+    judged = _ties if spec.task in _RANKED and not gates.proven else _beats
     for name in spec.baselines:
-        yield _beats(name, found[name], gates, bound)
+        yield judged(name, found[name], gates)
     for name in spec.fitted_baselines:
         yield _beats_fitted(name, header["info"]["metrics"], METRIC[spec.task])
     if champion:
@@ -83,13 +83,27 @@ def _unseen_since(
     return since if rows >= _FEWEST_ROWS else None
 
 
-def _beats(name: str, found: Comparison, gates: Gates, bound: float) -> Outcome:
+def _ties(name: str, found: Comparison, gates: Gates) -> Outcome:
+    """The mean loss lies above the baseline's by its own standard error at most.
+
+    The rule of one standard error (Breiman, Friedman, Olshen, Stone: Classification and Regression
+    Trees, 1984, section 3.4.3), which tuning goes by as well: what is no further apart counts as
+    equal, and of equal ones the better equipped is taken.
+    """
+    worse = found.ours - found.theirs - found.error
+    detail = _in_words(found, name, gates)
+    if found.ours > found.theirs:
+        detail += f"; its standard error is {found.share(found.error):.1%}"
+    return Outcome(f"not worse than {name}", found.share(worse), 0.0, detail)
+
+
+def _beats(name: str, found: Comparison, gates: Gates) -> Outcome:
     """The mean loss, or the whole interval where that is asked for, lies below the baseline's."""
     worst = found.high if gates.proven else found.ours - found.theirs
     detail = _in_words(found, name, gates)
     if found.high > 0:
         detail += ", which chance alone may explain"
-    return Outcome(f"beats {name}", found.share(worst), bound, detail)
+    return Outcome(f"beats {name}", found.share(worst), 0.0, detail)
 
 
 def _beats_fitted(name: str, metrics: dict[str, Any], metric: str) -> Outcome:

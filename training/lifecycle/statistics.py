@@ -41,7 +41,7 @@ def write_statistics(
         _numeric_sql(settings, contract, header),
         *(
             [_categorical_sql(settings, contract, header)]
-            if header["inputs"]["categorical"] or _names_classes(header)
+            if _texts(contract, header)
             else ()
         ),
     ):
@@ -66,11 +66,12 @@ def _numeric_sql(settings: Settings, contract: Contract, header: dict[str, Any])
     Bins end at the deciles. Where the least value is as frequent as a tenth of the rows, as zero
     often is, it has a bin of its own.
     """
-    table, inputs = training_set(settings, contract), header["inputs"]
-    seen = [("feature", name) for name in inputs["numeric"]]
+    table = training_set(settings, contract)
+    seen = [("feature", name) for name in header["inputs"]["numeric"]]
+    seen += [("feature", name) for name in contract.of_kind("series")]
     seen += [] if _names_classes(header) else [("label", contract.label)]
     columns = [*seen, *(("prediction", name) for name in header["heads"])]
-    values = [f"toFloat64(ifNull({identifier(name)}, nan))" for _, name in seen]
+    values = [f"toFloat64(ifNull({_latest(contract, name)}, nan))" for _, name in seen]
     answers = Scored.of_header(header).answers()
     names = ", ".join(f"({literal(role)}, {literal(name)})" for role, name in columns)
     return f"""
@@ -140,12 +141,9 @@ def _categorical_sql(settings: Settings, contract: Contract, header: dict[str, A
     """Rows for categorical features, and a label that names classes: the most frequent categories,
     and all others as one."""
     table = training_set(settings, contract)
-    names = [
-        *header["inputs"]["categorical"],
-        *([contract.label] if _names_classes(header) else []),
-    ]
     cells = ", ".join(
-        f"({literal(name)}, ifNull(toString({identifier(name)}), ''))" for name in names
+        f"({literal(name)}, ifNull(toString({_latest(contract, name)}), ''))"
+        for name in _texts(contract, header)
     )
     return f"""
     with counts as (
@@ -221,6 +219,18 @@ def training_columns(client: Client, settings: Settings, use_case: str) -> set[s
         parameters={"d": settings.database, "t": f"{use_case}_training_set"},
     ).result_rows
     return {name for (name,) in rows}
+
+
+def _texts(contract: Contract, header: dict[str, Any]) -> list[str]:
+    """What is counted by category: features, the tokens of sequences, a label that names classes."""
+    label = [contract.label] if _names_classes(header) else []
+    return [*header["inputs"]["categorical"], *contract.of_kind("tokens"), *label]
+
+
+def _latest(contract: Contract, name: str) -> str:
+    """A column as SQL; of a sequence its last element."""
+    is_sequence = name in (*contract.of_kind("tokens"), *contract.of_kind("series"))
+    return identifier(name) + "[-1]" * is_sequence
 
 
 def _names_classes(header: dict[str, Any]) -> bool:

@@ -8,6 +8,8 @@ from training.monitor.run import Checked
 from training.monitor.state import Alert
 
 _WORST = 8
+_FEW = 3
+"""As many alerts of a kind have a line each; `alerts list` tells all of each one."""
 _MARKS = {"error": "[red]error[/]", "warn": "[yellow]warn[/]"}
 
 
@@ -23,8 +25,8 @@ def show_checked(checked: Checked) -> None:
     if drift:
         _show_columns(checked, drift)
     _show_quality(checked.measured["quality"])
-    for alert in checked.alerts:
-        out(f"  {_line(alert, alert.alert in checked.raised)}")
+    for line in alert_lines(checked):
+        out(f"  {line}")
     for name in checked.resolved:
         out(f"  [green]resolved[/] {console.cell(name)}")
     out(f"  {meaning(checked)}", markup=False)
@@ -84,14 +86,24 @@ def meaning(checked: Checked) -> str:
     if worst & {"volume", "freshness", "missing"}:
         return "The data itself looks wrong: check its source first (./treehouse status)."
     if kinds:
-        moved = "moved, and the answers with it" if "prediction" in kinds else "moved"
         return (
-            f"{_most_moved(checked)} has {moved}: if the change is real, "
+            f"{_most_moved(checked)} has moved{_answers(checked, kinds)}: if the change is real, "
             f"./treehouse retrain {model}; if not, mend its source."
         )
     if not checked.measured.get("drift") or checked.note:
         return "No drift was judged."
     return "Nothing has moved beyond chance and the thresholds."
+
+
+def _answers(checked: Checked, kinds: set[str]) -> str:
+    """Whether the predictions have moved with the columns; nothing where they were not compared."""
+    if "prediction" in kinds:
+        return ", and the answers with it"
+    is_compared = any(
+        row["role"] == "prediction" and row["p_distribution"] is not None
+        for row in checked.measured["drift"]
+    )
+    return ", the answers have not" if is_compared else ""
 
 
 def _most_moved(checked: Checked) -> str:
@@ -117,11 +129,24 @@ def show_alerts(alerts: list[Alert]) -> None:
     )
 
 
-def _line(alert: Alert, is_new: bool) -> str:
-    state = "new" if is_new else alert.state
-    text = console.cell(f"{alert.alert}: {alert.detail}")
-    quiet = f" [dim](quiet for {alert.quiet_runs} runs)[/]" if alert.quiet_runs else ""
-    return f"{_MARKS[alert.severity]} {state} {text}{quiet}"
+def alert_lines(checked: Checked) -> list[str]:
+    """A line for each alert; one for all where many are alike, as the table says the rest."""
+    groups: dict[tuple[str, str, str, int], list[Alert]] = {}
+    for alert in checked.alerts:
+        state = "new" if alert.alert in checked.raised else alert.state
+        groups.setdefault((alert.severity, state, alert.kind, alert.quiet_runs), []).append(alert)
+    return [
+        f"{_MARKS[severity]} {state} {text}" + (f" [dim](quiet for {runs} runs)[/]" if runs else "")
+        for (severity, state, kind, runs), alike in groups.items()
+        for text in _texts(checked.model, kind, alike)
+    ]
+
+
+def _texts(model: str, kind: str, alike: list[Alert]) -> list[str]:
+    if len(alike) <= _FEW:
+        return [console.cell(f"{alert.alert}: {alert.detail}") for alert in alike]
+    names = ", ".join(alert.name for alert in alike)
+    return [console.cell(f"{model}/{kind}/ of {len(alike)} columns: {names}")]
 
 
 def arrow(shift: float | None) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import getpass
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -117,11 +118,13 @@ def find_alert(client: Client, settings: Settings, alert: str) -> Alert:
     for candidate in unresolved:
         if candidate.alert == alert:
             return candidate
+    names = [candidate.alert for candidate in unresolved]
+    close = difflib.get_close_matches(alert, names, n=1)
     raise TreehouseError(
         "There is no such alert that is open.",
         value=alert,
-        expected="one of: " + (", ".join(a.alert for a in unresolved) or "none is open"),
-        fix="./treehouse alerts list",
+        expected=f"one of the {len(names)} that ./treehouse alerts list shows",
+        fix=f"did you mean {close[0]}?" if close else None,
     )
 
 

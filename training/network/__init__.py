@@ -15,7 +15,7 @@ forests may take them as features: blends, calibration and intervals stay formul
 from training.bundle.networks import Network
 from training.network.fitting import fit_scaling, fit_vocabulary
 from training.network.from_sklearn import from_sklearn
-from training.network.from_table import from_table
+from training.network.from_table import Step, from_table
 from training.network.from_torch import from_torch, import_torch
 from training.network.parity import compare, golden_rows, predict
 from training.network.rows import batch_of_matrix, read_batch, rows_of
@@ -28,6 +28,7 @@ __all__ = [
     "Rows",
     "Scaling",
     "Series",
+    "Step",
     "Tokens",
     "batch_of",
     "batch_of_matrix",

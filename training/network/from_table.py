@@ -1,7 +1,9 @@
-"""A Markov chain as a network: what follows each token, or each two, is a row of a table."""
+"""A Markov chain as a network: tokens and categories lead to a row of a table."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,57 +12,71 @@ from numpy.typing import NDArray
 from training.bundle.networks import Network
 from training.errors import TreehouseError
 from training.network.graph import ANSWER, build
-from udfs.network.inputs import FIRST_TOKEN
 
 if TYPE_CHECKING:
     from udfs.network.inputs import NetworkInputs
 
 
+@dataclass(frozen=True)
+class Step:
+    """One code more that is looked at.
+
+    Attributes:
+        array: The input that holds it: "categorical", or the name of a sequence.
+        column: Where; -1 is a sequence's last.
+        following: int64[rows so far, codes]: for the row that was reached and the code, the next
+            row. The first step starts at row 0.
+    """
+
+    array: str
+    column: int
+    following: NDArray[np.int64]
+
+
 def from_table(
     inputs: NetworkInputs,
-    sequence: str,
+    steps: Sequence[Step],
     table: NDArray[np.float64],
     outputs: tuple[str, ...],
-    pairs: NDArray[np.int64] | None = None,
 ) -> Network:
-    """A network that answers the table's row of a sequence's last token, or last two, exactly.
+    """A network that answers a row of a table, exactly.
 
     Args:
-        inputs: Holds the sequence among its tokens.
-        sequence: Its name.
-        table: float64[2 + vocabulary, outputs], a row for each code: first that of an empty
-            sequence, then that of a token outside the vocabulary.
+        inputs: Holds what the steps look at.
+        steps: One at least; each leads from a row of the table to another, or leaves it there.
+        table: float64[rows, outputs].
         outputs: A name for each column.
-        pairs: int64[codes, codes]: for the last token but one and the last, the table's row; the
-            table may then have more rows than there are codes. By default the last token's own.
 
     Raises:
-        TreehouseError: The table has another shape.
+        TreehouseError: The table has another shape than its names, or a step leads out of it.
     """
-    tokens = inputs.tokens[sequence]
-    codes = FIRST_TOKEN + len(tokens.vocabulary)
-    wanted = (codes if pairs is None else len(table), len(outputs))
-    if table.shape != wanted or (pairs is not None and pairs.shape != (codes, codes)):
+    last = max(int(step.following.max()) for step in steps)
+    if table.ndim != 2 or table.shape[1] != len(outputs) or last >= len(table):
         raise TreehouseError(
-            "The table of a network has another shape than its names.",
+            "The table of a network has another shape than its names and steps.",
             value=table.shape,
-            expected=f"{wanted}: 2 rows and one for each token, a column for each output",
+            expected=f"at least {last + 1} rows of {len(outputs)} columns",
         )
-    nodes: list[tuple[str, list[str], list[str], dict[str, Any]]]
+    nodes: list[tuple[str, list[str], list[str], dict[str, Any]]] = []
     constants: dict[str, NDArray[Any]] = {"table": table.astype(np.float64)}
-    if pairs is None:
-        nodes = [("Gather", [sequence, "last"], ["row"], {"axis": 1})]
-        constants["last"] = np.array(tokens.length - 1)
-    else:
-        nodes = [
-            ("Gather", [sequence, "last_two"], ["pair"], {"axis": 1}),
-            ("GatherND", ["pairs", "pair"], ["row"], {}),
-        ]
-        constants["last_two"] = np.array([tokens.length - 2, tokens.length - 1])
-        constants["pairs"] = pairs.astype(np.int64)
+    widths = {name: kept.length for name, kept in inputs.tokens.items()}
+    widths["categorical"] = len(inputs.categorical)
+    for i, step in enumerate(steps):
+        constants |= {
+            f"column{i}": np.array(step.column % widths[step.array]),
+            f"codes{i}": np.array(step.following.shape[1]),
+            f"following{i}": step.following.astype(np.int64).ravel(),
+        }
+        nodes.append(("Gather", [step.array, f"column{i}"], [f"code{i}"], {"axis": 1}))
+        at = f"code{i}"
+        if i:
+            at = f"at{i}"
+            nodes.append(("Mul", [f"row{i - 1}", f"codes{i}"], [f"start{i}"], {}))
+            nodes.append(("Add", [f"start{i}", f"code{i}"], [at], {}))
+        nodes.append(("Gather", [f"following{i}", at], [f"row{i}"], {"axis": 0}))
     graph = build(
-        [*nodes, ("Gather", ["table", "row"], ["answer"], {"axis": 0})],
-        {sequence: (np.int64, tokens.length)},
+        [*nodes, ("Gather", ["table", f"row{len(steps) - 1}"], [ANSWER], {"axis": 0})],
+        {step.array: (np.int64, widths[step.array]) for step in steps},
         constants,
         (np.float64, len(outputs)),
     )

@@ -6,14 +6,13 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-import yaml
-
 from training.contract import MODELS
 from training.engine import identifier
 from training.errors import TreehouseError
 from training.fit.dataset import label_sql
 from training.lifecycle.scoring import Scored
 from training.lifecycle.versions import Version, versions
+from training.settings import read_yaml
 
 if TYPE_CHECKING:
     from clickhouse_connect.driver.client import Client
@@ -79,7 +78,7 @@ class Subject:
         """Column to its description in the use case's YAML."""
         found: dict[str, str] = {}
         for path in sorted((MODELS / self.spec.use_case).glob("*.yml")):
-            for model in yaml.safe_load(path.read_text()).get("models", []):
+            for model in read_yaml(path).get("models", []):
                 for column in model.get("columns", []):
                     if text := column.get("description"):
                         found.setdefault(column["name"], " ".join(text.split()))

@@ -1,28 +1,43 @@
 """`treehouse replay admission`: the promoted cache_admission over queries later than its training.
 
-Other than a replay of a trace it counts how far an answer is behind its tables: nobody tells a
-result store of writes, so what ends an answer is its time to live. Rules that know of every write
-stand beside it: stronger rivals than one could run.
+Other than a replay of a trace it counts how far an answer is behind its tables. Every policy keeps
+answers as the result store does: a pass of `cache fill` each so many seconds renews those to whose
+tables nothing was written, so an answer is served until the first write and then for as long as is
+allowed. Rules with times to live alone, and one that is told of every write, stand beside it. What
+storing costs is taken off what is saved; what a pass costs, the same for all, is not.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from heapq import heappop, heappush
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from training.errors import TreehouseError
-from training.replay import policies, queues
 from training.replay.asked import Asked
-from training.replay.clairvoyant import belady
-from training.replay.traces import CacheTrace, Flags, Floats, Ints
+from training.replay.cache import verdict
+from training.replay.clairvoyant import Belady
+from training.replay.policies import (
+    HIT,
+    PASSED,
+    STORED,
+    Cache,
+    Lru,
+    Native,
+    drive,
+    greedy_dual,
+)
+from training.replay.queues import S3Fifo, TinyLfu
+from training.replay.store import Admission, Filled
+from training.replay.traces import CacheTrace, Floats, Ints
 
 _TTLS = (60.0, 300.0, 900.0, 3_600.0)
-_ONLINE = ("rule", "learned")
-_FAR = 1e12  # seconds: never
+_LEAST_SHARE = 0.3  # the chance of a request, below which its answer is not computed ahead
+MEASURES = ("hit_rate", "bytes_saved", "seconds_saved")
+_Outcome = NDArray[np.uint8]
 
 
 def replay(
@@ -38,149 +53,128 @@ def replay(
         progress: Told the phases.
 
     Returns:
-        What was replayed, and `policies`: for each the shares of queries, bytes read and seconds
-        that it saved, how often it stored an answer, and by how many seconds those that it served
-        were behind: mean, most, and the share behind by more than is allowed.
+        What was replayed, the verdict by each measure, and `policies`: for each the shares of
+        queries, bytes read and seconds that it saved, how often it stored an answer, and by how
+        many seconds those that it served were behind: mean, most, and the share behind by more
+        than is allowed. Of ours there are three, which save hits, bytes read or seconds.
     """
     if not 0 < capacity <= 1:
         raise TreehouseError(
             "The capacity is no share.", value=capacity, expected="above 0 and up to 1"
         )
-    by_object = _with_entries(asked.trace, asked.trace.object)
-    by_allowed = _with_entries(asked.trace, _spans(asked))
-    room = max(1, int(by_object.distinct_bytes * capacity))
-    begin = int(asked.judged.argmax())
-    everything = np.ones(len(asked.trace), bool)
+    trace = asked.trace
+    room = max(1, int(trace.distinct_bytes * capacity))
     rows: list[dict[str, Any]] = []
 
-    def judge(
-        name: str, kind: str, trace: CacheTrace, hits: Flags, admit: Flags = everything
-    ) -> None:
+    def judge(name: str, kind: str, cache: Cache, trace: CacheTrace = trace) -> None:
         progress(name, len(rows), None)
-        rows.append({"policy": name, "kind": kind} | _measures(asked, trace.entry, hits, admit))
+        rows.append({"policy": name, "kind": kind} | _measures(asked, drive(trace, cache)))
 
-    judge("no cache", "rule", by_object, policies.nothing(by_object, room), ~everything)
+    judge("no cache", "rule", Lru(0))
     for ttl in _TTLS:
-        hits = policies.fixed_ttl(by_object, room, ttl)
-        judge(f"cache all, ttl {ttl:g} s", "rule", by_object, hits)
-    judge("native query cache", "rule", by_object, policies.native(by_object, room))
-    flat = np.ones(len(asked.trace))
-    hits = admitted(by_object, room, everything, asked.allowed, flat)
-    judge("cache all, ttl as allowed", "rule", by_object, hits)
-    online = {"lru": policies.lru, "s3-fifo": queues.s3_fifo, "w-tinylfu": queues.w_tinylfu,
-              "gdsf": policies.gdsf}  # fmt: skip
-    for name, policy in online.items():
-        judge(f"{name}, ttl as allowed", "rule", by_allowed, policy(by_allowed, room))
-        judge(f"{name}, told of writes", "told of writes", asked.trace, policy(asked.trace, room))
-    ours = f"cache_admission version {asked.version}"
-    hits = admitted(by_object, room, asked.admit, asked.ttl, asked.reuse)
-    judge(ours, "learned", by_object, hits, asked.admit)
-    hits = admitted(by_object, room, asked.admit, asked.allowed, asked.reuse)
-    judge(f"{ours}, ttl as allowed", "learned", by_object, hits, asked.admit)
-    hits = belady(by_allowed, room, begin)
-    judge("clairvoyant, ttl as allowed", "clairvoyant", by_allowed, hits)
-    hits = belady(asked.trace, room, begin)
-    judge("clairvoyant, told of writes", "clairvoyant", asked.trace, hits)
+        judge(f"lru, ttl {ttl:g} s", "rule", Lru(room), _ending(trace, ttl))
+    judge("native query cache", "rule", Native(room), _ending(trace, 60.0))
+    judge("lru, ttl as allowed", "rule", Lru(room), _ending(trace, asked.allowed))
+    judge("lru, told of writes", "told of writes", Lru(room), replace(
+        trace, entry=asked.version_of, ends=None))  # fmt: skip
+    judge("lru, renewed", "rule", Lru(room))
+    judge("s3-fifo, renewed", "rule", S3Fifo(room))
+    judge("w-tinylfu, renewed", "rule", TinyLfu(room))
+    judge("gdsf, renewed", "rule", greedy_dual(trace, room))
+    for aim, saved in _aims(asked).items():
+        judge(f"cache_admission for {aim}, renewed", "learned", Admission(asked, room, saved))
+    for name, kind, cache in _filled(asked, room):
+        progress(name, len(rows), None)
+        rows.append({"policy": name, "kind": kind} | _ahead(asked, cache))
+    judge("clairvoyant, renewed", "clairvoyant", Belady(trace, room, int(asked.judged.argmax())))
     return {
-        "queries": len(asked.trace),
+        "queries": len(trace),
         "judged": int(asked.judged.sum()),
-        "distinct": int(asked.trace.object.max()) + 1,
+        "distinct": int(trace.object.max()) + 1,
         "capacity_bytes": room,
+        "store_seconds": asked.store_seconds,
         "version": asked.version,
         "policies": rows,
-        "winner": {
-            measure: max(
-                (row for row in rows if row["kind"] in _ONLINE and not row["too_stale"]),
-                key=lambda row: row[measure],
-            )["policy"]
-            for measure in ("hit_rate", "bytes_saved", "seconds_saved")
-        },
+        "verdict": verdict([row for row in rows if not row["too_stale"]], MEASURES),
     }  # fmt: skip
 
 
-def admitted(trace: CacheTrace, capacity: int, admit: Flags, ttl: Floats, reuse: Floats) -> Flags:
-    """Which queries a store answers that keeps what is admitted for its own time to live, (n,).
-
-    When there is no room, first goes what has ended, then what is expected to save least for its
-    bytes, which may be what comes.
-    """
-    hits = bytearray(len(trace))
-    worth = (reuse * trace.cost / np.maximum(trace.size, 1)).tolist()
-    ends_at, may, sizes = (trace.time + ttl).tolist(), admit.tolist(), trace.size.tolist()
-    kept: dict[int, int] = {}  # entry to the request that stored it
-    by_end: list[tuple[float, int, int]] = []
-    by_worth: list[tuple[float, int, int]] = []
-    used = 0
-    for i, (entry, now) in enumerate(zip(trace.entry.tolist(), trace.time.tolist(), strict=True)):
-        while by_end and by_end[0][0] < now:
-            _, stored, ended = heappop(by_end)
-            if kept.get(ended) == stored:
-                used -= sizes[kept.pop(ended)]
-        if entry in kept:
-            hits[i] = True
-            continue
-        if not may[i] or ends_at[i] <= now or sizes[i] > capacity:
-            continue
-        kept[entry] = i
-        used += sizes[i]
-        heappush(by_end, (ends_at[i], i, entry))
-        heappush(by_worth, (worth[i], i, entry))
-        while used > capacity:
-            _, stored, victim = heappop(by_worth)
-            if kept.get(victim) == stored:
-                used -= sizes[kept.pop(victim)]
-    return policies.flags(hits)
-
-
-def _spans(asked: Asked) -> Ints:
-    """Entries that end: an answer lives for as long as is allowed from the first query on, and the
-    next one begins another, so that policies without times to live can be compared."""
-    begun: dict[int, tuple[float, int]] = {}
-    entries = np.empty(len(asked.trace), np.int64)
-    columns = (asked.trace.object.tolist(), asked.trace.time.tolist(), asked.allowed.tolist())
-    for i, (item, now, allowed) in enumerate(zip(*columns, strict=True)):
-        since, number = begun.get(item, (-_FAR, -1))
-        if now - since > allowed:
-            number = i
-            begun[item] = (now, i)
-        entries[i] = number
-    codes: Ints = np.unique(entries, return_inverse=True)[1]
-    return codes
-
-
-def _with_entries(trace: CacheTrace, entries: Ints) -> CacheTrace:
-    return CacheTrace(trace.time, trace.object, entries, trace.size, trace.cost)
-
-
-def _measures(asked: Asked, entry: Ints, hits: Flags, admit: Flags) -> dict[str, Any]:
-    judged, time = asked.judged, asked.trace.time
-    served = np.flatnonzero(hits & judged)
-    source = _sources(entry, hits)[served]
-    behind = np.maximum(0.0, time[served] - asked.changed_at[source])
-    cost = asked.trace.cost
+def _aims(asked: Asked) -> dict[str, Floats]:
+    """What a hit saves, by what is to be saved."""
     return {
-        "hit_rate": _share(hits, judged, np.ones(len(hits))),
-        "bytes_saved": _share(hits, judged, asked.read_bytes),
-        "seconds_saved": _share(hits, judged, cost),
-        "stored": _share(admit & ~hits, judged, np.ones(len(hits))),
+        "hits": np.ones(len(asked.trace)),
+        "bytes": asked.read_bytes,
+        "seconds": asked.mean_seconds,
+    }
+
+
+def _ending(trace: CacheTrace, seconds: float | Floats) -> CacheTrace:
+    """The same, where an answer ends so long after it was computed."""
+    return replace(trace, ends=trace.time + seconds)
+
+
+def _filled(asked: Asked, room: int) -> list[tuple[str, str, Filled]]:
+    """Ours, and a rule that computes ahead what was read since, and lets go as LRU does."""
+    ones = np.ones(len(asked.trace))
+    everything = replace(asked, admit=ones > 0, reuse=ones, kept_seconds=ones, trace=replace(
+        asked.trace, size=np.ones_like(asked.trace.size)))  # fmt: skip
+    return [
+        ("lru, kept ahead", "rule", Filled(everything, room, ones, None)),
+        ("cache_admission for seconds, kept ahead", "learned",
+         Filled(asked, room, asked.mean_seconds, _LEAST_SHARE)),
+    ]  # fmt: skip
+
+
+def _ahead(asked: Asked, cache: Filled) -> dict[str, Any]:
+    came = drive(replace(asked.trace, ends=None), cache)
+    for entry in list(cache.kept):
+        cache.settle(entry, float(asked.trace.time[-1]))
+    begin = asked.trace.time[asked.judged.argmax()]
+    fills = np.array([latest for latest, at in cache.filled if at >= begin], np.int64)
+    return _measures(asked, came, cache.changed, fills)
+
+
+def _measures(
+    asked: Asked, came: _Outcome, changed_at: Floats | None = None, fills: Ints | None = None
+) -> dict[str, Any]:
+    """Of the judged queries. `fills` are the queries that were run ahead; what they take is taken
+    off what is saved."""
+    judged, cost, read = asked.judged, asked.trace.cost, asked.read_bytes
+    hits = judged & (came == HIT)
+    stored = judged & (came == STORED)
+    ahead = np.zeros(0, np.int64) if fills is None else fills
+    served = np.flatnonzero(hits)
+    if changed_at is None:
+        computed = _computed(asked.trace.object, came)[served]
+        behind = asked.trace.time[served] - asked.changed_at[computed]
+    else:
+        behind = asked.trace.time[served] - changed_at[served]
+    behind = np.maximum(0.0, behind)
+    stores = stored.sum() + len(ahead)
+    spent = stores * asked.store_seconds + asked.mean_seconds[ahead].sum()
+    return {
+        "hit_rate": float(hits.sum() / judged.sum()),
+        "bytes_saved": _of(read[hits].sum() - read[ahead].sum(), read[judged].sum()),
+        "seconds_saved": _of(cost[hits].sum() - spent, cost[judged].sum()),
+        "stored": float(stores / judged.sum()),
+        "ahead": float(len(ahead) / judged.sum()),
         "mean_behind_s": float(behind.mean()) if len(behind) else 0.0,
         "most_behind_s": float(behind.max(initial=0.0)),
         "too_stale": float((behind > asked.allowed[served]).mean()) if len(behind) else 0.0,
     }
 
 
-def _sources(entry: Ints, hits: Flags) -> Ints:
-    """Which request stored what answered each: the last one of the same entry that missed."""
+def _computed(objects: Ints, came: _Outcome) -> Ints:
+    """Which request computed what answered each: the last one that was stored."""
     last: dict[int, int] = {}
-    found = np.arange(len(entry))
-    for i, (code, hit) in enumerate(zip(entry.tolist(), hits.tolist(), strict=True)):
-        if hit:
-            found[i] = last[code]
-        else:
-            last[code] = i
+    found = np.arange(len(objects))
+    for i, (item, outcome) in enumerate(zip(objects.tolist(), came.tolist(), strict=True)):
+        if outcome == HIT:
+            found[i] = last[item]
+        elif outcome == STORED:
+            last[item] = i
     return found
 
 
-def _share(hits: Flags, judged: Flags, value: NDArray[Any]) -> float:
-    whole = float(value[judged].sum())
-    return float(value[hits & judged].sum()) / whole if whole else 0.0
+def _of(part: float, whole: float) -> float:
+    return float(part / whole) if whole else 0.0

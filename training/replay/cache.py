@@ -14,6 +14,7 @@ from training.replay import learned, policies, queues
 from training.replay.clairvoyant import belady, upper_bound
 from training.replay.traces import CacheTrace, Flags
 
+_MEASURES = ("object_hit_rate", "byte_hit_rate", "cost_saved")
 _TTLS = (60.0, 300.0, 900.0, 3_600.0, 21_600.0, 86_400.0)
 _ONLINE: dict[str, policies.Policy] = {
     "no cache": policies.nothing,
@@ -96,14 +97,14 @@ def replay(
         "distinct_bytes": trace.distinct_bytes,
         "capacity_bytes": capacity,
         "policies": rows,
-        "verdict": verdict(rows),
+        "verdict": verdict(rows, _MEASURES),
     }
 
 
-def verdict(rows: list[dict[str, Any]]) -> dict[str, Any]:
+def verdict(rows: list[dict[str, Any]], measures: tuple[str, ...]) -> dict[str, Any]:
     """By each measure: the best rule, the best learned policy, who wins, the bound's share."""
     found = {}
-    for measure in ("object_hit_rate", "byte_hit_rate", "cost_saved"):
+    for measure in measures:
         best = {
             kind: max((row for row in rows if row["kind"] == kind), key=lambda row: row[measure])
             for kind in ("rule", "learned", "clairvoyant")
@@ -112,7 +113,7 @@ def verdict(rows: list[dict[str, Any]]) -> dict[str, Any]:
         found[measure] = {
             "best_rule": best["rule"]["policy"],
             "best_learned": best["learned"]["policy"],
-            "winner": "learned" if ours > rule else "rule",
+            "winner": "learned" if ours > rule else "rule" if rule > ours else "both",
             "learned_minus_rule": ours - rule,
             "learned_of_bound": _of(ours, top),
         }

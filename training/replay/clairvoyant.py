@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from training.replay.policies import ranked
+from training.replay.policies import Ranked, hits
 from training.replay.traces import CacheTrace, Flags, Floats, Ints
 
 
@@ -19,16 +19,38 @@ def next_requests(entry: Ints) -> Ints:
 
 
 def belady(trace: CacheTrace, capacity: int, judged_from: int = 0) -> Flags:
-    """Evict what is asked for again last (Belady 1966).
+    """Evict what is asked for again last (Belady 1966), or not before its answer ends.
 
-    With entries of one size no policy answers more of the requests from `judged_from` on: before
-    it, the cache is filled with what is asked for soonest after it.
+    With entries of one size that never end no policy answers more of the requests from
+    `judged_from` on: before it, the cache is filled with what is asked for soonest after it. With
+    room for all, none answers more of those that end: an answer is computed as late as can be.
     """
-    following = next_requests(trace.entry)
-    while (early := following < judged_from).any():  # look on, to the first request that is judged
-        following[early] = following[following[early]]
-    ranks = (-following).astype(float).tolist()
-    return ranked(trace, capacity, lambda i, _: ranks[i])
+    return hits(trace, Belady(trace, capacity, judged_from))
+
+
+class Belady(Ranked):
+    """The cache of `belady`."""
+
+    def __init__(self, trace: CacheTrace, capacity: int, judged_from: int) -> None:
+        following = next_requests(trace.object)
+        entries = np.append(trace.entry, -1)
+        following[entries[following] != trace.entry] = len(trace)  # another version comes first
+        while (early := following < judged_from).any():  # look on, to the first request that is judged
+            following[early] = following[following[early]]
+        super().__init__(capacity, lambda i, _: self.ranks[i])
+        self.ranks = (-following).astype(float).tolist()
+        times = np.append(trace.time, np.inf)  # of no next request
+        self.next_at = times[following].tolist()
+        self.ends = None if trace.ends is None else trace.ends.tolist()
+        self.end_of: dict[int, float] = {}
+
+    def ask(self, i: int, entry: int, size: int) -> int:
+        if self.ends is not None:
+            if entry not in self.kept:
+                self.end_of[entry] = self.ends[i]
+            if self.next_at[i] > self.end_of[entry]:
+                self.ranks[i] = -np.inf
+        return super().ask(i, entry, size)
 
 
 def upper_bound(trace: CacheTrace, capacity: int, judged_from: int, value: Floats) -> float:

@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from training.errors import TreehouseError
 from training.replay.prices import Prices
-from training.replay.traces import Flags, Floats, TieringTrace
+from training.replay.traces import Flags, Floats, Ints, TieringTrace
 
 _DAYS_FOR_DAILY_STEPS = 20
 _MAX_CELLS = 40_000_000
+_ARRAYS = ("exists", "stored", "reads", "read", "writes", "written")
 
 
 @dataclass(frozen=True)
 class Demand:
-    """Partitions by steps; every array is (partitions, steps).
+    """Partitions by steps; every array but `table` is (partitions, steps).
 
     Attributes:
         hours: Length of a step.
+        table: Code of each partition's table, (partitions,); of a table, newer ones come later.
         exists: Whether the partition was there.
         stored: Bytes that it held at the step's end.
         reads: How often it was read.
@@ -29,6 +31,7 @@ class Demand:
     """
 
     hours: float
+    table: Ints
     exists: Flags
     stored: Floats
     reads: Floats
@@ -44,8 +47,11 @@ class Demand:
 
     def steps(self, begin: int, end: int | None = None) -> Demand:
         """Only some of the steps."""
-        names = ("exists", "stored", "reads", "read", "writes", "written")
-        return Demand(self.hours, *(getattr(self, name)[:, begin:end] for name in names))
+        return replace(self, **{name: getattr(self, name)[:, begin:end] for name in _ARRAYS})
+
+    def partitions(self, rows: slice) -> Demand:
+        """Only some of the partitions."""
+        return replace(self, **{name: getattr(self, name)[rows] for name in ("table", *_ARRAYS)})
 
     def run_usd(self, prices: Prices) -> Floats:
         """Money and waiting, in USD, of each step in each tier: (partitions, steps, tiers)."""
@@ -96,6 +102,7 @@ def on_grid(trace: TieringTrace, step_hours: float | None = None, scale: float =
     exists = np.maximum.accumulate(total(np.ones(len(trace))) > 0, axis=1)
     return Demand(
         hours=step_hours,
+        table=trace.table,
         exists=exists,
         stored=np.maximum.accumulate(stored.reshape(partitions, steps), axis=1),
         reads=total(1 - is_write),

@@ -1,26 +1,25 @@
-"""A cache that learns which entries will be asked for again soon.
+"""A cache that learns when entries will be asked for again.
 
-Boosted trees are fitted on the first part of a trace to tell how many requests pass until an entry
-is asked for again, from what is known at a request: ages since earlier requests, decayed counts,
-size and cost, much as LRB (Song et al., NSDI 2020). What they predict is cut into classes, and from
-the same part each class has a table of how much an entry of some age is still worth. What is worth
-least for its bytes is evicted, of a random sample, as LHD does (Beckmann, Chen and Cidon, NSDI
-2018).
+Boosted trees are fitted on the first part of a trace: from what is known at a request (ages since
+earlier requests, decayed counts, size and cost, much as LRB: Song et al., NSDI 2020) they tell the
+chance that its entry is asked for in each octave of requests to come, 1, 2, 4, 8 and so on, if it
+was not before. That is a survival curve in discrete time (Singer and Willett 1993), and what it is
+worth to keep the entry follows from it for every age. What is worth least for its bytes is evicted,
+of a random sample, as LHD does (Beckmann, Chen and Cidon, NSDI 2018).
 """
 
 from __future__ import annotations
 
 import random
 from collections import deque
-from dataclasses import dataclass
 
 import numpy as np
 import xgboost
 from numpy.typing import NDArray
 
 from training.replay.clairvoyant import next_requests
-from training.replay.policies import flags, value_density
-from training.replay.traces import CacheTrace, Flags, Floats, Ints
+from training.replay.policies import HIT, PASSED, STORED, hits, value_density
+from training.replay.traces import CacheTrace, Flags, Floats
 
 DELTAS = 4  # ages of that many earlier requests
 HALF_LIVES = tuple(2.0**k for k in (5, 8, 11, 14, 17))  # of the counts, in requests
@@ -30,12 +29,12 @@ FEATURES = (
     "seconds_since_last", "requests_so_far", "versions_so_far", "requests_of_version",
     "seconds_of_version", "size", "cost", "hour_of_day",
 )  # fmt: skip
-_MAX_ROWS = 200_000
-_CLASSES = 32
-_STEPS_AN_OCTAVE = 2  # of the ages: a table's buckets grow by a factor of the square root of 2
+Worth = NDArray[np.float32]
+_MAX_REQUESTS = 40_000  # that are learned from; each is a row for every octave that it waited
+_CHUNK = 100_000  # requests that are predicted at once, which bounds the memory
 _SAMPLE = 32  # candidates of an eviction
 _PARAMETERS = {
-    "objective": "reg:squarederror",
+    "objective": "binary:logistic",
     "max_depth": 6,
     "learning_rate": 0.1,
     "tree_method": "hist",
@@ -43,107 +42,133 @@ _PARAMETERS = {
     "seed": 1,
 }
 _ROUNDS = 100
-_LEAF_SHARE = 0.002  # of the rows: distances are noisy, and smaller leaves fit the noise
+_LEAF_SHARE = 0.0005  # of the rows: waits are noisy, and smaller leaves fit the noise
 
 
-@dataclass(frozen=True)
-class Fitted:
-    """What was learned from the first part of a trace.
+def fit(trace: CacheTrace, judged_from: int) -> Worth:
+    """Learn from the requests before `judged_from`; what comes after is only predicted.
 
-    Attributes:
-        classes: Of each request of the whole trace, (n,), 0 for the soonest.
-        worth: Chance of a request by requests waited, (classes, ages), as `ages` has them.
+    Returns:
+        What the entry of each request is worth, (n, octaves): by how many octaves of requests it
+        has waited for the next one, the most requests that it answers for each that it waits on.
     """
-
-    classes: Ints
-    worth: Floats
-
-
-def fit(trace: CacheTrace, judged_from: int) -> Fitted:
-    """Learn from the requests before `judged_from`; what comes after is only predicted."""
-    n = max(1, judged_from)
+    n = len(trace)
     rows = features(trace)
-    first = next_requests(trace.entry[:n])
-    distance = np.where(first < n, first - np.arange(n), np.inf)
-    # Of the last requests it is not known yet: they are left out, where there is enough else.
-    known = np.arange(n - n // 4) if n >= 8 else np.arange(n)
-    if len(known) > _MAX_ROWS:
-        known = np.sort(np.random.default_rng(1).choice(known, _MAX_ROWS, replace=False))
-    data = xgboost.DMatrix(rows[known], np.log2(np.minimum(distance[known], 2 * n)))
-    parameters = _PARAMETERS | {"min_child_weight": len(known) * _LEAF_SHARE}
-    booster = xgboost.train(parameters, data, _ROUNDS)
-    predicted = booster.predict(xgboost.DMatrix(rows))
-    cuts = np.unique(np.quantile(predicted[known], np.linspace(0, 1, _CLASSES + 1)[1:-1]))
-    classes = np.searchsorted(cuts, predicted)
-    of_class = [distance[known[classes[known] == c]] for c in range(len(cuts) + 1)]
-    worth = [_worth(distances, len(trace)) for distances in of_class]
-    return Fitted(classes, np.array(worth))
+    octaves = 1 + n.bit_length()
+    requests, octave, asked = _waits(trace, max(1, judged_from), octaves)
+    if not len(requests):
+        return np.ones((n, octaves), np.float32)
+    share = float(np.clip(asked.mean(), 1e-6, 1 - 1e-6))
+    booster = xgboost.train(
+        _PARAMETERS
+        | {"base_score": share, "min_child_weight": len(asked) * _LEAF_SHARE * share * (1 - share)},
+        xgboost.DMatrix(np.column_stack([rows[requests], octave]), asked),
+        _ROUNDS,
+    )
+    worth = np.empty((n, octaves), np.float32)
+    for begin in range(0, n, _CHUNK):
+        part = rows[begin : begin + _CHUNK]
+        worth[begin : begin + _CHUNK] = _worth(np.column_stack([
+            booster.inplace_predict(np.column_stack([part, np.full(len(part), k, np.float32)]))
+            for k in range(octaves)
+        ]))  # fmt: skip
+    return worth
 
 
-def replay(trace: CacheTrace, capacity: int, fitted: Fitted, value: Floats) -> Flags:
-    """Which requests a cache answers that keeps what is worth most for its bytes, (n,)."""
-    hits = bytearray(len(trace))
-    density = value_density(value, trace.size)
-    classes, sizes = fitted.classes.tolist(), trace.size.tolist()
-    worth = fitted.worth.tolist()
-    latest: dict[int, int] = {}  # entries in the cache, each with its latest request
-    slots: list[int] = []  # the same entries, to draw from
-    slot_of: dict[int, int] = {}
-    used = 0
-    draw = random.Random(1).random  # noqa: S311 - a simulation
-    for i, entry in enumerate(trace.entry.tolist()):
-        if entry in latest:
-            hits[i] = True
-            latest[entry] = i
-            continue
-        if sizes[i] > capacity:
-            continue
-        latest[entry] = i
-        slot_of[entry] = len(slots)
-        slots.append(entry)
-        used += sizes[i]
-        while used > capacity:
-            count = len(slots)
-            chosen = (
-                slots if count <= _SAMPLE else [slots[int(draw() * count)] for _ in range(_SAMPLE)]
-            )
-            victim, lowest = entry if entry in latest else chosen[0], float("inf")
-            for candidate in (victim, *chosen):
-                last = latest[candidate]
-                age = ((i - last) ** _STEPS_AN_OCTAVE).bit_length()
-                rank = worth[classes[last]][age] * density[last]
-                if rank < lowest:
-                    victim, lowest = candidate, rank
-            used -= sizes[latest.pop(victim)]
-            slot = slot_of.pop(victim)
-            moved = slots.pop()
-            if moved != victim:
-                slots[slot] = moved
-                slot_of[moved] = slot
-    return flags(hits)
+def _waits(
+    trace: CacheTrace, n: int, octaves: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.bool_]]:
+    """Of the first `n` requests: a row for every octave that began before the next one of the same
+    entry: the request, the octave, and whether it came in it. What was not seen to its end is left
+    out."""
+    following = next_requests(trace.entry[:n])
+    chosen = np.arange(n)
+    if n > _MAX_REQUESTS:
+        chosen = np.sort(np.random.default_rng(1).choice(n, _MAX_REQUESTS, replace=False))
+    wait = np.where(following < n, following - np.arange(n), 2 * len(trace))[chosen]
+    seen = n - 1 - chosen
+    found = [np.flatnonzero(
+        (wait > (1 << k) // 2) & ((wait <= 1 << k) | (seen >= 1 << k))
+    ) for k in range(octaves)]  # fmt: skip
+    octave = np.repeat(np.arange(octaves), [len(rows) for rows in found])
+    rows = np.concatenate(found)
+    return chosen[rows], octave, wait[rows] <= 1 << octave
 
 
-def _worth(distance: Floats, longest: int) -> Floats:
-    """By age, the most requests that an entry could answer for each request that it waits.
-
-    The index of Gittins (1979) for one class: over all times to go on waiting, the largest ratio of
-    the chance of a request to the mean wait.
+def _worth(hazard: Worth) -> Worth:
+    """The index of Gittins (1979) for one entry: over all times to go on waiting, the largest ratio
+    of the chance of a request to the mean wait.
 
     Args:
-        distance: Requests until the next one of the same entry; infinite where there is none.
-        longest: No age is larger.
+        hazard: The chance of a request in an octave if there was none before, (n, octaves).
     """
-    octaves = np.arange((longest**_STEPS_AN_OCTAVE).bit_length())
-    waits = 2.0 ** (octaves / _STEPS_AN_OCTAVE)  # also the ages, after 0: as `replay` finds them
-    worth = np.zeros(1 + len(waits))
-    distance = np.sort(distance)
-    for k, age in enumerate((0.0, *waits)):
-        left = distance[np.searchsorted(distance, age, side="right") :] - age
-        total = np.concatenate(([0.0], np.cumsum(left)))
-        within = np.searchsorted(left, waits, side="right")
-        mean_wait = total[within] + (len(left) - within) * waits
-        worth[k] = (within / np.maximum(mean_wait, 1e-9)).max()
+    n, octaves = hazard.shape
+    worth = np.zeros_like(hazard)
+    for age in range(octaves):
+        left, wait = np.ones(n, np.float32), np.zeros(n, np.float32)
+        for k in range(age, octaves):
+            here = hazard[:, k]
+            wait += left * ((1 << k) - (1 << k) // 2) * (1 - here / 2)  # half of it, if it came
+            left = left * (1 - here)
+            np.maximum(worth[:, age], (1 - left) / wait, out=worth[:, age])
     return worth
+
+
+def replay(trace: CacheTrace, capacity: int, worth: Worth, value: Floats) -> Flags:
+    """Which requests a cache answers that keeps what is worth most for its bytes, (n,)."""
+    return hits(trace, Learned(trace, capacity, worth, value))
+
+
+class Learned:
+    """The cache of `replay`."""
+
+    def __init__(self, trace: CacheTrace, capacity: int, worth: Worth, value: Floats) -> None:
+        self.capacity, self.used = capacity, 0
+        self.density = value_density(value, trace.size)
+        self.octaves = worth.shape[1]
+        self.worth = worth.ravel().data  # as lists, a million requests would take a gigabyte
+        self.kept: dict[int, tuple[int, int, int]] = {}  # latest request, size, slot
+        self.slots: list[int] = []  # the same entries, to draw from
+        self.draw = random.Random(1).random  # noqa: S311 - a simulation
+
+    def ask(self, i: int, entry: int, size: int) -> int:
+        kept = self.kept.get(entry)
+        if kept:
+            self.kept[entry] = (i, *kept[1:])
+            return HIT
+        if size > self.capacity:
+            return PASSED
+        self.kept[entry] = (i, size, len(self.slots))
+        self.slots.append(entry)
+        self.used += size
+        while self.used > self.capacity:
+            self.drop(self._least(i, entry))
+        return STORED if entry in self.kept else PASSED
+
+    def drop(self, entry: int) -> None:
+        kept = self.kept.pop(entry, None)
+        if kept:
+            self.used -= kept[1]
+            moved = self.slots.pop()
+            if moved != entry:
+                self.slots[kept[2]] = moved
+                self.kept[moved] = (*self.kept[moved][:2], kept[2])
+
+    def _least(self, i: int, newest: int) -> int:
+        """What is worth least for its bytes, of a sample and of what came in just now."""
+        slots, draw, count = self.slots, self.draw, len(self.slots)
+        chosen = slots if count <= _SAMPLE else [slots[int(draw() * count)] for _ in range(_SAMPLE)]
+        victim, lowest = chosen[0], float("inf")
+        for candidate in (newest, *chosen):
+            if candidate in self.kept:
+                latest = self.kept[candidate][0]
+                rank = (
+                    self.worth[latest * self.octaves + (i - latest).bit_length()]
+                    * self.density[latest]
+                )
+                if rank < lowest:
+                    victim, lowest = candidate, rank
+        return victim
 
 
 def features(trace: CacheTrace) -> NDArray[np.float32]:

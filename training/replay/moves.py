@@ -54,7 +54,7 @@ def cheapest(demand: Demand, prices: Prices) -> Schedule:
 
 
 def _cheapest(demand: Demand, prices: Prices, rows: slice) -> Schedule:
-    part = Demand(demand.hours, *(getattr(demand, name)[rows] for name in _ARRAYS))
+    part = demand.partitions(rows)
     partitions, steps = part.shape
     tiers = len(prices.tiers)
     run = part.run_usd(prices) * part.exists[..., None]
@@ -93,6 +93,3 @@ def _walk_back(cost: Floats, came_from: NDArray[np.int64]) -> Schedule:
                 break
             end, state = arrival, int(came_from[arrival, p, tier])
     return schedule
-
-
-_ARRAYS = ("exists", "stored", "reads", "read", "writes", "written")

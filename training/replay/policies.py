@@ -1,21 +1,81 @@
 """What a cache keeps: each policy replays all requests and says which of them it answered.
 
 Every policy is a function of the trace and the capacity in bytes, and sees requests one after the
-other; only `belady` is told the future. They are plain loops: a million requests take seconds.
+other; only `belady` is told the future. Answers end as the trace says, for all policies alike. They
+are plain loops: a million requests take seconds.
 """
 
 from __future__ import annotations
 
-from collections import OrderedDict, deque
+import itertools
+from collections import OrderedDict
 from collections.abc import Callable
+from dataclasses import replace
 from heapq import heappop, heappush
+from typing import Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from training.replay.traces import CacheTrace, Flags, Floats, Ints
 
 Policy = Callable[[CacheTrace, int], Flags]
 Rank = Callable[[int, int], float]
+_NEVER = float("inf")
+PASSED, HIT, STORED = 0, 1, 2  # a miss that is not kept, an answer from the cache, a miss that is
+
+
+class Cache(Protocol):
+    """What one policy keeps."""
+
+    def ask(self, i: int, entry: int, size: int) -> int:
+        """What becomes of request `i`: HIT, or its entry comes in, STORED, or PASSED."""
+        ...
+
+    def drop(self, entry: int) -> None:
+        """Let go of what has ended; it may have left before."""
+        ...
+
+
+def drive(trace: CacheTrace, cache: Cache) -> NDArray[np.uint8]:
+    """What becomes of each request, (n,). What has ended, or is an old version of what is asked
+    for, leaves before the request."""
+    came = bytearray(len(trace))
+    entries = trace.entry.tolist()
+    ends = itertools.repeat(_NEVER) if trace.ends is None else trace.ends.tolist()
+    columns = zip(entries, trace.size.tolist(), _replaced(trace).tolist(), strict=True)
+    computed: dict[int, int] = {}  # entry to the request that computed its latest answer
+    by_end: list[tuple[float, int]] = []
+    for i, ((entry, size, old), now, end) in enumerate(zip(columns, trace.time.tolist(), ends)):
+        while by_end and by_end[0][0] < now:
+            ended = heappop(by_end)[1]
+            if computed.get(entries[ended]) == ended:
+                del computed[entries[ended]]
+                cache.drop(entries[ended])
+        if old >= 0:
+            cache.drop(old)
+        came[i] = cache.ask(i, entry, size)
+        if came[i] == STORED and end < _NEVER:
+            computed[entry] = i
+            heappush(by_end, (end, i))
+    return np.frombuffer(came, np.uint8)
+
+
+def _replaced(trace: CacheTrace) -> Ints:
+    """The entry of the request before for the same object, if it was another, (n,); else -1."""
+    order = np.argsort(trace.object, kind="stable")
+    before, after = order[:-1], order[1:]
+    changed = (trace.object[before] == trace.object[after]) & (
+        trace.entry[before] != trace.entry[after]
+    )
+    found = np.full(len(trace), -1)
+    found[after[changed]] = trace.entry[before[changed]]
+    return found
+
+
+def hits(trace: CacheTrace, cache: Cache) -> Flags:
+    """Which requests a cache answers, (n,)."""
+    return drive(trace, cache) == HIT
 
 
 def nothing(trace: CacheTrace, _: int) -> Flags:
@@ -25,110 +85,117 @@ def nothing(trace: CacheTrace, _: int) -> Flags:
 
 def lru(trace: CacheTrace, capacity: int) -> Flags:
     """Admit everything, evict what was not used for longest."""
-    return fixed_ttl(trace, capacity, float("inf"))
+    return hits(trace, Lru(capacity))
 
 
 def fixed_ttl(trace: CacheTrace, capacity: int, seconds: float) -> Flags:
     """LRU whose entries end a fixed time after they came in."""
-    hits = bytearray(len(trace))
-    cache: OrderedDict[int, tuple[int, float]] = OrderedDict()
-    used = 0
-    for i, (entry, size, now) in enumerate(requests(trace)):
-        kept = cache.pop(entry, None)
-        if kept and now - kept[1] <= seconds:
-            hits[i] = True
-            cache[entry] = kept
-            continue
-        used -= kept[0] if kept else 0
-        if size <= capacity:
-            cache[entry] = (size, now)
-            used += size
-            while used > capacity:
-                used -= cache.popitem(last=False)[1][0]
-    return flags(hits)
+    return lru(replace(trace, ends=trace.time + seconds), capacity)
+
+
+class Lru:
+    """Everything comes in; what was not used for longest leaves."""
+
+    def __init__(self, capacity: int) -> None:
+        self.capacity, self.used = capacity, 0
+        self.sizes: OrderedDict[int, int] = OrderedDict()
+
+    def ask(self, _: int, entry: int, size: int) -> int:
+        if entry in self.sizes:
+            self.sizes.move_to_end(entry)
+            return HIT
+        if size > self.capacity:
+            return PASSED
+        self.sizes[entry] = size
+        self.used += size
+        while self.used > self.capacity:
+            self.used -= self.sizes.popitem(last=False)[1]
+        return STORED
+
+    def drop(self, entry: int) -> None:
+        self.used -= self.sizes.pop(entry, 0)
 
 
 def native(trace: CacheTrace, capacity: int, seconds: float = 60.0) -> Flags:
     """ClickHouse's own query cache: a result ends after `query_cache_ttl` and not before, and when
     there is no room but for fresh ones, nothing comes in. Its limits on entries are left out.
     """
-    hits = bytearray(len(trace))
-    cache: dict[int, float] = {}
-    by_age: deque[tuple[float, int, int]] = deque()
-    used = 0
-    for i, (entry, size, now) in enumerate(requests(trace)):
-        while by_age and by_age[0][0] < now - seconds:
-            _, stale, its_size = by_age.popleft()
-            del cache[stale]
-            used -= its_size
-        if entry in cache:
-            hits[i] = True
-        elif used + size <= capacity:
-            cache[entry] = now
-            by_age.append((now, entry, size))
-            used += size
-    return flags(hits)
+    return hits(replace(trace, ends=trace.time + seconds), Native(capacity))
 
 
-def ranked(trace: CacheTrace, capacity: int, rank: Rank, aging: bool = False) -> Flags:
+class Native(Lru):
+    """What is there stays until it ends; what comes needs room."""
+
+    def ask(self, _: int, entry: int, size: int) -> int:
+        if entry in self.sizes:
+            return HIT
+        if self.used + size > self.capacity:
+            return PASSED
+        self.sizes[entry] = size
+        self.used += size
+        return STORED
+
+
+class Ranked:
     """Keep what ranks highest.
 
-    Args:
-        trace: Requests.
+    Attributes:
         capacity: Bytes.
         rank: Of a request, given its number and how often its entry was asked for while it was in
             the cache; an entry ranks as its latest request did.
         aging: Whether ranks rise with the rank of what was evicted last, so that what is asked for
             no more leaves in the end: GreedyDual (Young 1994; Cao and Irani, USITS 1997).
     """
-    hits = bytearray(len(trace))
-    cache: dict[int, tuple[float, int, int]] = {}  # rank, frequency, size
-    heap: list[tuple[float, int, int]] = []  # rank, number, entry; outdated ones stay until popped
-    used, clock = 0, 0.0
-    for i, (entry, size, _) in enumerate(requests(trace)):
-        kept = cache.get(entry)
+
+    def __init__(self, capacity: int, rank: Rank, aging: bool = False) -> None:
+        self.capacity, self.rank, self.aging = capacity, rank, aging
+        self.used, self.clock = 0, 0.0
+        self.kept: dict[int, tuple[int, int, int]] = {}  # latest request, frequency, size
+        self.lowest: list[tuple[float, int, int]] = []  # rank, request, entry; outdated ones too
+
+    def ask(self, i: int, entry: int, size: int) -> int:
+        kept = self.kept.get(entry)
         if kept:
-            hits[i] = True
-        elif size > capacity:
-            continue
+            frequency, size = kept[1] + 1, kept[2]  # as it came in
+        elif size > self.capacity:
+            return PASSED
         else:
-            used += size
-        frequency = kept[1] + 1 if kept else 1
-        its_rank = clock + rank(i, frequency)
-        cache[entry] = (its_rank, frequency, size)
-        heappush(heap, (its_rank, i, entry))
-        while used > capacity:
-            lowest, _, victim = heappop(heap)
-            found = cache.get(victim)
-            if found and found[0] == lowest:
-                del cache[victim]
-                used -= found[2]
-                clock = lowest if aging else 0.0
-    return flags(hits)
+            frequency = 1
+            self.used += size
+        self.kept[entry] = (i, frequency, size)
+        heappush(self.lowest, (self.clock + self.rank(i, frequency), i, entry))
+        while self.used > self.capacity:
+            rank, request, victim = heappop(self.lowest)
+            found = self.kept.get(victim)
+            if found and found[0] == request:
+                self.drop(victim)
+                self.clock = rank if self.aging else 0.0
+        if kept:
+            return HIT
+        return STORED if entry in self.kept else PASSED
+
+    def drop(self, entry: int) -> None:
+        kept = self.kept.pop(entry, None)
+        self.used -= kept[2] if kept else 0
 
 
 def lfu(trace: CacheTrace, capacity: int) -> Flags:
     """Evict what was used least often while it was in the cache."""
-    return ranked(trace, capacity, lambda _, frequency: frequency)
+    return hits(trace, Ranked(capacity, lambda _, frequency: frequency))
 
 
 def gdsf(trace: CacheTrace, capacity: int) -> Flags:
     """GreedyDual-Size-Frequency (Cherkasova 1998): frequency times cost by size, with aging."""
+    return hits(trace, greedy_dual(trace, capacity))
+
+
+def greedy_dual(trace: CacheTrace, capacity: int) -> Ranked:
+    """The cache of `gdsf`."""
     density = value_density(trace.cost, trace.size)
-    return ranked(trace, capacity, lambda i, frequency: frequency * density[i], aging=True)
+    return Ranked(capacity, lambda i, frequency: frequency * density[i], aging=True)
 
 
 def value_density(value: Floats, size: Ints) -> list[float]:
     """What a byte of each request's entry is worth."""
     density: list[float] = (value / np.maximum(size, 1)).tolist()
     return density
-
-
-def requests(trace: CacheTrace) -> zip[tuple[int, int, float]]:
-    """Entry, size and time of each; lists are faster to walk than arrays."""
-    return zip(trace.entry.tolist(), trace.size.tolist(), trace.time.tolist(), strict=True)
-
-
-def flags(hits: bytearray) -> Flags:
-    """Bytes of 0 and 1 as booleans."""
-    return np.frombuffer(hits, np.uint8).astype(bool)

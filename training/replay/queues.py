@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict, defaultdict, deque
+from collections import OrderedDict, defaultdict
 
-from training.replay.policies import flags, requests
+from training.replay.policies import HIT, PASSED, STORED, hits
 from training.replay.traces import CacheTrace, Flags
 
 
@@ -14,68 +14,72 @@ def s3_fifo(trace: CacheTrace, capacity: int) -> Flags:
     A tenth of the bytes for the small queue, two hits to pass it, counters up to 3, a ghost queue
     as large as the main one: as in the paper.
     """
-    return _S3Fifo(capacity).replay(trace)
+    return hits(trace, S3Fifo(capacity))
 
 
-class _S3Fifo:
+class S3Fifo:
+    """The cache of `s3_fifo`."""
+
     def __init__(self, capacity: int) -> None:
         self.capacity = capacity
         self.small_capacity = max(1, capacity // 10)
-        self.small: deque[int] = deque()
-        self.main: deque[int] = deque()
-        self.ghost: OrderedDict[int, int] = OrderedDict()  # sizes of what left the small queue
+        self.small: OrderedDict[int, int] = OrderedDict()  # entry to size, oldest first
+        self.main: OrderedDict[int, int] = OrderedDict()
+        self.ghost: OrderedDict[int, int] = OrderedDict()  # what left the small queue
         self.frequency: dict[int, int] = {}
-        self.sizes: dict[int, int] = {}
         self.in_small = self.in_main = self.in_ghost = 0
 
-    def replay(self, trace: CacheTrace) -> Flags:
-        hits = bytearray(len(trace))
-        for i, (entry, size, _) in enumerate(requests(trace)):
-            if entry in self.frequency:
-                hits[i] = True
-                self.frequency[entry] = min(3, self.frequency[entry] + 1)
-            elif size <= self.capacity:
-                while self.in_small + self.in_main + size > self.capacity:
-                    if self.small and (self.in_small >= self.small_capacity or not self.main):
-                        self._leave_small()
-                    else:
-                        self._leave_main()
-                self._enter(entry, size)
-        return flags(hits)
+    def ask(self, _: int, entry: int, size: int) -> int:
+        if entry in self.frequency:
+            self.frequency[entry] = min(3, self.frequency[entry] + 1)
+            return HIT
+        if size > self.capacity:
+            return PASSED
+        while self.in_small + self.in_main + size > self.capacity:
+            if self.small and (self.in_small >= self.small_capacity or not self.main):
+                self._leave_small()
+            else:
+                self._leave_main()
+        self._enter(entry, size)
+        return STORED
+
+    def drop(self, entry: int) -> None:
+        if self.frequency.pop(entry, None) is not None:
+            self.in_small -= self.small.pop(entry, 0)
+            self.in_main -= self.main.pop(entry, 0)
 
     def _enter(self, entry: int, size: int) -> None:
-        self.frequency[entry], self.sizes[entry] = 0, size
+        self.frequency[entry] = 0
         if entry in self.ghost:
             self.in_ghost -= self.ghost.pop(entry)
-            self.main.append(entry)
+            self.main[entry] = size
             self.in_main += size
         else:
-            self.small.append(entry)
+            self.small[entry] = size
             self.in_small += size
 
     def _leave_small(self) -> None:
-        oldest = self.small.popleft()
-        size = self.sizes[oldest]
+        oldest, size = self.small.popitem(last=False)
         self.in_small -= size
         if self.frequency[oldest] > 1:
-            self.main.append(oldest)
+            self.main[oldest] = size
             self.in_main += size
             self.frequency[oldest] = 0
             return
-        del self.frequency[oldest], self.sizes[oldest]
+        del self.frequency[oldest]
         self.ghost[oldest] = size
         self.in_ghost += size
         while self.in_ghost > self.capacity - self.small_capacity:
             self.in_ghost -= self.ghost.popitem(last=False)[1]
 
     def _leave_main(self) -> None:
-        oldest = self.main.popleft()
+        oldest, size = self.main.popitem(last=False)
         if self.frequency[oldest] > 0:
             self.frequency[oldest] -= 1
-            self.main.append(oldest)
+            self.main[oldest] = size
             return
         del self.frequency[oldest]
-        self.in_main -= self.sizes.pop(oldest)
+        self.in_main -= size
 
 
 def w_tinylfu(trace: CacheTrace, capacity: int) -> Flags:
@@ -84,10 +88,12 @@ def w_tinylfu(trace: CacheTrace, capacity: int) -> Flags:
     A window of 1 % by LRU; what leaves it enters the segmented LRU behind only if it was asked for
     more often than all that it would displace together (Einziger et al. 2021, for sizes).
     """
-    return _TinyLfu(capacity).replay(trace)
+    return hits(trace, TinyLfu(capacity))
 
 
-class _TinyLfu:
+class TinyLfu:
+    """The cache of `w_tinylfu`."""
+
     def __init__(self, capacity: int) -> None:
         self.window: OrderedDict[int, int] = OrderedDict()
         self.probation: OrderedDict[int, int] = OrderedDict()
@@ -98,27 +104,29 @@ class _TinyLfu:
         self.frequency: defaultdict[int, int] = defaultdict(int)
         self.counted = 0
 
-    def replay(self, trace: CacheTrace) -> Flags:
-        hits = bytearray(len(trace))
-        for i, (entry, size, _) in enumerate(requests(trace)):
-            self._count(entry)
-            if entry in self.window:
-                hits[i] = True
-                self.window.move_to_end(entry)
-            elif entry in self.protected:
-                hits[i] = True
-                self.protected.move_to_end(entry)
-            elif entry in self.probation:
-                hits[i] = True
-                self._promote(entry)
-            else:
-                self.window[entry] = size
-                self.in_window += size
-                while self.in_window > self.window_capacity:
-                    candidate, its_size = self.window.popitem(last=False)
-                    self.in_window -= its_size
-                    self._admit(candidate, its_size)
-        return flags(hits)
+    def ask(self, _: int, entry: int, size: int) -> int:
+        self._count(entry)
+        if entry in self.window:
+            self.window.move_to_end(entry)
+        elif entry in self.protected:
+            self.protected.move_to_end(entry)
+        elif entry in self.probation:
+            self._promote(entry)
+        else:
+            self.window[entry] = size
+            self.in_window += size
+            while self.in_window > self.window_capacity:
+                candidate, its_size = self.window.popitem(last=False)
+                self.in_window -= its_size
+                self._admit(candidate, its_size)
+            return STORED if entry in self.window or entry in self.probation else PASSED
+        return HIT
+
+    def drop(self, entry: int) -> None:
+        self.in_window -= self.window.pop(entry, 0)
+        its_size = self.protected.pop(entry, 0)
+        self.in_protected -= its_size
+        self.in_main -= its_size + self.probation.pop(entry, 0)
 
     def _count(self, entry: int) -> None:
         """Count a request; all counts are halved after ten for each entry that is kept."""

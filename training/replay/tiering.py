@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
 
+from training.console import Report
 from training.errors import TreehouseError
 from training.replay import rules
-from training.replay.classes import by_classes
+from training.replay.classes import HORIZONS, by_classes
 from training.replay.demand import Demand, on_grid
 from training.replay.moves import Schedule, cheapest, moves_usd
 from training.replay.prices import Prices
-from training.replay.traces import TieringTrace
+from training.replay.traces import Floats, Ints, TieringTrace
 
 
 @dataclass(frozen=True)
@@ -25,11 +27,13 @@ class Options:
         train: Share of the steps, the first ones, that fits and thresholds may use.
         step_hours: Length of a step; None: a day, or an hour for traces below 20 days.
         scale: All sizes are multiplied by it: a small simulated workload stands for a large one.
+        cold_reads: Share of reads that may hit the last tier.
     """
 
     train: float = 0.5
     step_hours: float | None = None
     scale: float = 1.0
+    cold_reads: float = 0.01
 
     def __post_init__(self) -> None:
         if not 0 < self.train < 1:
@@ -44,13 +48,15 @@ def replay(
     trace: TieringTrace,
     options: Options,
     prices: Prices,
-    progress: Callable[[str, int | None, int | None], None] = lambda *_: None,
+    progress: Report = lambda *_: None,
 ) -> dict[str, Any]:
     """Replay a trace under every policy, from all hot at the begin of the judged steps.
 
     Returns:
         What was replayed, and `policies`: for each, USD billed by what for, hours that reads waited
-        longer than in the first tier, the share of reads in each tier, and what it saves.
+        longer than in the first tier, the share of reads in each tier, what it saves, and whether
+        as few reads as allowed hit the last tier. The winner is the cheapest of these that does not
+        know the future, with what waiting is worth.
     """
     demand = on_grid(trace, options.step_hours, options.scale)
     begin = min(max(1, int(demand.shape[1] * options.train)), demand.shape[1] - 1)
@@ -62,34 +68,27 @@ def replay(
 
     judge("all hot", "rule", np.zeros(judged.shape, np.int8))
     progress("age", None, None)
-    limits = list(rules.thresholds(demand.shape[1], len(prices.tiers)))
-    # The best age in hindsight: a stronger rival than any age that one could have chosen.
-    total = _totals(judged, prices)
-    best = min(limits, key=lambda pair: total(rules.by_age(demand, begin, pair)))
-    judge(f"age over {_said(best, demand)} (best in hindsight)", "rule",
-          rules.by_age(demand, begin, best))  # fmt: skip
-    progress("last access", None, None)
+    ages = (rules.by_age, rules.by_place)
     early, half = demand.steps(0, begin), begin // 2
+    # In hindsight, and for each table: stronger than any age that one could have chosen.
+    judge("age, in hindsight for each table", "hindsight",
+          _best(demand, begin, ages, (demand, begin), prices, demand.table))  # fmt: skip
+    judge("age", "rule", _best(demand, begin, ages, (early, half), prices))
+    progress("last access", None, None)
+    judge("last access", "rule",
+          _best(demand, begin, (rules.by_idleness,), (early, half), prices))  # fmt: skip
+    progress("tier_decision", None, None)
     total = _totals(early.steps(half), prices)
-    best = min(limits, key=lambda pair: total(rules.by_idleness(early, half, pair)))
-    judge(f"idle over {_said(best, demand)}", "rule", rules.by_idleness(demand, begin, best))
-    progress("learned", None, None)
     horizon = min(
-        (steps for steps in rules.HORIZONS if steps <= half),
-        key=lambda steps: total(rules.learned(early, half, prices, steps)),
+        (steps for steps in HORIZONS if steps <= half),
+        key=lambda steps: total(by_classes(early, half, prices, steps)).sum(),
         default=1,
     )
-    judge("learned", "learned", rules.learned(demand, begin, prices, horizon))
-    progress("classes", None, None)
-    horizon = min(
-        (steps for steps in rules.HORIZONS if steps <= half),
-        key=lambda steps: total(by_classes(early, half, prices, steps)),
-        default=1,
-    )
-    judge("classes (as tier_decision)", "learned", by_classes(demand, begin, prices, horizon))
+    judge("tier_decision", "learned", by_classes(demand, begin, prices, horizon))
     progress("optimum", None, None)
     judge("optimum", "clairvoyant", cheapest(judged, prices))
     for row in rows:
+        row["is_allowed"] = row["reads"][prices.tiers[-1].name] <= options.cold_reads
         row["saved"] = 1 - row["money_usd"] / rows[0]["money_usd"] if rows[0]["money_usd"] else 0.0
     return {
         "requests": len(trace),
@@ -100,9 +99,27 @@ def replay(
         "stored_gb": float(demand.stored[:, -1].sum() / 1e9),
         "policies": rows,
         "winner": min(
-            (row for row in rows if row["kind"] != "clairvoyant"), key=lambda row: row["total_usd"]
+            (row for row in rows if row["kind"] in ("rule", "learned") and row["is_allowed"]),
+            key=lambda row: row["total_usd"],
         )["policy"],
     }
+
+
+def sensitivity(
+    trace: TieringTrace, options: Options, prices: Prices, progress: Report = lambda *_: None
+) -> list[dict[str, Any]]:
+    """The same for other worths of waiting: none, the configured one, and ten times that.
+
+    Returns:
+        For each: waiting_usd_per_hour, winner, and what each policy saves.
+    """
+    found = []
+    for factor in (0, 1, 10):
+        worth = prices.waiting_usd_per_hour * factor
+        result = replay(trace, options, replace(prices, waiting_usd_per_hour=worth), progress)
+        saved = {row["policy"]: row["saved"] for row in result["policies"]}
+        found.append({"waiting_usd_per_hour": worth, "winner": result["winner"]} | saved)
+    return found
 
 
 def bill(demand: Demand, schedule: Schedule, prices: Prices) -> dict[str, Any]:
@@ -138,20 +155,38 @@ def bill(demand: Demand, schedule: Schedule, prices: Prices) -> dict[str, Any]:
     }
 
 
-def _totals(demand: Demand, prices: Prices) -> Callable[[Schedule], float]:
-    """What `bill` calls total_usd, for many schedules of one demand."""
+def _best(
+    demand: Demand,
+    begin: int,
+    candidates: Sequence[rules.Rule],
+    seen: tuple[Demand, int],
+    prices: Prices,
+    groups: Ints | None = None,
+) -> Schedule:
+    """Of rules with limits the cheapest in what is `seen`, from its step on, of each group."""
+    on, since = seen
+    groups = np.zeros(demand.shape[0], np.int64) if groups is None else groups
+    total = _totals(on.steps(since), prices)
+    choices = [
+        partial(rule, limits=limits)
+        for rule in candidates
+        for limits in rules.thresholds(demand.shape[1], len(prices.tiers))
+    ]
+    usd = np.array([np.bincount(groups, total(choice(on, since))) for choice in choices])
+    best = usd.argmin(axis=0)[groups]
+    schedule = np.zeros((demand.shape[0], demand.shape[1] - begin), np.int8)
+    for number in np.unique(best):
+        schedule[best == number] = choices[number](demand, begin)[best == number]
+    return schedule
+
+
+def _totals(demand: Demand, prices: Prices) -> Callable[[Schedule], Floats]:
+    """What `bill` calls total_usd, by partition, for many schedules of one demand."""
     run = demand.run_usd(prices) * demand.exists[..., None]
 
-    def total(schedule: Schedule) -> float:
+    def total(schedule: Schedule) -> Floats:
         picked = np.take_along_axis(run, schedule.astype(np.int64)[..., None], axis=2)
-        return float(picked.sum() + moves_usd(demand, schedule, prices).sum())
+        usd: Floats = picked.sum(axis=(1, 2)) + moves_usd(demand, schedule, prices).sum(axis=1)
+        return usd
 
     return total
-
-
-def _said(limits: tuple[int, ...], demand: Demand) -> str:
-    unit = "d" if demand.hours == 24 else "h"
-    scale = demand.hours / 24 if unit == "d" else demand.hours
-    return " and ".join(
-        "never" if limit >= demand.shape[1] else f"{limit * scale:g} {unit}" for limit in limits
-    )

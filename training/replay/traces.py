@@ -43,6 +43,7 @@ class CacheTrace:
             another entry, for the old one no longer answers.
         size: Bytes, (n,).
         cost: What a miss costs, (n,): seconds where the trace says it, else 1.
+        ends: Seconds until which an answer that a request computed is served, (n,); None: always.
     """
 
     time: Floats
@@ -50,6 +51,7 @@ class CacheTrace:
     entry: Ints
     size: Ints
     cost: Floats
+    ends: Floats | None = None
 
     def __len__(self) -> int:
         return len(self.time)
@@ -67,10 +69,11 @@ class TieringTrace:
 
     Attributes:
         time: Seconds, (n,), ascending.
-        partition: Which, (n,), codes from 0.
+        partition: Which, (n,), codes from 0 in the order of their names.
         is_write: Whether it wrote, (n,).
         size: Bytes read or written, (n,).
         stored: Bytes that the partition holds from then on, (n,).
+        table: Of each partition code, (partitions,), codes from 0.
     """
 
     time: Floats
@@ -78,6 +81,7 @@ class TieringTrace:
     is_write: Flags
     size: Ints
     stored: Ints
+    table: Ints
 
     def __len__(self) -> int:
         return len(self.time)
@@ -120,7 +124,8 @@ def read_tiering_trace(client: Client, settings: Settings, path: Path | None) ->
     """A file with time, partition, operation and size, and maybe stored_bytes; None: what was
     collected.
 
-    Without stored_bytes a partition holds as much as the largest request up to then.
+    Without stored_bytes a partition holds as much as the largest request up to then. What comes
+    before the last dot of a partition's name is its table; a name without a dot has none.
 
     Raises:
         TreehouseError: It lacks a column, is empty or unsorted, has a size below 0, or an operation
@@ -144,8 +149,10 @@ def read_tiering_trace(client: Client, settings: Settings, path: Path | None) ->
             }
             | extra,
         )
-    check(columns)
-    partition = np.unique(columns["partition"], return_inverse=True)[1]
+        check(columns)
+        codes, tables = _by_name(client, relation, names["partition"])
+    order = np.argsort(codes)
+    partition = order[np.searchsorted(codes, columns["partition"], sorter=order)]
     size = columns["size"].astype(np.int64)
     stored = columns.get("stored_bytes", size).astype(np.int64)
     return TieringTrace(
@@ -154,7 +161,19 @@ def read_tiering_trace(client: Client, settings: Settings, path: Path | None) ->
         is_write=columns["operation"].astype(bool),
         size=size,
         stored=_largest_so_far(partition, stored),
+        table=tables,
     )
+
+
+def _by_name(client: Client, relation: str, name: str) -> tuple[NDArray[np.uint64], Ints]:
+    """Of each partition in the order of their names: its hash, and the code of its table."""
+    found = client.query_arrow(
+        f"select cityHash64({name}) as hash, "
+        f"cityHash64(replaceRegexpOne({name}, '[.]?[^.]*$', '')) as of_table "
+        f"from {relation} group by {name} order by {name}"
+    )
+    tables = np.unique(found["of_table"].to_numpy(), return_inverse=True)[1]
+    return found["hash"].to_numpy(), tables
 
 
 def _largest_so_far(groups: Ints, values: Ints) -> Ints:

@@ -1,4 +1,4 @@
-"""Whether a query's answer is asked for again while it may be served, and until when it holds."""
+"""Whether an answer is read again while it may be served, how soon, and for how long it may be."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from training.spec import Also, Boosting, Retrain, Spec
 
 SPEC = Spec(
     use_case="cache_admission",
-    about="Whether a query is asked again while its answer may be served, and until when it holds.",
+    about="Whether a query is asked again while its answer may be served, and how long that is.",
     demo=shop_workload,
     task="probability",
     trainers=("xgboost",),
@@ -28,6 +28,15 @@ SPEC = Spec(
             baselines={
                 "mean of the tables": (
                     "avgIf(ttl_seconds, split = 'train') over (partition by tables)"
+                ),
+            },
+        ),
+        "kept_seconds": Also(
+            objectives=("squared_error",),
+            trainers=("xgboost",),
+            baselines={
+                "mean of the panel": (
+                    "avgIf(kept_seconds, split = 'train') over (partition by dashboard, panel)"
                 ),
             },
         ),

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from training.demo_data import shop_workload
-from training.spec import Retrain, Spec
+from training.spec import Chain, Retrain, Spec
 
-# What came most often: after any query, after the same one, after the same two. What the training
-# rows never had falls back to the shorter one, as it does in Katz's back-off (1987).
+# What came most often: after any query, after the same one, after the same two, after the same one
+# of the same dashboard. What the training rows never had falls back to the shorter one, as it does
+# in Katz's back-off (1987).
 _MOST = "topKIf(5)(next_query_id, split = 'train')"
 _POPULAR = f"({_MOST} over ())"
 _ORDER_1 = f"({_MOST} over (partition by recent[-1]))"
 _ORDER_2 = f"({_MOST} over (partition by recent[-1], recent[-2]))"
+_ON_DASHBOARD = f"({_MOST} over (partition by recent[-1], dashboard))"
 _ORDER_1_OR_LESS = f"if(empty({_ORDER_1}), {_POPULAR}, {_ORDER_1})"
 
 SPEC = Spec(
@@ -23,7 +25,11 @@ SPEC = Spec(
         "popularity": _POPULAR,
         "Markov of order 1": _ORDER_1_OR_LESS,
         "Markov of order 2": f"if(empty({_ORDER_2}), {_ORDER_1_OR_LESS}, {_ORDER_2})",
+        "Markov of order 1 on the dashboard": (
+            f"if(empty({_ON_DASHBOARD}), {_ORDER_1_OR_LESS}, {_ON_DASHBOARD})"
+        ),
     },
+    chain=Chain(within=("dashboard",)),
     groups={
         "viewers": "role = 'viewer'",
         "analysts": "role = 'analyst'",

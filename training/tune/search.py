@@ -196,7 +196,8 @@ def _study_name(spec: Spec, data: Dataset, seed: int) -> str:
     }
     facts = (
         spec.use_case, spec.contract.hash, data.lineage["rows"], data.lineage["fingerprint"],
-        spec_hash(spec.use_case), repr((spec.boosting, spec.bagging)), searched, seed,
+        spec_hash(spec.use_case), repr((spec.boosting, spec.bagging, spec.chain, spec.recurrent)),
+        searched, seed,
     )  # fmt: skip
     digest = hashlib.md5(json.dumps(facts, default=str).encode(), usedforsecurity=False)
     return digest.hexdigest()[:12]

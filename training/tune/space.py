@@ -7,28 +7,40 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from training.fit.candidates import task_of, wanted
-from training.fit.trainers import BAGGED, TRAINERS
+from training.fit.trainers import BAGGED
 from training.spec import Spec
 
 if TYPE_CHECKING:
     from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
 CANDIDATE = "candidate"
-# (lowest, highest, on a log scale). Depth ends where the scorer's fastest kernel does.
-_BOOSTING: Mapping[str, tuple[float, float, bool]] = {
-    "learning_rate": (0.01, 0.2, True),
-    "depth": (2, 8, False),
-    "leaves": (4, 127, True),
-    "rows_per_leaf": (5, 1000, True),
-    "row_share": (0.5, 1.0, False),
-    "column_share": (0.3, 1.0, False),
-    "l2": (0.0, 30.0, False),
+# Of each family of options: (lowest, highest, on a log scale). Depth ends where the scorer's fastest
+# kernel does; a network reads at least as many tokens as the longest chain.
+_RANGES: Mapping[str, Mapping[str, tuple[float, float, bool]]] = {
+    "boosting": {
+        "learning_rate": (0.01, 0.2, True),
+        "depth": (2, 8, False),
+        "leaves": (4, 127, True),
+        "rows_per_leaf": (5, 1000, True),
+        "row_share": (0.5, 1.0, False),
+        "column_share": (0.3, 1.0, False),
+        "l2": (0.0, 30.0, False),
+    },
+    "bagging": {
+        "depth": (4, 14, False),
+        "rows_per_leaf": (5, 1000, True),
+        "column_share": (0.1, 1.0, False),
+    },
+    "chain": {"order": (1, 4, False), "prior_rows": (0.1, 30.0, True)},
+    "recurrent": {
+        "length": (4, 20, True),
+        "embedding": (4, 64, True),
+        "width": (8, 128, True),
+        "dropout": (0.0, 0.6, False),
+        "learning_rate": (0.0005, 0.02, True),
+    },
 }
-_BAGGING: Mapping[str, tuple[float, float, bool]] = {
-    "depth": (4, 14, False),
-    "rows_per_leaf": (5, 1000, True),
-    "column_share": (0.1, 1.0, False),
-}
+_FAMILIES = {"markov": "chain", "lstm": "recurrent"} | dict.fromkeys(BAGGED, "bagging")
 
 
 def default_trials(spec: Spec) -> list[dict[str, Any]]:
@@ -41,10 +53,12 @@ def default_trials(spec: Spec) -> list[dict[str, Any]]:
 
 
 def candidates(spec: Spec) -> dict[str, CategoricalDistribution]:
-    """Every trainer with every objective that it has, to choose from."""
+    """Every installed trainer with every objective that it has, to choose from."""
     from optuna.distributions import CategoricalDistribution
 
-    every = replace(spec, trainers=TRAINERS, objectives=tuple(task_of(spec).OBJECTIVES))
+    objectives = task_of(spec).OBJECTIVES
+    trainers = tuple(dict.fromkeys(name for by in objectives.values() for name in by))
+    every = replace(spec, trainers=trainers, objectives=tuple(objectives))
     return {CANDIDATE: CategoricalDistribution([" ".join(pair) for pair in wanted(every)])}
 
 
@@ -73,11 +87,11 @@ def with_parameters(spec: Spec, parameters: Mapping[str, Any]) -> Spec:
 
 
 def _ranges(trainer: str) -> Mapping[str, tuple[float, float, bool]]:
-    return _BAGGING if trainer in BAGGED else _BOOSTING
+    return _RANGES[_family(trainer)]
 
 
 def _family(trainer: str) -> str:
-    return "bagging" if trainer in BAGGED else "boosting"
+    return _FAMILIES.get(trainer, "boosting")
 
 
 def _key(trainer: str, name: str) -> str:

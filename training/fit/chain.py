@@ -1,0 +1,130 @@
+"""A Markov chain that backs off: what followed the same tokens in the same place.
+
+Contexts grow step by step: all rows; those of the same category, such as a dashboard; of these,
+those after the same token; after the same two, and so on. In each context the shorter one counts
+as some rows beside its own: smoothing with a Dirichlet prior (MacKay, Peto 1995).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from training.network import Step
+
+Floats = NDArray[np.float64]
+Codes = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Look:
+    """What tells a longer context from a shorter one.
+
+    Attributes:
+        array: The network's input that holds it.
+        column: Its column; -1 is a sequence's last.
+        codes: How many codes there are.
+        first: The least code that names something; a lesser one ends the context.
+    """
+
+    array: str
+    column: int
+    codes: int
+    first: int = 0
+
+
+@dataclass(frozen=True)
+class Chain:
+    """A fitted chain; context 0 is that of all rows.
+
+    Attributes:
+        steps: How contexts grow. A context that the training rows had not stays the shorter one.
+        counts: float64[contexts, labels]: how often each label followed in the training rows.
+        known: float64[labels]: the shares before anything is known.
+        prior_rows: How many rows the shorter context counts for.
+    """
+
+    steps: tuple[Step, ...]
+    counts: Floats
+    known: Floats
+    prior_rows: float
+
+    def path(self, arrays: Mapping[str, NDArray[Any]]) -> Codes:
+        """int64[rows, 1 + steps]: the context of each row after each step."""
+        rows = len(arrays[self.steps[0].array])
+        found = [np.zeros(rows, np.int64)]
+        for step in self.steps:
+            found.append(step.following[found[-1], arrays[step.array][:, step.column]])
+        return np.column_stack(found)
+
+    def shares(self) -> Floats:
+        """float64[contexts, labels]."""
+        found = self._smoothed(self.counts[:1], self.known)
+        for step in self.steps:
+            shorter, code = np.nonzero(step.following >= len(found))
+            order = np.argsort(step.following[shorter, code])
+            counts = self.counts[len(found) : len(found) + len(order)]
+            found = np.vstack([found, self._smoothed(counts, found[shorter[order]])])
+        return found
+
+    def shares_without(self, path: Codes, label: Codes) -> Floats:
+        """float64[rows, labels]: for training rows, as if each had not been counted itself.
+
+        What is fitted beside the chain then sees it as wrong as it will be on new rows:
+        leaving-one-out (Ney, Essen, Kneser 1995).
+        """
+        own = np.zeros((len(path), len(self.known)))
+        own[np.arange(len(path)), label] = 1.0
+        found = self._smoothed(self.counts[path[:, 0]] - own, self.known)
+        for shorter, context in zip(path.T, path.T[1:], strict=False):
+            longer = self._smoothed(self.counts[context] - own, found)
+            found = np.where((context == shorter)[:, None], found, longer)
+        return found
+
+    def _smoothed(self, counts: Floats, shorter: Floats) -> Floats:
+        rows = counts.sum(axis=1, keepdims=True) + self.prior_rows
+        found: Floats = (counts + self.prior_rows * shorter) / rows
+        return found
+
+
+def fit_chain(
+    looks: Sequence[Look],
+    arrays: Mapping[str, NDArray[Any]],
+    label: Codes,
+    known: Floats,
+    prior_rows: float,
+) -> Chain:
+    """Count what followed in each context.
+
+    Args:
+        looks: In their order, one at least.
+        arrays: int64[rows, columns], the training rows, by name.
+        label: int64[rows], what followed.
+        known: float64[labels]: the shares before anything is known.
+        prior_rows: Above 0.
+    """
+    context, is_live = np.zeros(len(label), np.int64), np.ones(len(label), bool)
+    counts, steps, contexts = [_counted(context, 1, label, len(known))], [], 1
+    for look in looks:
+        code = arrays[look.array][:, look.column]
+        is_live = is_live & (code >= look.first)
+        following = np.tile(np.arange(contexts)[:, None], (1, look.codes))
+        pairs, number = np.unique(
+            np.column_stack([context, code])[is_live], axis=0, return_inverse=True
+        )
+        following[pairs[:, 0], pairs[:, 1]] = contexts + np.arange(len(pairs))
+        context = np.where(is_live, following[context, code], context)
+        counts.append(_counted(number.ravel(), len(pairs), label[is_live], len(known)))
+        steps.append(Step(look.array, look.column, following))
+        contexts += len(pairs)
+    return Chain(tuple(steps), np.vstack(counts), known, prior_rows)
+
+
+def _counted(context: Codes, contexts: int, label: Codes, labels: int) -> Floats:
+    found = np.zeros((contexts, labels))
+    np.add.at(found, (context, label), 1.0)
+    return found
