@@ -1,9 +1,9 @@
 """`bench prefetch`: the same hours of dashboards and analysts, with and without answers ahead.
 
 Models learn from the earlier part of a seeded plan, on small tables. Then each arm asks the later
-part at its own pace, but some times as fast as life, with all that the owner allows shortened alike;
-the tables are large enough that a query takes what it does on a platform. Queries and passes take
-as long as in life, and so weigh more: what is found is rather too little than too much.
+part at its own pace, but some times as fast as life, with all that the owner allows shortened
+alike; the tables are large enough that a query takes what it does on a platform. Queries and passes
+take as long as in life, and so weigh more: what is found is rather too little than too much.
 """
 
 from __future__ import annotations
@@ -68,13 +68,13 @@ class Options:
     """
 
     hours: int = 33
-    minutes: int = 45
+    minutes: int = 30
     speed: float = 30.0
     pass_seconds: float = 120.0
     sessions: int = 150
     people: int = 40
     seed: int = 7
-    scale: float = 30.0
+    scale: float = 200.0
     clients: int = 8
     arms: tuple[str, ...] = ()
 

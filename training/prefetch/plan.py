@@ -144,7 +144,8 @@ def _literals(
     calls = (call for (text,) in texts for call in calls_of(text, cache.database))
     values = sorted({value for call in calls for value in call.arguments.values()})
     keys = client.query(
-        statements.hashes(raw, f"[{', '.join(map(literal, values))}]::Array(String)"), settings=_UNLOGGED
+        statements.hashes(raw, f"[{', '.join(map(literal, values))}]::Array(String)"),
+        settings=_UNLOGGED,
     ).result_rows[0][0]
     return dict(zip(keys, values, strict=True))
 
