@@ -1,5 +1,5 @@
--- A view: what the open sequences will ask, several queries ahead. Each likely next query is taken as
--- asked, and the model is asked again; a path that has become too unlikely ends.
+-- A view: what the open sequences will ask, several queries ahead. Each likely next query is taken
+-- as asked, and the model is asked again; a path that has become too unlikely ends.
 with recursive paths as (
 
     select
@@ -24,14 +24,14 @@ with recursive paths as (
         foreseen.hour,
         foreseen.weekday,
         foreseen.role,
-        next.1,
-        foreseen.queries_before + 1,
+        next.1 as query_id,
+        foreseen.queries_before + 1 as queries_before,
         arraySlice(
-            arrayPushBack(foreseen.recent, toString(next.1)), -{{ var('next_query_history') + 1 }}
-        ),
-        arraySlice(arrayPushBack(foreseen.gaps, 0.), -{{ var('next_query_history') + 1 }}),
-        toUInt8(foreseen.step + 1),
-        foreseen.share * next.2
+            arrayPushBack(foreseen.recent, toString(next.1)), -1 - {{ var('next_query_history') }}
+        ) as recent,
+        arraySlice(arrayPushBack(foreseen.gaps, 0.), -1 - {{ var('next_query_history') }}) as gaps,
+        toUInt8(foreseen.step + 1) as step,
+        foreseen.share * next.2 as share
     from (
         select
             *,

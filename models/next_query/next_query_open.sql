@@ -1,5 +1,5 @@
--- A view: the sequences that are open now, each after its latest query. It reads what was collected,
--- not the table of features, and so is as new as the latest `collect`.
+-- A view: the sequences that are open now, each after its latest query. It reads what was
+-- collected, not the table of features, and so is as new as the latest `collect`.
 {%- set horizon = var('next_query_horizon_minutes') * 60 %}
 
 with
@@ -23,8 +23,7 @@ latest as (
 
     select
         *,
-        greatest(0, dateDiff('millisecond', asked_at, {{ present_at() }}) / 1e3)
-            as silent_seconds,
+        greatest(0, dateDiff('millisecond', asked_at, {{ present_at() }}) / 1e3) as silent_seconds,
         toUInt8(log2(greatest(silent_seconds, 1))) as silent_power
     from ({{ next_query_features('queries') }})
     where silent_seconds < {{ horizon }}

@@ -1,5 +1,5 @@
--- How likely a sequence asks again, by its latest query and for how long it has been silent: counted
--- where the horizon was over when the log ended.
+-- How likely a sequence asks again, by its latest query and for how long it has been silent:
+-- counted where the horizon was over when the log ended.
 {{ config(materialized='table', engine='MergeTree', order_by='(query_id, silent_power)') }}
 
 {%- set horizon = var('next_query_horizon_minutes') * 60 %}

@@ -1,6 +1,6 @@
 -- A view: each answer that was asked in advance, and whether it was read before it ended. A renewed
--- answer is the same one. What nobody read is wasted; it is known only when the answer has ended, and
--- never of an answer without rows, of which the log shows no read.
+-- answer is the same one. What nobody read is wasted; that is known only when the answer has ended,
+-- and never of an answer without rows, of which the log shows no read.
 with
 
 answers as (

@@ -1,6 +1,6 @@
--- A view: which answers may be asked for before they have ended, and how likely. An open session asks
--- a query with the arguments that it has now, or changes them to what others changed theirs to; and
--- what is asked often is asked again. The chances of one answer count as independent.
+-- A view: what may be asked soon, and how likely. An open session asks a query with the arguments
+-- that it has now, or changes them to what others changed theirs to; and what is asked often is
+-- asked again. The chances of one answer count as independent.
 with
 
 calls as (
@@ -147,8 +147,8 @@ shares as (
         select
             name,
             arguments,
-            0.,
-            share
+            0. as session_chance,
+            share as again_chance
         from again
     )
     group by name, arguments
