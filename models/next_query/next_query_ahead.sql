@@ -1,37 +1,27 @@
 -- A view: what the open sequences will ask, several queries ahead. Each likely next query is taken
 -- as asked, and the model is asked again; a path that has become too unlikely ends.
+{%- set length = '-1 - ' ~ var('next_query_history') %}
+
 with recursive paths as (
 
     select
-        sequence_key,
-        dashboard,
-        hour,
-        weekday,
-        role,
-        query_id,
-        queries_before,
-        recent,
-        gaps,
+        *,
         toUInt8(0) as step,
         follows_share as share
     from {{ ref('next_query_open') }}
 
     union all
 
+    -- All else stays as it is.
     select
-        foreseen.sequence_key,
-        foreseen.dashboard,
-        foreseen.hour,
-        foreseen.weekday,
-        foreseen.role,
-        next.1 as query_id,
-        foreseen.queries_before + 1 as queries_before,
-        arraySlice(
-            arrayPushBack(foreseen.recent, toString(next.1)), -1 - {{ var('next_query_history') }}
-        ) as recent,
-        arraySlice(arrayPushBack(foreseen.gaps, 0.), -1 - {{ var('next_query_history') }}) as gaps,
-        toUInt8(foreseen.step + 1) as step,
-        foreseen.share * next.2 as share
+        foreseen.* except (prediction) replace (
+            next.1 as query_id,
+            foreseen.queries_before + 1 as queries_before,
+            arraySlice(arrayPushBack(foreseen.recent, toString(next.1)), {{ length }}) as recent,
+            arraySlice(arrayPushBack(foreseen.gaps, 0.), {{ length }}) as gaps,
+            toUInt8(foreseen.step + 1) as step,
+            foreseen.share * next.2 as share
+        )
     from (
         select
             *,

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -184,16 +186,29 @@ def test_a_pass_keeps_answers_and_the_log_tells_who_read_them(
 
 def test_commands(fresh: Engine, promoted: ResultCache, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ResultCache, "configured", lambda: promoted)
+    before = signal.getsignal(signal.SIGTERM)
 
-    def prefetch(*arguments: str) -> Any:
+    def prefetch(*arguments: str) -> str:
         done = CliRunner().invoke(app, ["--target", fresh.target, "prefetch", *arguments])
         assert done.exit_code == 0, done.output
-        return json.loads(done.stdout) if "--json" in arguments else done.output
+        return done.stdout
 
-    planned = prefetch("--json")
+    planned = json.loads(prefetch("--json"))
     assert {row["decision"] for row in planned} <= {"is still fresh", "too unlikely", "prefetch"}
-    assert "sales" not in prefetch()
-    assert isinstance(prefetch("--yes", "--json"), list)
+    assert "is still fresh" in prefetch()
+    assert isinstance(json.loads(prefetch("--yes", "--json")), list)
+    passes = []
+
+    def last_one(*arguments: Any) -> Done:
+        passes.append(len(passes))
+        if len(passes) == 2:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return run_pass(*arguments)
+
+    monkeypatch.setattr("training.prefetch.run.run_pass", last_one)
+    lines = prefetch("--every", "0.01", "--json").splitlines()
+    assert [json.loads(line)["renewed"] >= 0 for line in lines] == [True, True]
+    assert signal.getsignal(signal.SIGTERM) is before
 
 
 @pytest.mark.parametrize(

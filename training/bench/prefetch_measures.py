@@ -37,6 +37,7 @@ def measures(
         _BEHIND.format(allowed=_allowed(cache), **_names(settings, cache)), parameters=moment
     )
     found = next(iter(values.named_results())) | next(iter(served.named_results()))
+    del found["cpu"]
     if (over := found.pop("most_over_s")) > 0:
         raise TreehouseError(
             "An answer was staler than its owner allows.", value=f"{over:.3f} s too old"
@@ -70,6 +71,21 @@ select
         select countIf(result_id != 0) / greatest(count(), 1) from {queries}
         where dashboard != '' and kind = 'Select' and logged_at > since
     ) as hit_share,
+    (
+        select tuple(
+            medianIf(cpu_ms, of_dashboard), quantileIf(0.9)(cpu_ms, of_dashboard), sum(cpu_ms) / 1e3
+        )
+        from (
+            select
+                ProfileEvents['OSCPUVirtualTimeMicroseconds'] / 1e3 as cpu_ms,
+                JSONExtractString(log_comment, 'dashboard') != '' as of_dashboard
+            from system.query_log
+            where event_time_microseconds > since and type = 'QueryFinish'
+        )
+    ) as cpu,
+    cpu.1 as median_cpu_ms,
+    cpu.2 as p90_cpu_ms,
+    cpu.3 as engine_cpu_s,
     countIf(state = 'stored') as stored,
     countIf(state = 'failed') as failed,
     sumIf(seconds + store_seconds, state = 'stored') as spent_s,

@@ -6,12 +6,14 @@ import signal
 import threading
 import time
 from collections import Counter
-from typing import TYPE_CHECKING, Annotated, Any
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from training import console
-from training.commands.shared import JsonFlag, client_of, example
+from training.commands.shared import JsonFlag, client_of, example, show_rows
 from training.settings import Settings
 
 if TYPE_CHECKING:
@@ -67,7 +69,7 @@ def log(
     settings: Settings = context.obj
     with client_of(settings) as client:
         rows = history(client, settings, limit)
-    _show(rows, json, "Nothing was asked in advance yet.")
+    show_rows(rows, json, "Nothing was asked in advance yet.")
 
 
 def _passes(
@@ -80,16 +82,27 @@ def _passes(
     """One pass, or passes until a signal ends the loop; what runs then is finished."""
     from training.prefetch.run import run_pass
 
+    with _stopping() as stop:
+        while True:
+            began = time.monotonic()
+            with console.step("prefetch", json) as report:
+                done = run_pass(client, settings, *configured, stop, report)
+            _show_done(done, json, lines=bool(every))
+            if not every or stop.wait(max(0.0, every - (time.monotonic() - began))):
+                return
+
+
+@contextmanager
+def _stopping() -> Iterator[threading.Event]:
+    """Set by Ctrl-C and by SIGTERM, for as long as it is looked at."""
     stop = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: stop.set())
-    while True:
-        began = time.monotonic()
-        with console.step("prefetch", json) as report:
-            done = run_pass(client, settings, *configured, stop, report)
-        _show_done(done, json, lines=bool(every))
-        if not every or stop.wait(max(0.0, every - (time.monotonic() - began))):
-            return
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    before = [signal.signal(number, lambda *_: stop.set()) for number in numbers]
+    try:
+        yield stop
+    finally:
+        for number, handler in zip(numbers, before, strict=True):
+            signal.signal(number, handler)
 
 
 def _show_plan(planned: tuple[Candidate, ...], json: bool) -> None:
@@ -100,7 +113,7 @@ def _show_plan(planned: tuple[Candidate, ...], json: bool) -> None:
         for one in planned
     ]  # fmt: skip
     nothing = "Nobody asked named queries lately: ./treehouse collect"
-    _show(rows if json else rows[:_SHOWN_ROWS], json, nothing)
+    show_rows(rows if json else rows[:_SHOWN_ROWS], json, nothing)
     if not json:
         counted = Counter(row["decision"] for row in rows)
         for decision, count in counted.most_common():
@@ -119,14 +132,4 @@ def _show_done(done: Done, json: bool, lines: bool) -> None:
         found = ", ".join(f"{count} {state}" for state, count in sorted(counted.items()))
         console.out.print(f"{found or 'nothing to ask'}, {done.renewed} renewed, {seconds:.1f} s")
     else:
-        _show(done.rows, json, "Nothing was worth asking.")
-
-
-def _show(rows: list[dict[str, Any]], json: bool, nothing: str) -> None:
-    if json:
-        console.show_json(rows)
-    elif rows:
-        names = [name.replace("_", " ") for name in rows[0]]
-        console.show_table(names, [[row.get(name) for name in rows[0]] for row in rows])
-    else:
-        console.out.print(nothing)
+        show_rows(done.rows, json, "Nothing was worth asking.")
