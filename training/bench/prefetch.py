@@ -50,6 +50,7 @@ if TYPE_CHECKING:
 Record = dict[str, Any]
 _LOGS = "treehouse_bench_logs"
 _MODELS = ("next_query", "cache_admission")
+_TREES = 100  # at most, of a day's queries
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,8 @@ class Options:
     """What is asked, and how fast.
 
     Attributes:
-        hours: Simulated hours that models learn from; the judged part comes after.
+        hours: Simulated hours that models learn from; the judged part comes after. New rows come in
+            at each hour, ten minutes after the judged part begins.
         minutes: Simulated minutes that each arm is judged by.
         speed: Simulated seconds in one.
         pass_seconds: Simulated seconds between two passes.
@@ -67,14 +69,14 @@ class Options:
         arms: Which ones, by name; all without any.
     """
 
-    hours: int = 33
-    minutes: int = 30
-    speed: float = 30.0
-    pass_seconds: float = 120.0
-    sessions: int = 150
+    hours: int = 24
+    minutes: int = 20
+    speed: float = 15.0
+    pass_seconds: float = 60.0
+    sessions: int = 200
     people: int = 40
     seed: int = 7
-    scale: float = 200.0
+    scale: float = 100.0
     clients: int = 8
     arms: tuple[str, ...] = ()
 
@@ -122,10 +124,11 @@ class _Bench:
         self.settings, self.options = settings, options
         self.given = dict(project_vars()["result_cache"]) | {"queries": named_queries()}
         self.cache = ResultCache.configured(self._at(options.speed))
-        self.split = START + timedelta(hours=options.hours)
+        self.start = START + timedelta(hours=9)  # when people come to work
+        self.split = self.start + timedelta(hours=options.hours, minutes=-10)
         until = self.split + timedelta(minutes=options.minutes)
         whole = Plan(
-            hours=options.hours + -(-options.minutes // 60), seed=options.seed,
+            start=self.start, hours=options.hours + 1 + options.minutes // 60, seed=options.seed,
             sessions=options.sessions, people=options.people, views=self.cache.database,
         )  # fmt: skip
         self.earlier = [request for request in plan(whole) if request.at < self.split]
@@ -153,9 +156,9 @@ class _Bench:
     def learn(self, client: Client, report: Report) -> None:
         """Ask the earlier part through views without answers, and promote what learns from it."""
         report("learn", None, None)
-        create_shop(client, START)
+        create_shop(client, self.start)
         upkeep(client, ResultCache.configured(self._at(1.0)))
-        play(self.settings, self.earlier, START)
+        play(self.settings, self.earlier, self.start)
         collect(client, self.settings)
         limits = project_vars()["prefetch"] | {"budget_seconds": self.limits.budget_seconds}
         variables = {"result_cache": self.given, "prefetch": limits}
@@ -167,7 +170,10 @@ class _Bench:
         )  # fmt: skip
         for name in _MODELS:
             report(f"train {name}", None, None)
-            train(client, self.settings, load_spec(name))
+            spec = load_spec(name)
+            train(
+                client, self.settings, replace(spec, boosting=replace(spec.boosting, trees=_TREES))
+            )
             version, _ = publish(client, self.settings, name, force="of this bench alone")
             promote(client, self.settings, name, version.version, "of this bench alone")
         create_rules(client, self.settings)
