@@ -145,7 +145,7 @@ def prefetch(
     minutes: Annotated[int, typer.Option(help="Simulated, that each arm is judged by.")] = 20,
     speed: Annotated[float, typer.Option(help="Simulated seconds in one.")] = 15,
     sessions: Annotated[int, typer.Option(help="Sittings on a working day.")] = 200,
-    scale: Annotated[float, typer.Option(help="Factor of the shop's rows.")] = 100,
+    scale: Annotated[float, typer.Option(help="Factor of the shop's rows.")] = 400,
     seed: Annotated[int, typer.Option(help="Equal seeds ask the same.")] = 7,
     arm: Annotated[list[str] | None, typer.Option(help="Only this one; repeatable.")] = None,
     json: JsonFlag = False,

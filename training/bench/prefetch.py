@@ -76,7 +76,7 @@ class Options:
     sessions: int = 200
     people: int = 40
     seed: int = 7
-    scale: float = 100.0
+    scale: float = 400.0
     clients: int = 8
     arms: tuple[str, ...] = ()
 
