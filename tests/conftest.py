@@ -68,9 +68,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """A test's folder says which engine it needs; slow tests are left out unless asked for."""
-    if not config.getoption("--slow"):
-        slow = [item for item in items if item.get_closest_marker("slow")]
-        items[:] = [item for item in items if not item.get_closest_marker("slow")]
+    slow = [item for item in items if item.get_closest_marker("slow")]
+    items[:] = [item for item in items if not item.get_closest_marker("slow")]
+    if config.getoption("--slow"):
+        items[:0] = slow  # first: of several processes, none should be left alone with them
+    else:
         config.hook.pytest_deselected(items=slow)
     for item in items:
         folder = item.path.relative_to(Path(__file__).parent).parts[0]
