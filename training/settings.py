@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 import os
 import re
 import sys
@@ -154,6 +155,14 @@ def _render(text: str) -> str:
     environment.filters["as_number"] = int
     environment.filters["as_bool"] = lambda value: str(value).lower() == "true"
     return environment.from_string(text).render()
+
+
+def actor() -> str:
+    """Who runs this, for the record; a container's user may have a number and no name."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return f"uid {os.getuid()}"
 
 
 def python_version_supported() -> bool:

@@ -9,6 +9,7 @@ import os
 import subprocess
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 import typer.main
@@ -21,7 +22,7 @@ from training.cli import app, main
 from training.errors import TreehouseError
 from training.files import write_whole
 from training.install import apply, install_plan, render_print
-from training.settings import Settings, project_vars
+from training.settings import Settings, actor, project_vars
 
 CLOSED = "http://127.0.0.1:1"
 COMMANDS = {
@@ -88,6 +89,7 @@ def test_help_of_dbt_is_dbts_own(run_cli: Cli) -> None:
         (("load", "sales", "x.csv"), 2, "events, installs, purchases"),
         (("simulate", "--end", "tomorrow"), 2, "'tomorrow' does not match"),
         (("sql", "select no_such_column"), 2, "UNKNOWN_IDENTIFIER"),
+        (("sql", " "), 2, "say a statement"),
         (("build", "--select", "no_such_model"), 2, "./treehouse dbt ls"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
@@ -183,6 +185,12 @@ def test_a_disk_that_is_full_is_an_error_to_mend(
         main()
     assert stop.value.code == 2
     assert "No space left on device" in capsys.readouterr().err
+
+
+def test_a_user_without_a_name_is_a_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in a container that was started with --user 1234."""
+    monkeypatch.setattr("getpass.getuser", Mock(side_effect=KeyError("uid not found")))
+    assert actor() == f"uid {os.getuid()}"
 
 
 def test_install_prints_what_it_would_write(run_cli: Cli, tmp_path: Path) -> None:

@@ -122,15 +122,12 @@ def _sentence(result: dict[str, Any]) -> str:
 def runs(context: typer.Context, model: _ONE_OR_ALL = None, json: JsonFlag = False) -> None:
     """List what was retrained, when, why and how it ended, newest first."""
     from training.contract import load_contract
-    from training.registry import ensure_registry
-    from training.runs import ensure_runs, list_runs
+    from training.runs import list_runs
 
     settings: Settings = context.obj
     if model:
         load_contract(model)  # says what there is, and suggests
     with client_of(settings) as client:
-        ensure_registry(client, settings)
-        ensure_runs(client, settings)
         found = list_runs(client, settings, model)
     if json:
         console.show_json(found)
