@@ -6,7 +6,9 @@ import errno
 import json
 import math
 import os
+import re
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from unittest.mock import Mock
@@ -24,6 +26,7 @@ from training.files import write_whole
 from training.install import apply, install_plan, render_print
 from training.settings import Settings, actor, project_vars
 
+WITHOUT_JSON = {"metrics", "dbt", "install", "test"}  # these have a format of their own
 CLOSED = "http://127.0.0.1:1"
 COMMANDS = {
     command.name or getattr(command.callback, "__name__", "") or "": command
@@ -60,6 +63,27 @@ def test_help_says_what_a_command_does_and_how_it_is_called(name: str) -> None:
     assert len(about) >= 4
     assert " ".join(about) in " ".join(shown.output.split())
     assert "Example: ./treehouse " in shown.output
+
+
+def leaves(command: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    """Every command below one, by its words."""
+    below = getattr(command, "commands", {})
+    if not below:
+        yield path.strip(), command
+    for name, one in below.items():
+        yield from leaves(one, f"{path} {name}")
+
+
+def test_every_command_has_an_example_help_of_each_option_and_json() -> None:
+    found = dict(leaves(typer.main.get_command(app)))
+    assert len(found) > 40
+    for name, command in found.items():
+        words = name.removesuffix(" list")
+        assert re.match(rf"Example: \./treehouse (--target server )?{words}", command.epilog), name
+        parameters = [p for p in command.params if p.name != "help"]
+        assert all(p.help for p in parameters), name
+        if name not in WITHOUT_JSON:
+            assert "json" in {p.name for p in parameters}, name
 
 
 def test_help_of_all_lists_every_command_with_what_it_does(run_cli: Cli) -> None:
