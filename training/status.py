@@ -77,7 +77,7 @@ def _sources(client: Client, settings: Settings) -> list[dict[str, Any]]:
 
 def show_status(status: dict[str, Any]) -> None:
     """The same for a terminal."""
-    where = f" in {status['home']}" if status["home"] else ""
+    where = f" in {console.cell(status['home'])}" if status["home"] else ""
     console.out.print(f"{status['target']} engine: ClickHouse {status['engine']}{where}")
     console.show_table(
         ("source", "table", "rows", "newest (UTC)"),

@@ -187,6 +187,13 @@ def test_statements_without_rows(run_cli: Cli) -> None:
     assert json.loads(run_cli("sql", "drop database treehouse_commands", "--json").stdout) == []
 
 
+def test_mark_up_in_names_and_values_is_shown_as_it_is(capsys: pytest.CaptureFixture[str]) -> None:
+    values = ["[/nope]", r"a\[bold]x", "[1, 2]"]
+    console.show_table(["[/x]", "[red]y", "z"], [values])
+    shown = capsys.readouterr().out
+    assert all(text in shown for text in ("[/x]", "[red]y", *values))
+
+
 def test_json_has_no_nan_and_no_infinity(capsys: pytest.CaptureFixture[str]) -> None:
     """Python writes them as they are, which no other reader takes."""
     console.show_json({"a": math.nan, "b": [math.inf, 1.5, (-math.inf,)], "c": {"d": math.nan}})

@@ -97,7 +97,7 @@ def _show(results: list[dict[str, Any]], dry_run: bool) -> None:
 
 
 def _sentence(result: dict[str, Any]) -> str:
-    version, detail = result["version"], str(result["detail"]).replace("[", r"\[")
+    version, detail = result["version"], console.cell(result["detail"])
     why = f"{result['trigger']}: {result['reason']}"
     match result["outcome"]:
         case "not due":
