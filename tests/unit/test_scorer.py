@@ -160,8 +160,10 @@ def test_loaded_files_are_those_of_living_processes(scorer: Scorer) -> None:
             if found and found[0]["blocks"] == 2:
                 break
             found = [f for f in loaded() if f["process"] == process.pid]
+        board = (scorer.folder / ".loaded" / str(process.pid)).stat()
         process.kill()
     expected = {"bundle": f"{number:016x}", "model": "sums", "version": 5, "blocks": 2, "rows": 6}
     assert found == [{**expected, "process": process.pid}]
+    assert board.st_blocks * 512 >= board.st_size, "a disk that fills up would kill the process"
     assert [f for f in loaded() if f["process"] == process.pid] == []
     assert not (scorer.folder / ".loaded" / str(process.pid)).exists()
