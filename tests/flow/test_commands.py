@@ -165,6 +165,16 @@ def test_a_server_that_is_not_there_is_named(
     assert "secret" not in done.stdout + done.stderr
 
 
+def test_surroundings_that_make_no_sense_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CLICKHOUSE_PORT", "eighty")
+    with pytest.raises(TreehouseError, match="CLICKHOUSE_PORT"):
+        Settings.from_environment("server")
+    for size in ("lots", "0", "1M"):
+        monkeypatch.setenv("TREEHOUSE_MEMORY", size)
+        with pytest.raises(TreehouseError, match=f"got:      {size}"):
+            Settings.from_environment("embedded")
+
+
 def test_dbt_without_a_server_fails_with_words(run_cli: Cli) -> None:
     done = run_cli("--target", "server", "build", "--json", CLICKHOUSE_URL=CLOSED, check=False)
     assert "./treehouse" in error_of(done)["fix"]
