@@ -51,6 +51,8 @@ def show(values: Mapping[str, Any], json: bool) -> None:
         if value in ((), [], {}, ""):
             continue
         label = f"[bold]{escape(name.replace('_', ' '))}[/]:"
+        if isinstance(value, list | tuple):
+            value = ", ".join(map(str, value))
         if not isinstance(value, Mapping):
             console.out.print(f"{label} {console.cell(value)}")
             continue
