@@ -70,7 +70,12 @@ def _sources(client: Client, settings: Settings) -> list[dict[str, Any]]:
                 f"select count(), maxOrNull({identifier(source.time)}) from {source.qualified}"
             ).result_rows[0]
         found.append(
-            {"source": source.name, "table": source.qualified, "rows": rows, "newest": newest}
+            {
+                "source": source.name,
+                "table": f"{source.database}.{source.table}",
+                "rows": rows,
+                "newest": newest,
+            }
         )
     return found
 
