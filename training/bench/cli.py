@@ -8,13 +8,14 @@ from typing import Annotated, Any
 import typer
 
 from training import console
+from training.commands.shared import example
 from training.settings import Settings
 
 app = typer.Typer(help="Measure; figures of the README come from here.", no_args_is_help=True)
 JsonFlag = Annotated[bool, typer.Option("--json", help="A list of records on stdout.")]
 
 
-@app.command()
+@app.command(epilog=example("bench scorer --shape small"))
 def scorer(
     shape: Annotated[
         list[str] | None, typer.Option(help="Only this shape; repeatable. See training/bench.")
@@ -42,7 +43,7 @@ def scorer(
     _show(records, json)
 
 
-@app.command()
+@app.command(epilog=example("bench explain --json"))
 def explain(
     shape: Annotated[list[str] | None, typer.Option(help="Only this shape; repeatable.")] = None,
     rounds: Annotated[int, typer.Option(help="Rounds of which the median is taken.")] = 5,
@@ -56,7 +57,7 @@ def explain(
     _show(run(shape or SHAPES, rounds), json)
 
 
-@app.command()
+@app.command(epilog=example("bench footprint --rows 10000"))
 def footprint(
     shape: Annotated[
         str, typer.Option(help="Which model; see training/bench/models.py.")
@@ -72,7 +73,7 @@ def footprint(
     _show(run(shape, rows or BLOCKS), json)
 
 
-@app.command()
+@app.command(epilog=example("bench features --users 100000"))
 def features(
     context: typer.Context,
     users: Annotated[int, typer.Option(help="Simulated users.")] = 1_000_000,
@@ -87,7 +88,7 @@ def features(
     _show(records, json)
 
 
-@app.command()
+@app.command(epilog=example("bench sql --json"))
 def sql(
     context: typer.Context,
     rows: Annotated[list[int] | None, typer.Option(help="Rows of the table; repeatable.")] = None,
@@ -103,7 +104,7 @@ def sql(
     _show(records, json)
 
 
-@app.command()
+@app.command(epilog=example("bench network --json"))
 def network(
     context: typer.Context,
     rows: Annotated[int, typer.Option(help="Rows of the table.")] = 200_000,
@@ -120,7 +121,7 @@ def network(
     _show(records, json)
 
 
-@app.command()
+@app.command(epilog=example("bench drift --json"))
 def drift(
     context: typer.Context,
     rows: Annotated[list[int] | None, typer.Option(help="Rows of the table; repeatable.")] = None,
@@ -136,7 +137,7 @@ def drift(
     _show(records, json)
 
 
-@app.command()
+@app.command(epilog=example("bench latency --json"))
 def latency(
     context: typer.Context,
     use_case: Annotated[str, typer.Option(help="Whose champion is called.")] = "ltv",

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich.markup import escape
 
 from training import console
 from training.settings import Settings
@@ -21,7 +22,7 @@ PASS_THROUGH = {"allow_extra_args": True, "ignore_unknown_options": True}
 
 def example(arguments: str) -> str:
     """The last line of a command's help: how it is called."""
-    return "Example: ./treehouse " + arguments.replace("[", r"\[")
+    return "Example: ./treehouse " + escape(arguments)
 
 
 @contextmanager
@@ -49,10 +50,12 @@ def show(values: Mapping[str, Any], json: bool) -> None:
     for name, value in values.items():
         if value in ((), [], {}, ""):
             continue
-        label = f"[bold]{name.replace('_', ' ')}[/]:"
+        label = f"[bold]{escape(name.replace('_', ' '))}[/]:"
+        if isinstance(value, list | tuple):
+            value = ", ".join(map(str, value))
         if not isinstance(value, Mapping):
             console.out.print(f"{label} {console.cell(value)}")
             continue
         console.out.print(label)
         for part, text in value.items():
-            console.out.print(f"  {str(part).replace('_', ' ')}: {console.cell(text)}")
+            console.out.print(f"  {escape(str(part).replace('_', ' '))}: {console.cell(text)}")
