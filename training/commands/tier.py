@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from training.tiering.plan import Plan
 
 app = typer.Typer(
-    help="Move partitions to hot, warm and cold volumes; only of tables named in dbt_project.yml.",
+    help="Move partitions to hot, warm and cold volumes; only of tables named in dbt_project.yml. "
+    "Of a cluster, each node moves, logs and takes back its own parts: run it on every node.",
     no_args_is_help=True,
 )
 _Tables = Annotated[
