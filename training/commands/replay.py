@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from training import console
-from training.commands.shared import JsonFlag, client_of, example
+from training.commands.shared import JsonFlag, client_of, example, show_rows
 from training.settings import Settings
 
 app = typer.Typer(
@@ -41,7 +41,7 @@ def cache(
     if json:
         console.show_json(result)
         return
-    _show_rows(result["policies"])
+    show_rows(result["policies"])
     for measure, found in result["verdict"].items():
         by = abs(found["learned_minus_rule"])
         name = found["best_learned" if found["winner"] == "learned" else "best_rule"]
@@ -67,7 +67,7 @@ def admission(
     if json:
         console.show_json(result)
         return
-    _show_rows(result["policies"])
+    show_rows(result["policies"])
     for measure, name in result["winner"].items():
         console.out.print(f"{measure.replace('_', ' ')}: of what is never too stale, {name} wins")
 
@@ -104,7 +104,7 @@ def tiering_(
     if json:
         console.show_json(result)
         return
-    _show_rows([
+    show_rows([
         {name: value for name, value in row.items() if name not in ("reads", "is_allowed")}
         | {f"reads {tier}": share for tier, share in row["reads"].items()}
         for row in result["policies"]
@@ -115,9 +115,4 @@ def tiering_(
         f"{result['winner']}"
     )
     if sensitivity:
-        _show_rows(result["sensitivity"])
-
-
-def _show_rows(rows: list[dict[str, Any]]) -> None:
-    names = list(rows[0])
-    console.show_table([name.replace("_", " ") for name in names], [list(r.values()) for r in rows])
+        show_rows(result["sensitivity"])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -49,3 +49,14 @@ def show(values: Mapping[str, Any], json: bool) -> None:
     for name, value in values.items():
         if value not in ((), [], ""):
             console.out.print(f"[bold]{name.replace('_', ' ')}[/]: {console.cell(value)}")
+
+
+def show_rows(rows: Sequence[Mapping[str, Any]], json: bool = False, nothing: str = "") -> None:
+    """A table, a JSON array, or what is said where there is nothing to show."""
+    if json:
+        console.show_json(list(rows))
+    elif rows:
+        names = [name.replace("_", " ") for name in rows[0]]
+        console.show_table(names, [list(row.values()) for row in rows])
+    elif nothing:
+        console.out.print(nothing)
