@@ -166,6 +166,7 @@ def test_a_scale_multiplies_bytes() -> None:
         ({"train": 0.0}, "no share"),
         ({"train": 1.0}, "no share"),
         ({"scale": 0.0}, "scale of nothing"),
+        ({"cold_reads": 1.1}, "cold reads are no share"),
         ({"step_hours": 0.0}, "step of no time|step does not fit"),
         ({"step_hours": -1.0}, "step of no time"),
         ({"step_hours": 1e6}, "step does not fit"),
