@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -59,3 +59,14 @@ def show(values: Mapping[str, Any], json: bool) -> None:
         console.out.print(label)
         for part, text in value.items():
             console.out.print(f"  {escape(str(part).replace('_', ' '))}: {console.cell(text)}")
+
+
+def show_rows(rows: Sequence[Mapping[str, Any]], json: bool = False, nothing: str = "") -> None:
+    """A table under the names of the first row, or one JSON list; `nothing` if there is none."""
+    if json:
+        console.show_json(list(rows))
+    elif rows:
+        names = [name.replace("_", " ") for name in rows[0]]
+        console.show_table(names, [[row.get(name) for name in rows[0]] for row in rows])
+    elif nothing:
+        console.out.print(nothing)
