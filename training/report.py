@@ -100,14 +100,11 @@ def show_groups(model: str, metrics: Mapping[str, Any]) -> None:
     titles = [
         title for key in columns for title in (columns[key], *["best baseline"][: key in compared])
     ]
-    console.show_table(
-        ("", "rows", *titles),
-        [
-            (name, group["rows"], *(cell for key in columns for cell in _beside(group, key, compared)))
-            for name, group in metrics["groups"].items()
-        ],
-        title=f"{model} by group of the test rows",
-    )
+    rows = [
+        (name, group["rows"], *(cell for key in columns for cell in _beside(group, key, compared)))
+        for name, group in metrics["groups"].items()
+    ]
+    console.show_table(("", "rows", *titles), rows, title=f"{model} by group of the test rows")
 
 
 def _beside(group: Mapping[str, Any], key: str, compared: tuple[str, ...]) -> list[Any]:
