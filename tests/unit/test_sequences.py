@@ -133,13 +133,25 @@ def test_leaving_a_row_out_is_not_having_counted_it() -> None:
     rng = np.random.default_rng(0)
     codes, label, known = rng.integers(0, 5, (40, 2)), rng.integers(0, 3, 40), np.full(3, 1 / 3)
     looks = [Look("recent", -1, 5, 2), Look("recent", -2, 5, 2)]
-    chain = fit_chain(looks, {"recent": codes}, label, known, 0.5)
+    chain = fit_chain(looks, {"recent": codes}, label, known, 0.5, 99)
     found = chain.shares_without(chain.path({"recent": codes}), label)
     for row in range(40):
         rest = np.arange(40) != row
-        other = fit_chain(looks, {"recent": codes[rest]}, label[rest], known, 0.5)
+        other = fit_chain(looks, {"recent": codes[rest]}, label[rest], known, 0.5, 99)
         context = other.path({"recent": codes[[row]]})[0, -1]
         np.testing.assert_allclose(found[row], other.shares()[context], rtol=1e-12)
+
+
+def test_only_the_most_frequent_contexts_are_kept() -> None:
+    codes, label = np.array([[2], [3], [3], [4], [4], [4]]), np.array([0, 1, 1, 2, 2, 0])
+    looks = [Look("recent", -1, 5, 2)]
+    chain = fit_chain(looks, {"recent": codes}, label, np.full(3, 1 / 3), 1.0, 2)
+    assert len(chain.counts) == 1 + 2
+    assert chain.counts[chain.path({"recent": np.array([[3], [4]])})[:, -1]].tolist() == [
+        [0, 2, 0],
+        [1, 0, 2],
+    ]
+    assert chain.path({"recent": np.array([[0], [1], [2]])})[:, -1].tolist() == [0, 0, 0]
 
 
 def test_a_tie_with_a_rule_is_no_refusal() -> None:

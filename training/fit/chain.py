@@ -97,6 +97,7 @@ def fit_chain(
     label: Codes,
     known: Floats,
     prior_rows: float,
+    most: int,
 ) -> Chain:
     """Count what followed in each context.
 
@@ -106,21 +107,29 @@ def fit_chain(
         label: int64[rows], what followed.
         known: float64[labels]: the shares before anything is known.
         prior_rows: Above 0.
+        most: Contexts that a step keeps, the most frequent.
     """
     context, is_live = np.zeros(len(label), np.int64), np.ones(len(label), bool)
     counts, steps, contexts = [_counted(context, 1, label, len(known))], [], 1
     for look in looks:
         code = arrays[look.array][:, look.column]
         is_live = is_live & (code >= look.first)
+        pairs, number, rows = np.unique(
+            np.column_stack([context, code])[is_live], axis=0, return_inverse=True,
+            return_counts=True,
+        )  # fmt: skip
+        kept = np.argsort(-rows, kind="stable")[:most]
+        place = np.full(len(pairs), -1)
+        place[kept] = np.arange(len(kept))
+        number = place[number.ravel()]
+        is_live[is_live] = number >= 0
+        number = number[number >= 0]
         following = np.tile(np.arange(contexts)[:, None], (1, look.codes))
-        pairs, number = np.unique(
-            np.column_stack([context, code])[is_live], axis=0, return_inverse=True
-        )
-        following[pairs[:, 0], pairs[:, 1]] = contexts + np.arange(len(pairs))
+        following[tuple(pairs[kept].T)] = contexts + np.arange(len(kept))
         context = np.where(is_live, following[context, code], context)
-        counts.append(_counted(number.ravel(), len(pairs), label[is_live], len(known)))
+        counts.append(_counted(number, len(kept), label[is_live], len(known)))
         steps.append(Step(look.array, look.column, following))
-        contexts += len(pairs)
+        contexts += len(kept)
     return Chain(tuple(steps), np.vstack(counts), known, prior_rows)
 
 

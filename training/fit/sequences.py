@@ -166,7 +166,10 @@ def _chain(spec: Spec, data: Dataset, vocabulary: Vocabulary) -> Chain:
     ]
     arrays = inputs.arrays(rows_of(data.batch(train), data.contract), ["categorical", SEQUENCE])
     label = vocabulary.numbers(data.label[train])
-    return fit_chain(looks, arrays, label, vocabulary.prior, spec.chain.prior_rows)
+    options = spec.chain
+    return fit_chain(
+        looks, arrays, label, vocabulary.prior, options.prior_rows, options.contexts
+    )
 
 
 def _markov(
