@@ -112,7 +112,10 @@ def _beside(group: Mapping[str, Any], key: str, compared: tuple[str, ...]) -> li
     if key not in compared:
         return [group["model"][key]]
     best = max if key in _HIGHER_IS_BETTER else min
-    return [group["model"][key], best(row[key] for row in group["baselines"].values())]
+    return [
+        group["model"][key],
+        best((row[key] for row in group["baselines"].values()), default=None),
+    ]
 
 
 def _share(metrics: Mapping[str, Any]) -> str:

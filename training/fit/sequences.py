@@ -125,6 +125,13 @@ def _check(spec: Spec, data: Dataset) -> None:
             expected=f"a feature {SEQUENCE} of the type Array(String)",
             fix=f"mend models/{spec.use_case}/{spec.use_case}.yml",
         )
+    if chain.order < 1:
+        raise TreehouseError(
+            f"The chain of {spec.use_case} goes by no token.",
+            value=chain.order,
+            expected="an order of 1 or more",
+            fix=f"mend `chain` in training/specs/{spec.use_case}.py",
+        )
     if unknown := [name for name in chain.within if name not in contract.of_kind("categorical")]:
         raise TreehouseError(
             f"The chain of {spec.use_case} is to go by what is no category.",
