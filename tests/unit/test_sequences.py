@@ -197,7 +197,7 @@ def test_a_contract_without_a_sequence_is_refused(data: Dataset) -> None:
 @pytest.mark.skipif(not HAS_TORCH, reason="needs the extra torch")
 def test_lstm_goes_on_from_the_chain(data: Dataset) -> None:
     """It answers as well as the chain, and is calibrated; ONNX Runtime answers as PyTorch."""
-    spec: Any = sequence_spec(trainers=("markov", "lstm"))
+    spec: Any = sequence_spec(trainers=("markov", "lstm"), chain=Chain(within=("role",)))
     markov, lstm = fit_candidates(spec, data)
     test, rows = data.rows("test"), data.batch(data.rows("test"))
     ours, theirs = (ranked(each.network_outputs(data, test), PLACES) for each in (lstm, markov))
