@@ -96,6 +96,9 @@ class Chain:
     """Latest tokens that it goes by. More is larger, and learns from more rows."""
     prior_rows: float = 1.0
     """Rows that what followed one token less counts for. Higher is smoother."""
+    contexts: int = 2000
+    """Most contexts of each length, the most frequent; any other counts as one token less. More is
+    larger."""
     vocabulary: int = 1000
     """Most labels that are known, the most frequent; any other is never answered."""
 

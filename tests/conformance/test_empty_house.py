@@ -88,6 +88,16 @@ def test_dbt_and_python_agree_on_the_contract(empty: Engine, contract: Contract)
         assert arguments[1].replace("`", "").split(", ") == wanted
 
 
+def test_contributions_are_explained_where_there_may_be_trees(
+    empty: Engine, contract: Contract
+) -> None:
+    found = empty.client.query(
+        "select count() from system.functions where startsWith(name, {n:String})",
+        parameters={"n": f"explain_{contract.use_case}"},
+    ).result_rows[0][0]
+    assert found == (0 if specs()[contract.use_case].task == "sequence" else 2)
+
+
 def test_version_0_answers_null(empty: Engine, contract: Contract) -> None:
     call = f"predict_{contract.use_case}({_values(contract)})"
     full = f"predict_{contract.use_case}_full({_values(contract)})"
