@@ -105,10 +105,11 @@ def _show_rows(rows: list[dict[str, Any]]) -> None:
 
 def _show_verdict(verdict: dict[str, Any]) -> None:
     for measure, found in verdict.items():
-        by = abs(found["learned_minus_rule"])
         name = found["best_rule" if found["winner"] == "rule" else "best_learned"]
-        won = "as good as the best rule" if found["winner"] == "both" else f"wins by {by:.4f}"
+        won = f"{name} wins by {abs(found['learned_minus_rule']):.4f}"
+        if found["winner"] == "both":
+            won = f"{name} and {found['best_rule']} are equal"
         console.out.print(
-            f"{measure.replace('_', ' ')}: {name} {'is ' if found['winner'] == 'both' else ''}{won};"
-            f" the learned policy reaches {found['learned_of_bound']:.1%} of what foresight does"
+            f"{measure.replace('_', ' ')}: {won}; the learned policy reaches "
+            f"{found['learned_of_bound']:.1%} of what foresight does"
         )

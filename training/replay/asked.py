@@ -34,7 +34,7 @@ class Asked:
         admit: What the promoted version decides for each, (n,).
         reuse: Its probability that the same is asked again in time, (n,).
         kept_seconds: For how long it expects the answer to wait for that, or for its end, (n,).
-        mean_seconds: That the same took in its history and this time, (n,).
+        saved: What a hit saves, (n,): the seconds that the same took on average until then.
         judged: Whether each came after all that the version was fitted and chosen on, (n,).
         version: Of the model; 0 where none is promoted.
         written: Seconds at which any table of each object was written, ascending, by object.
@@ -50,7 +50,7 @@ class Asked:
     admit: Flags
     reuse: Floats
     kept_seconds: Floats
-    mean_seconds: Floats
+    saved: Floats
     judged: Flags
     version: int
     written: Sequence[Sequence[float]]

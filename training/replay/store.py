@@ -9,21 +9,19 @@ import numpy as np
 
 from training.replay.asked import Asked
 from training.replay.policies import HIT, PASSED, STORED
-from training.replay.traces import Floats
 
 
 class Admission:
     """Keeps what is admitted; without room, what is worth least leaves, which may be what comes.
 
-    The worth is that of cache_admission_decisions, by what the model said at the latest request;
-    `saved` says what a hit saves.
+    The worth is that of cache_admission_decisions, by what the model said at the latest request.
     """
 
-    def __init__(self, asked: Asked, capacity: int, saved: Floats) -> None:
+    def __init__(self, asked: Asked, capacity: int) -> None:
         trace = asked.trace
         self.capacity, self.used = capacity, 0
         self.admit, self.time = asked.admit.tolist(), trace.time.tolist()
-        self.density = (asked.reuse * saved / np.maximum(trace.size, 1)).tolist()
+        self.density = (asked.reuse * asked.saved / np.maximum(trace.size, 1)).tolist()
         self.expected = np.maximum(asked.kept_seconds, 1.0).tolist()
         self.kept: dict[int, tuple[int, int]] = {}  # latest request and size
 
@@ -53,24 +51,22 @@ class Admission:
 
 
 class Filled(Admission):
-    """The same, and passes of `cache fill` compute an answer anew, before anybody asks, when half of
-    what is allowed has gone since it was last known to hold.
+    """The same, and passes of `cache fill` compute an answer anew, before anybody asks, when half
+    of what is allowed has gone since it was last known to hold.
 
-    They do so if the latest request was admitted and the chance that it is still to be asked again
+    They do so if the latest request was admitted and the chance that the same is still to be asked
     is at least `least_share`: `reuse` at the latest request and, by Bayes, less with every second
-    since, as if what is asked again waited exponentially, `kept_seconds` on average. Where the share
-    is None they do so if the answer was read since it was computed, as caches do that refresh
-    ahead. It is given requests without ends, for it lets its answers end itself.
+    since, as if waits were exponential with the mean `kept_seconds`. Where the share is None they
+    do so if the answer was read since it was computed, as caches do that refresh ahead. It is given
+    requests without ends, for it lets its answers end itself.
 
     Attributes:
         filled: The latest request before each answer that was computed ahead, and when.
         changed: When the tables under what answered each request were first written, (n,).
     """
 
-    def __init__(
-        self, asked: Asked, capacity: int, saved: Floats, least_share: float | None
-    ) -> None:
-        super().__init__(asked, capacity, saved)
+    def __init__(self, asked: Asked, capacity: int, least_share: float | None) -> None:
+        super().__init__(asked, capacity)
         self.asked, self.least_share = asked, least_share
         self.reuse, self.allowed = asked.reuse.tolist(), asked.allowed.tolist()
         self.filled: list[tuple[int, float]] = []
