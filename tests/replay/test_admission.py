@@ -79,8 +79,8 @@ def test_what_is_not_admitted_is_not_kept() -> None:
 
 
 def _fresh(objects: list[int], **columns: list[float]) -> Asked:
-    """Answers that don't end."""
-    asked = _asked(objects, change_every=1e6)
+    """Answers that don't end, and cost nothing to store."""
+    asked = replace(_asked(objects, change_every=1e6), store_seconds=0.0)
     return replace(asked, **{name: np.array(values) for name, values in columns.items()})
 
 
@@ -151,3 +151,11 @@ def test_what_is_hardly_asked_again_is_not_computed_ahead() -> None:
             assert times[-1] > 90
         else:  # 10 s each halve the odds of 99 to 1 by about 3: after 54 s they are below 3 to 7
             assert 40 < times[-1] < 9 + 10 * np.log(0.99 / 0.01 * 0.7 / 0.3)
+
+
+def test_what_would_not_pay_for_its_storing_displaces_nothing() -> None:
+    asked = _fresh([0, 1, 0, 1, 0, 1], reuse=[0.5, 0.6] * 3)
+    free = hits(asked.trace, Admission(asked, 1))
+    assert free.tolist() == [False, False, False, True, False, True]
+    dear = hits(asked.trace, Admission(replace(asked, store_seconds=0.3), 1))
+    assert dear.tolist() == [False, False, True, False, True, False]  # 0.6 - 0.3 is below 0.5

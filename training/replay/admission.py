@@ -108,8 +108,8 @@ def _aims(asked: Asked) -> dict[str, Asked]:
     seconds; storing costs no hits and no bytes."""
     every = np.ones(len(asked.trace))
     return {
-        "hits": replace(asked, saved=every, admit=every > 0),
-        "bytes": replace(asked, saved=asked.read_bytes, admit=every > 0),
+        "hits": replace(asked, saved=every, admit=every > 0, store_seconds=0.0),
+        "bytes": replace(asked, saved=asked.read_bytes, admit=every > 0, store_seconds=0.0),
         "seconds": asked,
     }
 
@@ -123,7 +123,15 @@ def _as_lru(asked: Asked) -> Asked:
     """Such that everything comes in, and what was not asked for longest is worth least."""
     ones = np.ones(len(asked.trace))
     trace = replace(asked.trace, size=np.ones_like(asked.trace.size))
-    return replace(asked, trace=trace, admit=ones > 0, reuse=ones, kept_seconds=ones, saved=ones)
+    return replace(
+        asked,
+        trace=trace,
+        admit=ones > 0,
+        reuse=ones,
+        kept_seconds=ones,
+        saved=ones,
+        store_seconds=0.0,
+    )
 
 
 def _ahead(asked: Asked, cache: Filled) -> dict[str, Any]:

@@ -77,7 +77,8 @@ def read_asked(client: Client, settings: Settings) -> Asked:
             fix="./treehouse collect && ./treehouse build --select +path:models/cache_admission",
         )
     item = np.unique(np.asarray(data[0], dtype=np.uint64), return_inverse=True)[1]
-    writes = dict(client.query(_WRITTEN.replace("{database}", database)).result_rows)
+    rows = client.query(_WRITTEN.replace("{database}", database)).result_rows
+    writes: dict[int, list[float]] = {tables: moments for tables, moments in rows}  # noqa: C416
     tables_of = dict(zip(item.tolist(), data[1], strict=True))
     columns: list[Floats] = [np.asarray(column, dtype=np.float64) for column in data[2:]]
     time, size, cost, read, changed_at, ends, allowed, admit, reuse, kept, mean = columns[:-2]

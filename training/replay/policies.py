@@ -75,7 +75,8 @@ def _replaced(trace: CacheTrace) -> Ints:
 
 def hits(trace: CacheTrace, cache: Cache) -> Flags:
     """Which requests a cache answers, (n,)."""
-    return drive(trace, cache) == HIT
+    found: Flags = drive(trace, cache) == HIT
+    return found
 
 
 def nothing(trace: CacheTrace, _: int) -> Flags:

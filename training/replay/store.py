@@ -14,14 +14,18 @@ from training.replay.policies import HIT, PASSED, STORED
 class Admission:
     """Keeps what is admitted; without room, what is worth least leaves, which may be what comes.
 
-    The worth is that of cache_admission_decisions, by what the model said at the latest request.
+    The worth is that of cache_admission_decisions, by what the model said at the latest request;
+    what comes has storing still to pay for.
     """
 
     def __init__(self, asked: Asked, capacity: int) -> None:
         trace = asked.trace
         self.capacity, self.used = capacity, 0
         self.admit, self.time = asked.admit.tolist(), trace.time.tolist()
-        self.density = (asked.reuse * asked.saved / np.maximum(trace.size, 1)).tolist()
+        saved, size = asked.reuse * asked.saved, np.maximum(trace.size, 1)
+        self.density = (saved / size).tolist()
+        self.density_at_first = ((saved - asked.store_seconds) / size).tolist()
+        self.newest = -1
         self.expected = np.maximum(asked.kept_seconds, 1.0).tolist()
         self.kept: dict[int, tuple[int, int]] = {}  # latest request and size
 
@@ -34,6 +38,7 @@ class Admission:
             return PASSED
         self.kept[entry] = (i, size)
         self.used += size
+        self.newest = i
         now = self.time[i]
         while self.used > self.capacity:
             self.drop(min(self.kept, key=lambda entry: self._worth(self.kept[entry][0], now)))
@@ -44,10 +49,9 @@ class Admission:
         self.used -= kept[1] if kept else 0
 
     def _worth(self, latest: int, now: float) -> float:
-        worth: float = self.density[latest] / max(
-            self.expected[latest], (now - self.time[latest]) / 2
-        )
-        return worth
+        density = self.density_at_first if latest == self.newest else self.density
+        waits = max(self.expected[latest], (now - self.time[latest]) / 2)
+        return float(density[latest] / waits)
 
 
 class Filled(Admission):
