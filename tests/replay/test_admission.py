@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from training.errors import TreehouseError
-from training.replay.admission import replay
+from training.replay.admission import ONLY_IF_READ, as_lru, replay
 from training.replay.asked import Asked
 from training.replay.policies import Lru, drive, hits
 from training.replay.store import Admission, Filled
@@ -140,7 +140,7 @@ def test_what_is_hardly_asked_again_is_not_computed_ahead() -> None:
     for reuse, expected in ((0.99, 10.0), (0.99, 1e9), (0.1, 10.0)):
         cache = Filled(
             replace(asked, reuse=everything * reuse, kept_seconds=everything * expected),
-            10, 0.3,
+            10, (0.3, 0.3),
         )  # fmt: skip
         drive(replace(asked.trace, ends=None), cache)
         cache.settle(0, 99.0)
@@ -159,3 +159,13 @@ def test_what_would_not_pay_for_its_storing_displaces_nothing() -> None:
     assert free.tolist() == [False, False, False, True, False, True]
     dear = hits(asked.trace, Admission(replace(asked, store_seconds=0.3), 1))
     assert dear.tolist() == [False, False, True, False, True, False]  # 0.6 - 0.3 is below 0.5
+
+
+def test_a_rule_computes_ahead_only_what_was_read_since() -> None:
+    asked = _asked([0] * 10 + [1] * 2000)
+    cache = Filled(as_lru(asked), 10, ONLY_IF_READ)
+    drive(replace(asked.trace, ends=None), cache)
+    cache.settle(0, 2009.0)
+    assert [at for latest, at in cache.filled if latest == 9] == [
+        11.0
+    ]  # after the write at 10, and no more

@@ -34,7 +34,10 @@ from training.replay.store import Admission, Filled
 from training.replay.traces import CacheTrace, Floats, Ints
 
 _TTLS = (60.0, 300.0, 900.0, 3_600.0)
-_LEAST_SHARE = 0.3  # the chance of a request, below which its answer is not computed ahead
+# The chance of a request below which its answer is not computed ahead, by what is to be saved; the
+# second one where it was read since it was computed.
+_LEAST = {"hits": (0.3, 0.1), "bytes": (0.3, 0.3), "seconds": (0.3, 0.3)}
+ONLY_IF_READ = (2.0, 0.0)
 MEASURES = ("hit_rate", "bytes_saved", "seconds_saved")
 _Outcome = NDArray[np.uint8]
 
@@ -85,10 +88,10 @@ def replay(
     judge("s3-fifo, renewed", "rule", S3Fifo(room))
     judge("w-tinylfu, renewed", "rule", TinyLfu(room))
     judge("gdsf, renewed", "rule", greedy_dual(trace, room))
-    tell("lru, kept ahead", "rule", _ahead(asked, Filled(_as_lru(asked), room, None)))
+    tell("lru, kept ahead", "rule", _ahead(asked, Filled(as_lru(asked), room, ONLY_IF_READ)))
     for aim, wanted in _aims(asked).items():
         judge(f"cache_admission for {aim}, renewed", "learned", Admission(wanted, room))
-        ahead = _ahead(asked, Filled(wanted, room, _LEAST_SHARE))
+        ahead = _ahead(asked, Filled(wanted, room, _LEAST[aim]))
         tell(f"cache_admission for {aim}, kept ahead", "learned", ahead)
     judge("clairvoyant, renewed", "clairvoyant", Belady(trace, room, int(asked.judged.argmax())))
     return {
@@ -119,7 +122,7 @@ def _ending(trace: CacheTrace, seconds: float | Floats) -> CacheTrace:
     return replace(trace, ends=trace.time + seconds)
 
 
-def _as_lru(asked: Asked) -> Asked:
+def as_lru(asked: Asked) -> Asked:
     """Such that everything comes in, and what was not asked for longest is worth least."""
     ones = np.ones(len(asked.trace))
     trace = replace(asked.trace, size=np.ones_like(asked.trace.size))

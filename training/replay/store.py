@@ -59,19 +59,19 @@ class Filled(Admission):
     of what is allowed has gone since it was last known to hold.
 
     They do so if the latest request was admitted and the chance that the same is still to be asked
-    is at least `least_share`: `reuse` at the latest request and, by Bayes, less with every second
-    since, as if waits were exponential with the mean `kept_seconds`. Where the share is None they
-    do so if the answer was read since it was computed, as caches do that refresh ahead. It is given
-    requests without ends, for it lets its answers end itself.
+    is at least `least`, of which the second counts where the answer was read since it was computed.
+    The chance is `reuse` at the latest request and, by Bayes, less with every second since, as if
+    waits were exponential with the mean `kept_seconds`. It is given requests without ends, for it
+    lets its answers end itself.
 
     Attributes:
         filled: The latest request before each answer that was computed ahead, and when.
         changed: When the tables under what answered each request were first written, (n,).
     """
 
-    def __init__(self, asked: Asked, capacity: int, least_share: float | None) -> None:
+    def __init__(self, asked: Asked, capacity: int, least: tuple[float, float]) -> None:
         super().__init__(asked, capacity)
-        self.asked, self.least_share = asked, least_share
+        self.asked, self.least = asked, least
         self.reuse, self.allowed = asked.reuse.tolist(), asked.allowed.tolist()
         self.filled: list[tuple[int, float]] = []
         self.changed = asked.changed_at.copy()
@@ -105,12 +105,10 @@ class Filled(Admission):
                 return
 
     def _is_wanted(self, latest: int, computed: float, at: float) -> bool:
-        waited = at - self.time[latest]
-        if self.least_share is None:
-            return bool(waited < at - computed)
-        reuse = self.reuse[latest]
-        still = reuse * exp(-waited / self.expected[latest])
-        return bool(still >= self.least_share * (still + 1 - reuse))
+        reuse, waited = self.reuse[latest], at - self.time[latest]
+        still = reuse * exp(-min(700.0, waited / self.expected[latest]))  # never 0
+        least = self.least[self.time[latest] > computed]
+        return bool(still >= least * (still + 1 - reuse))
 
     def life(self, entry: int, computed: float, allowed: float) -> tuple[float, float, float]:
         """When an answer was computed, is changed, and ends: as cache_admission_lives."""
