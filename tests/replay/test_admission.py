@@ -162,7 +162,7 @@ def test_what_would_not_pay_for_its_storing_displaces_nothing() -> None:
 
 
 def test_a_rule_computes_ahead_only_what_was_read_since() -> None:
-    asked = _asked([0] * 10 + [1] * 2000)
+    asked = _asked([0] * 10 + [1] * 2000, change_every=500.0, allowed=200.0)
     cache = Filled(as_lru(asked), 10, ONLY_IF_READ)
     drive(replace(asked.trace, ends=None), cache)
     cache.settle(0, 2009.0)

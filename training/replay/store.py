@@ -106,9 +106,9 @@ class Filled(Admission):
 
     def _is_wanted(self, latest: int, computed: float, at: float) -> bool:
         reuse, waited = self.reuse[latest], at - self.time[latest]
-        still = reuse * exp(-min(700.0, waited / self.expected[latest]))  # never 0
+        still = reuse * exp(-min(700.0, waited / self.expected[latest]))  # but never 0
         least = self.least[self.time[latest] > computed]
-        return bool(still >= least * (still + 1 - reuse))
+        return bool(still >= least * (still + (1 - reuse)))
 
     def life(self, entry: int, computed: float, allowed: float) -> tuple[float, float, float]:
         """When an answer was computed, is changed, and ends: as cache_admission_lives."""
