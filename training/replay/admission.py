@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from training.errors import TreehouseError
 from training.replay.asked import Asked
-from training.replay.cache import verdict
+from training.replay.cache import ratio, verdict
 from training.replay.clairvoyant import Belady
 from training.replay.policies import (
     HIT,
@@ -38,7 +38,7 @@ _TTLS = (60.0, 300.0, 900.0, 3_600.0)
 # second one where it was read since it was computed.
 _LEAST = {"hits": (0.3, 0.1), "bytes": (0.3, 0.3), "seconds": (0.3, 0.3)}
 ONLY_IF_READ = (2.0, 0.0)
-MEASURES = ("hit_rate", "bytes_saved", "seconds_saved")
+_MEASURES = ("hit_rate", "bytes_saved", "seconds_saved")
 _Outcome = NDArray[np.uint8]
 
 
@@ -59,8 +59,8 @@ def replay(
         queries, bytes read and seconds that it saved, how often it stored an answer, and by how
         many seconds those that it served were behind: mean, most, and the share behind by more
         than is allowed. Of ours there are three, which are to save hits, bytes read or seconds,
-        each with and without answers that passes compute ahead. Worth, admission and chances were
-        chosen on the validation days of workloads with other seeds.
+        each with and without answers that passes compute ahead. How worth and chances are told was
+        chosen on the validation days of a workload of another seed than is judged.
     """
     if not 0 < capacity <= 1:
         raise TreehouseError(
@@ -102,7 +102,7 @@ def replay(
         "store_seconds": asked.store_seconds,
         "version": asked.version,
         "policies": rows,
-        "verdict": verdict([row for row in rows if not row["too_stale"]], MEASURES),
+        "verdict": verdict([row for row in rows if not row["too_stale"]], _MEASURES),
     }  # fmt: skip
 
 
@@ -166,8 +166,8 @@ def _measures(
     spent = stores * asked.store_seconds + asked.saved[ahead].sum()
     return {
         "hit_rate": float(hits.sum() / judged.sum()),
-        "bytes_saved": _of(read[hits].sum() - read[ahead].sum(), read[judged].sum()),
-        "seconds_saved": _of(cost[hits].sum() - spent, cost[judged].sum()),
+        "bytes_saved": ratio(read[hits].sum() - read[ahead].sum(), read[judged].sum()),
+        "seconds_saved": ratio(cost[hits].sum() - spent, cost[judged].sum()),
         "stored": float(stores / judged.sum()),
         "ahead": float(len(ahead) / judged.sum()),
         "mean_behind_s": float(behind.mean()) if len(behind) else 0.0,
@@ -186,7 +186,3 @@ def _computed(objects: Ints, came: _Outcome) -> Ints:
         elif outcome == STORED:
             last[item] = i
     return found
-
-
-def _of(part: float, whole: float) -> float:
-    return float(part / whole) if whole else 0.0
