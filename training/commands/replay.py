@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -113,10 +113,11 @@ def tiering_(
 
 def _show_verdict(verdict: dict[str, Any]) -> None:
     for measure, found in verdict.items():
-        by = abs(found["learned_minus_rule"])
         name = found["best_rule" if found["winner"] == "rule" else "best_learned"]
-        won = "is as good as the best rule" if found["winner"] == "both" else f"wins by {by:.4f}"
+        won = f"{name} wins by {abs(found['learned_minus_rule']):.4f}"
+        if found["winner"] == "both":
+            won = f"{name} and {found['best_rule']} are equal"
         console.out.print(
-            f"{measure.replace('_', ' ')}: {name} {won}; the learned policy reaches "
+            f"{measure.replace('_', ' ')}: {won}; the learned policy reaches "
             f"{found['learned_of_bound']:.1%} of what foresight does"
         )
