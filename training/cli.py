@@ -18,6 +18,7 @@ from training.commands import (
     models,
     monitor,
     operate,
+    prefetch,
     replay,
     report,
     retrain,
@@ -56,6 +57,7 @@ for group in (
 app.add_typer(experiments.app, name="experiment", rich_help_panel="Models")
 app.add_typer(replay.app, name="replay", rich_help_panel="The engine itself")
 app.add_typer(cache.app, name="cache", rich_help_panel="The engine itself")
+app.add_typer(prefetch.app, name="prefetch", rich_help_panel="The engine itself")
 app.add_typer(tier.app, name="tier", rich_help_panel="The engine itself")
 app.add_typer(bench.app, name="bench", rich_help_panel="Work on Treehouse")
 

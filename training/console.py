@@ -57,6 +57,12 @@ def show_json(value: Any) -> None:
     sys.stdout.write("\n")
 
 
+def show_json_line(value: Any) -> None:
+    """One JSON value on a line of its own, for what goes on."""
+    sys.stdout.write(json.dumps(_finite(value), default=str) + "\n")
+    sys.stdout.flush()
+
+
 def _finite(value: Any) -> Any:
     """The same without NaN and infinities, as ClickHouse's own JSON formats write them."""
     if isinstance(value, float):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tempfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -134,6 +136,37 @@ def drift(
     with console.step("bench drift", json) as report:
         counts = tuple(rows or (1_000_000, 10_000_000))
         records = run(context.obj, counts, rounds, report)
+    _show(records, json)
+
+
+@app.command(epilog=example("bench prefetch --minutes 20 --scale 100"))
+def prefetch(
+    context: typer.Context,
+    hours: Annotated[int, typer.Option(help="Simulated, that models learn from.")] = 24,
+    minutes: Annotated[int, typer.Option(help="Simulated, that each arm is judged by.")] = 20,
+    speed: Annotated[float, typer.Option(help="Simulated seconds in one.")] = 15,
+    sessions: Annotated[int, typer.Option(help="Sittings on a working day.")] = 200,
+    scale: Annotated[float, typer.Option(help="Factor of the shop's rows.")] = 100,
+    seed: Annotated[int, typer.Option(help="Equal seeds ask the same.")] = 7,
+    arm: Annotated[list[str] | None, typer.Option(help="Only this one; repeatable.")] = None,
+    json: JsonFlag = False,
+) -> None:
+    """Latency of a workload's dashboards with answers asked in advance, beside simple rules.
+
+    In a home folder of its own, on the embedded engine, whatever the target is.
+    """
+    from training.bench.prefetch import Options, run
+
+    options = Options(
+        hours=hours, minutes=minutes, speed=speed, sessions=sessions, scale=scale, seed=seed,
+        arms=tuple(arm or ()),
+    )  # fmt: skip
+    with (
+        tempfile.TemporaryDirectory(prefix="treehouse-") as home,
+        console.step("bench prefetch", json) as report,
+    ):
+        settings = replace(context.obj, home=Path(home), target="embedded")
+        records = run(settings, options, report)
     _show(records, json)
 
 

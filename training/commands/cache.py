@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from training import console
-from training.commands.shared import JsonFlag, client_of, example
+from training.commands.shared import JsonFlag, client_of, example, show_rows
 from training.settings import Settings
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ def fill(context: typer.Context, yes: _Yes = False, json: JsonFlag = False) -> N
             return
         with console.step("fill", json) as report:
             done = run(client, settings, cache, report)
-    _show(done, json, "Nothing had to be stored.")
+    show_rows(done, json, "Nothing had to be stored.")
 
 
 @app.command(epilog=example("cache undo --yes"))
@@ -78,7 +78,7 @@ def undo(
     would = "" if yes else "would be "
     rows = [{"name": name, "state": f"{would}cleared"} for name in names]
     rows += [{"name": name, "state": f"{would}dropped"} for name in dropped]
-    _show(rows, json, "Nothing is kept.")
+    show_rows(rows, json, "Nothing is kept.")
 
 
 @app.command(epilog=example("cache log --limit 20"))
@@ -94,7 +94,7 @@ def log(
     settings: Settings = context.obj
     with client_of(settings) as client:
         rows = history(client, ResultCache.configured(), limit)
-    _show(rows, json, "Nothing was kept yet.")
+    show_rows(rows, json, "Nothing was kept yet.")
 
 
 def _show_plan(entries: tuple[Entry, ...], json: bool) -> None:
@@ -104,16 +104,6 @@ def _show_plan(entries: tuple[Entry, ...], json: bool) -> None:
         | {name: value for name, value in asdict(entry).items() if name != "query"}
         for entry in entries
     ]  # fmt: skip
-    _show(rows, json, "result_cache.queries of dbt_project.yml names no query.")
+    show_rows(rows, json, "result_cache.queries of dbt_project.yml names no query.")
     if not json and any(entry.admit for entry in entries):
         console.out.print("Do it: ./treehouse cache fill --yes", style="bold")
-
-
-def _show(rows: list[dict[str, Any]], json: bool, nothing: str) -> None:
-    if json:
-        console.show_json(rows)
-    elif rows:
-        names = [name.replace("_", " ") for name in rows[0]]
-        console.show_table(names, [list(row.values()) for row in rows])
-    else:
-        console.out.print(nothing)

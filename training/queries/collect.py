@@ -7,7 +7,7 @@ so neither a crash nor a log that was rotated or truncated counts anything twice
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -22,6 +22,7 @@ from training.errors import TreehouseError
 from training.intake.origin import Progress
 from training.intake.sources import STATE, read_sources
 from training.queries import part_statements, statements
+from training.queries.calls import Call, calls_of
 from training.queries.files import header, opened
 from training.queries.logs import PART_LOG, PARTS, QUERY_LOG, Logs, completed
 from training.queries.shapes import describe
@@ -32,6 +33,10 @@ OWN = '"treehouse": "'  # in the log_comment of our own queries, which are left 
 _BATCH = 2_000  # shapes parsed at a time: their texts are in memory
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _EXPORTED = {"is_initial_query": "1", "type": "'QueryFinish'", "query_kind": "'Select'"}
+
+
+class CollectingError(TreehouseError):
+    """Another collection is running."""
 
 
 @dataclass(frozen=True)
@@ -154,6 +159,7 @@ class _Run:
     def queries(self, origin: str, log: str) -> dict[str, Any]:
         since = self.since(origin, log)
         shapes, unparsed = self.shapes(origin, since)
+        self.calls(origin, since)
         self.progress("queries", None, None)
         self.write(statements.insert_queries(self.raw, origin), since=since)
         rows = self.mark(origin, "engine_queries", log)
@@ -182,6 +188,17 @@ class _Run:
             unparsed += sum(not row["is_parsed"] for row in described)
             self.progress("shapes", found, None)
         return found, unparsed
+
+    def calls(self, origin: str, since: datetime) -> None:
+        """Parse each call of a named query once; its arguments are kept as keyed hashes.
+
+        What these statements hold of them is not logged.
+        """
+        database = project_vars()["result_cache"]["database"]
+        statement = statements.new_calls(self.raw, origin, _BATCH)
+        while rows := self.read(statement, since=since):
+            parsed = ", ".join(_call_rows(key, text, database) for key, text in rows)
+            self.write(statements.insert_calls(self.raw, parsed), settings={"log_queries": 0})
 
     def since(self, origin: str, log: str) -> datetime:
         """From when on a log is read: the node that is furthest behind says it."""
@@ -214,14 +231,19 @@ class _Run:
             f"{literal(OWN + 'collect')}) > 0 and query_id != queryID()"
         )
         if running[0][0]:
-            raise TreehouseError("Another collection is running.", fix="wait until it has finished")
+            raise CollectingError(
+                "Another collection is running.", fix="wait until it has finished"
+            )
 
     def read(self, statement: str, **parameters: Any) -> Sequence[Sequence[Any]]:
         named = self.parameters(statement, parameters)
         return self.client.query(statement, parameters=named).result_rows
 
-    def write(self, statement: str, **parameters: Any) -> None:
-        self.client.command(statement, parameters=self.parameters(statement, parameters))
+    def write(
+        self, statement: str, settings: dict[str, Any] | None = None, **parameters: Any
+    ) -> None:
+        named = self.parameters(statement, parameters)
+        self.client.command(statement, parameters=named, settings=settings)
 
     def parameters(self, statement: str, given: dict[str, Any]) -> dict[str, Any]:
         """What a statement may name; only what it does name is sent."""
@@ -237,6 +259,20 @@ def _describe(row: Sequence[Any], words: set[str], at: datetime) -> dict[str, An
     names = words.union(*(name.split(".") for name in (*tables, *columns)))
     known = {"shape": shape, "first_seen_at": at, "tables": tables, "columns": columns}
     return known | asdict(describe(text, names))
+
+
+def _call_rows(key: int, text: str, database: str) -> str:
+    """Rows of statements.insert_calls(): the calls of a query, or one without a name."""
+    calls = calls_of(text, database) or (Call("", {}),)
+    return ", ".join(
+        f"({key}, {literal(call.name)}, {_strings(call.arguments)}, "
+        f"{_strings(call.arguments.values())})"
+        for call in calls
+    )
+
+
+def _strings(values: Iterable[str]) -> str:
+    return f"[{', '.join(map(literal, values))}]"
 
 
 def _text(moment: datetime) -> str:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import secrets
 import time
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
@@ -60,7 +60,7 @@ def keep(
     client: Client,
     settings: Settings,
     cache: ResultCache,
-    wanted: Sequence[Wanted],
+    wanted: Iterable[Wanted],
     limits: Mapping[str, Any] | None = None,
     progress: Report = lambda *_: None,
 ) -> list[dict[str, Any]]:
@@ -70,7 +70,7 @@ def keep(
         client: Of who owns the store.
         settings: Of the target.
         cache: The owner's limits.
-        wanted: What to keep.
+        wanted: What to keep; the next is taken when the one before has been kept.
         limits: Further settings of the queries, such as max_threads.
         progress: Told each name.
 
@@ -89,12 +89,14 @@ def keep(
     } | dict(limits or {})
     keeper = _Keeper(client, cache, found, versions(client, cache), limits, uuid.uuid4())
     done: list[dict[str, Any]] = []
-    for user in dict.fromkeys(one.query.user for one in wanted):
-        with _reader(settings, user) as reader:
-            for one in wanted:
-                if one.query.user == user:
-                    progress(one.query.name, len(done), len(wanted))
-                    done.append(_keep(keeper, reader, one, failed.get(one.query.name, "")))
+    readers: dict[str, Client | str] = {}
+    with ExitStack() as opened:
+        for one in wanted:
+            user = one.query.user
+            if user not in readers:
+                readers[user] = opened.enter_context(_reader(settings, user))
+            progress(one.query.name, len(done), None)
+            done.append(_keep(keeper, readers[user], one, failed.get(one.query.name, "")))
     return done
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from training.workload.shop import DATABASE, PRODUCTS
@@ -26,6 +27,7 @@ class Dashboard:
         days: Ranges that its viewers choose from, the first by default.
         refresh_minutes: How often an open page asks again; 0 for never.
         walls: Screens on which it is always open.
+        views: Database of the views of `named_queries()`, through which it asks; empty for none.
     """
 
     name: str
@@ -33,20 +35,31 @@ class Dashboard:
     days: tuple[int, ...]
     refresh_minutes: int = 0
     walls: int = 0
+    views: str = ""
+
+    def sql(self, panel: Panel, since: str, drilled: Mapping[str, str]) -> str:
+        """The query of a panel from `since` on, drilled into some dimensions."""
+        if not self.views:
+            chosen = "".join(f" and {name} = '{value}'" for name, value in sorted(drilled.items()))
+            return panel.sql.format(since=since, filter=chosen)
+        values = {"since": since} | {name: drilled.get(name, "") for name in _DRILLS[self.name]}
+        arguments = ", ".join(f"{name}='{value}'" for name, value in values.items())
+        return f"select * from {self.views}.{self.name}_{panel.name}({arguments})"
 
 
 def _panels(table: str, value: str, *dimensions: str) -> tuple[Panel, ...]:
     where = f"from {DATABASE}.{table} where at >= '{{since}}'{{filter}}"
     return (
-        Panel("total", f"select count(), {value} {where}"),
+        Panel("total", f"select count() as n, {value} as value {where}"),
         Panel(
             "by_day",
-            f"select toDate(at) as day, count(), {value} {where} group by day order by day",
+            f"select toDate(at) as day, count() as n, {value} as value {where} "
+            "group by day order by day",
         ),
         *(
             Panel(
                 f"by_{dimension}",
-                f"select {dimension}, count() as n, {value} {where} "
+                f"select {dimension}, count() as n, {value} as value {where} "
                 f"group by {dimension} order by n desc limit 20",
                 drill=dimension,
             )
@@ -73,6 +86,7 @@ DASHBOARDS = (
     Dashboard("year", _panels("tickets", "count()", "topic"), (365, 700)),
     Dashboard("audience", _panels("visits", "uniq(customer)", "country", "device"), (28, 56)),
 )
+_DRILLS = {d.name: tuple(p.drill for p in d.panels if p.drill) for d in DASHBOARDS}
 VALUES = {
     "country": ("US", "JP", "DE", "FR", "GB", "IN", "BR", "ES"),
     "device": ("phone", "desktop", "tablet"),
@@ -89,3 +103,26 @@ TABLES = (
     ("tickets", ("avg(hours_open)", "count()"), ("topic", "toYYYYMM(at)", "customer % 100")),
     ("stock", ("sum(pieces)", "max(pieces)"), ("warehouse", "product", "toYYYYMM(at)")),
 )  # fmt: skip
+
+
+def named_queries() -> dict[str, dict[str, str]]:
+    """Every panel as an entry of `result_cache.queries`, with what may be chosen as parameters.
+
+    To be kept ahead is each dashboard as it opens.
+    """
+    found = {}
+    for dashboard in DASHBOARDS:
+        drills = _DRILLS[dashboard.name]
+        chosen = "".join(f" and ({{{d}:String}} = '' or {d} = {{{d}:String}})" for d in drills)
+        opened = "".join(f", '' as {d}" for d in drills)
+        for panel in dashboard.panels:
+            found[f"{dashboard.name}_{panel.name}"] = {
+                "dashboard": dashboard.name,
+                "panel": panel.name,
+                "sql": panel.sql.replace("'{since}'", "{since:DateTime('UTC')}").replace(
+                    "{filter}", chosen
+                ),
+                "arguments": f"select toStartOfDay(max(at)) - toIntervalDay({dashboard.days[0]}) "
+                f"as since{opened} from {DATABASE}.orders",
+            }
+    return found

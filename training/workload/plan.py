@@ -58,6 +58,7 @@ class Options:
         panels: Most panels of a dashboard, its first ones; 0 for all.
         meetings: Chance of a meeting in any hour of a working day.
         load_hours: Hours between loads of new rows.
+        views: Database of the named queries' views, which dashboards then ask; empty for tables.
         scale: Factor of the tables' rows, and so of what a query reads.
 
     Raises:
@@ -73,6 +74,7 @@ class Options:
     panels: int = 0
     meetings: float = 0.04
     load_hours: int = 1
+    views: str = ""
     scale: float = 1.0
 
     def __post_init__(self) -> None:
@@ -126,7 +128,10 @@ def _walls(options: Options) -> list[Iterator[Request]]:
 
 
 def _dashboards(options: Options) -> list[Dashboard]:
-    return [replace(d, panels=d.panels[: options.panels or None]) for d in DASHBOARDS]
+    return [
+        replace(d, panels=d.panels[: options.panels or None], views=options.views)
+        for d in DASHBOARDS
+    ]
 
 
 def _people(options: Options, rng: _RNG) -> Iterator[Request]:
@@ -205,15 +210,13 @@ def _page(
     user: str, session: str,
 ) -> Iterator[Request]:  # fmt: skip
     """The queries of an open page: at once, and at each refresh until it is closed."""
-    chosen = "".join(f" and {name} = '{value}'" for name, value in sorted(drilled.items()))
     at = begin
     while at < end:
         since = (at - timedelta(days=days)).strftime("%Y-%m-%d 00:00:00")
         for number, panel in enumerate(dashboard.panels):
-            sql = panel.sql.format(since=since, filter=chosen)
             yield Request(
                 at + timedelta(milliseconds=50 * number),
-                sql,
+                dashboard.sql(panel, since, drilled),
                 user,
                 session,
                 dashboard.name,

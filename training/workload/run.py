@@ -8,10 +8,10 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import ClickHouseError
@@ -69,18 +69,53 @@ def run_workload(
     main = connect(settings)
     try:
         _prepare(main, options, replace)
-        run = _Run(iter(requests), options, speed, len(requests), progress)
-        began = time.perf_counter()
-        with ThreadPoolExecutor(clients) as pool:
-            for worker in [pool.submit(run.work, settings) for _ in range(clients)]:
-                worker.result()
-        seconds = time.perf_counter() - began
+        played = play(
+            settings, requests, options.start, speed=speed, clients=clients, progress=progress
+        )
         collected = collect(main, settings)
     finally:
         main.close()
-    if run.failed == len(requests):
-        raise TreehouseError("Every statement of the workload failed.", value=run.first_error)
-    return Ran(len(requests), run.failed, seconds, run.first_error, collected)
+    if played.failed == len(requests):
+        raise TreehouseError("Every statement of the workload failed.", value=played.first_error)
+    return Ran(len(requests), played.failed, played.seconds, played.first_error, collected)
+
+
+@dataclass(frozen=True)
+class Played:
+    """What came of some requests: seconds of wall time, and as in `Ran`."""
+
+    failed: int
+    seconds: float
+    first_error: str
+
+
+def play(
+    settings: Settings,
+    requests: Sequence[Request],
+    start: datetime,
+    *,
+    speed: float = 0.0,
+    clients: int = 4,
+    progress: Callable[[int, int], None] = lambda *_: None,
+    heard: Callable[[Request, float], None] = lambda *_: None,
+) -> Played:
+    """Send requests in their order, by several clients.
+
+    Args:
+        settings: Whose target is asked.
+        requests: What is asked, by time.
+        start: The simulated time at which it begins.
+        speed: Simulated seconds in a second; 0 is as fast as the engine answers.
+        clients: How many send at once.
+        progress: Told the statements done, and all of them.
+        heard: Told each request that was answered, and the seconds that it took.
+    """
+    run = _Run(iter(requests), start, speed, len(requests), progress, heard)
+    began = time.perf_counter()
+    with ThreadPoolExecutor(clients) as pool:
+        for worker in [pool.submit(run.work, settings) for _ in range(clients)]:
+            worker.result()
+    return Played(run.failed, time.perf_counter() - began, run.first_error)
 
 
 def _prepare(client: Client, options: Options, replace: bool) -> None:
@@ -100,13 +135,14 @@ class _Run:
     def __init__(
         self,
         requests: Iterator[Request],
-        options: Options,
+        start: datetime,
         speed: float,
         total: int,
         progress: Callable[[int, int], None],
+        heard: Callable[[Request, float], None],
     ) -> None:
-        self.requests, self.start, self.speed = requests, options.start, speed
-        self.total, self.progress = total, progress
+        self.requests, self.start, self.speed = requests, start, speed
+        self.total, self.progress, self.heard = total, progress, heard
         self.done = self.failed = 0
         self.first_error = ""
         self.began = time.perf_counter()
@@ -134,7 +170,9 @@ class _Run:
             time.sleep(max(0.0, self.began + due - time.perf_counter()))
         try:
             send = client.query if request.sql.startswith("select") else client.command
+            began = time.perf_counter()
             send(request.sql, settings={"log_comment": _comment(request)})
+            self.heard(request, time.perf_counter() - began)
         except ClickHouseError as error:
             with self.lock:
                 self.failed += 1
