@@ -4,7 +4,9 @@ Other than a replay of a trace it counts how far an answer is behind its tables.
 answers as the result store does: a pass of `cache fill` each so many seconds renews those to whose
 tables nothing was written, so an answer is served until the first write and then for as long as is
 allowed. Rules with times to live alone, and one that is told of every write, stand beside it. What
-storing costs is taken off what is saved; what a pass costs, the same for all, is not.
+storing costs is taken off what is saved, and so is what is computed ahead; what a pass costs, the
+same for all, is not. The clairvoyant keeps what was asked for and computes nothing ahead, and saves
+hits, not seconds: those who do otherwise may pass it.
 """
 
 from __future__ import annotations
