@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING
 from training.engine import identifier, literal
 from training.prefetch.config import Prefetch
 from training.prefetch.log import read_model
-from training.queries import statements
+from training.queries import call_statements
 from training.queries.calls import calls_of
-from training.queries.collect import left_out
+from training.queries.collect import UNLOGGED, left_out
 from training.queries.logs import QUERY_LOG, Logs
 from training.results.answers import Wanted
 from training.results.config import NamedQuery, ResultCache
@@ -29,8 +29,7 @@ if TYPE_CHECKING:
     from training.settings import Settings
 
 TAKEN = "prefetch"
-_MOST_CANDIDATES = 10_000
-_UNLOGGED = {"log_queries": 0}
+_MOST = 1_000  # candidates, and texts: their statements must be no longer than max_query_size
 
 
 @dataclass(frozen=True)
@@ -108,7 +107,7 @@ def candidates(
     Raises:
         TreehouseError: The models are not built.
     """
-    rows = read_model(client, settings, model, "share", _MOST_CANDIDATES)
+    rows = read_model(client, settings, model, "share", _MOST)
     with left_out(client, "prefetch"):
         literals = _literals(client, settings, cache, limits) if rows else {}
     found = []
@@ -138,14 +137,13 @@ def _literals(
     raw = identifier(settings.raw_database)
     since = datetime.now(UTC) - timedelta(minutes=limits.recent_minutes)
     texts = client.query(
-        statements.texts(origin),
+        call_statements.texts(origin, _MOST),
         parameters={"since": f"{since:%Y-%m-%d %H:%M:%S.%f}", "store": cache.database},
     ).result_rows
     calls = (call for (text,) in texts for call in calls_of(text, cache.database))
     values = sorted({value for call in calls for value in call.arguments.values()})
     keys = client.query(
-        statements.hashes(raw, f"[{', '.join(map(literal, values))}]::Array(String)"),
-        settings=_UNLOGGED,
+        call_statements.hashes(raw, call_statements.strings(values)), settings=UNLOGGED
     ).result_rows[0][0]
     return dict(zip(keys, values, strict=True))
 
@@ -159,7 +157,7 @@ def _freshness(
     named = [one for one in found if one.decision == TAKEN]
     keys = client.query(
         f"select [{', '.join(_key(one) for one in named)}]::Array(Nullable(UInt64))",
-        settings=_UNLOGGED,
+        settings=UNLOGGED,
     ).result_rows[0][0]
     return {
         _identity(one): (

@@ -17,7 +17,6 @@ from training.errors import TreehouseError
 from training.prefetch.config import Prefetch
 from training.prefetch.plan import TAKEN, Candidate, candidates, make_plan
 from training.queries.collect import OWN, CollectingError, collect, left_out
-from training.queries.logs import Logs
 from training.results.answers import Wanted, keep
 from training.results.store import upkeep
 
@@ -94,11 +93,10 @@ def run_pass(
     limits: Prefetch,
     stop: threading.Event | None = None,
     progress: Report = lambda *_: None,
-    logs: Logs | None = None,
 ) -> Done:
     """Take over what was asked, renew what may live on, and ask for what is worth it.
 
-    Arguments are as in `ask`; `logs`: from where what was asked is taken over.
+    Arguments are as in `ask`.
 
     Raises:
         TreehouseError: Another pass runs, or the models are not built.
@@ -106,7 +104,7 @@ def run_pass(
     with alone(settings):
         progress("collect", None, None)
         with suppress(CollectingError):
-            collect(client, settings, logs=logs)
+            collect(client, settings)
         renewed = upkeep(client, settings, cache)
         planned = make_plan(client, cache, limits, candidates(client, settings, cache, limits))
         wanted = [one.wanted for one in planned if one.decision == TAKEN]

@@ -11,6 +11,8 @@ from sqlglot.errors import SqlglotError
 
 from training.queries.shapes import MAX_CHARACTERS
 
+_MOST_CHARACTERS = 500  # of one value
+
 
 @dataclass(frozen=True)
 class Call:
@@ -56,7 +58,10 @@ def _call(table: exp.Table, database: str) -> Call | None:
 
 
 def _value(expression: exp.Expr) -> str | None:
-    """A literal as text; None for what the engine would have to compute."""
-    if isinstance(expression, exp.Neg) and isinstance(expression.this, exp.Literal):
-        return f"-{expression.this.this}"
-    return str(expression.this) if isinstance(expression, exp.Literal) else None
+    """A literal as text; None for what the engine would have to compute, or is too long."""
+    sign = ""
+    if isinstance(expression, exp.Neg):
+        sign, expression = "-", expression.this
+    if not isinstance(expression, exp.Literal) or len(expression.this) > _MOST_CHARACTERS:
+        return None
+    return sign + str(expression.this)

@@ -7,7 +7,7 @@ so neither a crash nor a log that was rotated or truncated counts anything twice
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -21,8 +21,8 @@ from training.engine import identifier, literal
 from training.errors import TreehouseError
 from training.intake.origin import Progress
 from training.intake.sources import STATE, read_sources
-from training.queries import part_statements, statements
-from training.queries.calls import Call, calls_of
+from training.queries import call_statements, part_statements, statements
+from training.queries.calls import calls_of
 from training.queries.files import header, opened
 from training.queries.logs import PART_LOG, PARTS, QUERY_LOG, Logs, completed
 from training.queries.shapes import describe
@@ -30,7 +30,9 @@ from training.settings import ROOT, Settings, project_vars
 
 CONTRACTS = ROOT / "models" / "staging" / "engine.yml"
 OWN = '"treehouse": "'  # in the log_comment of our own queries, which are left out
+UNLOGGED = {"log_queries": 0}  # for statements that hold values of somebody's query
 _BATCH = 2_000  # shapes parsed at a time: their texts are in memory
+_CALLS = 200  # at a time: the statement that keeps them must be no longer than max_query_size
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _EXPORTED = {"is_initial_query": "1", "type": "'QueryFinish'", "query_kind": "'Select'"}
 
@@ -195,10 +197,11 @@ class _Run:
         What these statements hold of them is not logged.
         """
         database = project_vars()["result_cache"]["database"]
-        statement = statements.new_calls(self.raw, origin, _BATCH)
+        statement = call_statements.new_calls(self.raw, origin, _CALLS)
         while rows := self.read(statement, since=since):
-            parsed = ", ".join(_call_rows(key, text, database) for key, text in rows)
-            self.write(statements.insert_calls(self.raw, parsed), settings={"log_queries": 0})
+            calls = ((key, calls_of(text, database)) for key, text in rows)
+            parsed = ", ".join(call_statements.call_rows(key, found) for key, found in calls)
+            self.write(call_statements.insert_calls(self.raw, parsed), settings=UNLOGGED)
 
     def since(self, origin: str, log: str) -> datetime:
         """From when on a log is read: the node that is furthest behind says it."""
@@ -259,20 +262,6 @@ def _describe(row: Sequence[Any], words: set[str], at: datetime) -> dict[str, An
     names = words.union(*(name.split(".") for name in (*tables, *columns)))
     known = {"shape": shape, "first_seen_at": at, "tables": tables, "columns": columns}
     return known | asdict(describe(text, names))
-
-
-def _call_rows(key: int, text: str, database: str) -> str:
-    """Rows of statements.insert_calls(): the calls of a query, or one without a name."""
-    calls = calls_of(text, database) or (Call("", {}),)
-    return ", ".join(
-        f"({key}, {literal(call.name)}, {_strings(call.arguments)}, "
-        f"{_strings(call.arguments.values())})"
-        for call in calls
-    )
-
-
-def _strings(values: Iterable[str]) -> str:
-    return f"[{', '.join(map(literal, values))}]"
 
 
 def _text(moment: datetime) -> str:

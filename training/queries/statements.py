@@ -14,7 +14,7 @@ SINCE = "{since:DateTime64(6, 'UTC')}"
 
 # Settings and format that a client appends: they say nothing of what is asked, and differ from one
 # call to the next where a client has no other way to send its log_comment.
-_TAIL = (
+TAIL = (
     r"(?is)(\s+settings\s+{one}(\s*,\s*{one})*)?(\s+format\s+\w+)?[\s;]*$".replace(
         "{one}", r"\w+\s*=\s*('([^'\\]|\\.)*'|[^\s,']+)"
     )
@@ -24,7 +24,7 @@ _TAIL = (
 
 
 # What tells one query with its literals from another.
-_RESULT_KEY = "sipHash64Keyed(secret, concat(log.current_database, '\\0', log.bare))"
+RESULT_KEY = "sipHash64Keyed(secret, concat(log.current_database, '\\0', log.bare))"
 
 
 def hosts(raw: str, origin: str) -> str:
@@ -43,7 +43,7 @@ def insert_queries(raw: str, origin: str) -> str:
     """Into engine_queries what has finished since."""
     return f"""
     insert into {raw}.engine_queries
-    {_unseen_queries(raw, origin)}
+    {unseen_queries(raw, origin)}
     select
         log.log_id,
         {AT} as collected_at,
@@ -71,7 +71,7 @@ def insert_queries(raw: str, origin: str) -> str:
         {_name("panel")} as panel,
         log.query_kind as kind,
         log.shape,
-        {_RESULT_KEY} as result_key,
+        {RESULT_KEY} as result_key,
         dateDiff('microsecond', log.started_at, log.logged_at) / 1000 as duration_ms,
         log.read_rows,
         log.read_bytes,
@@ -95,7 +95,7 @@ def new_shapes(raw: str, origin: str, limit: int) -> str:
     Of queries, and of what was refused before it was known what it is.
     """
     return f"""
-    {_unseen_queries(raw, origin)}
+    {unseen_queries(raw, origin)}
     select
         shape,
         any(log.bare) as text,
@@ -108,69 +108,6 @@ def new_shapes(raw: str, origin: str, limit: int) -> str:
         and shape not in (select shape from {raw}.engine_query_shapes)
     group by shape
     limit {limit}
-    """
-
-
-def new_calls(raw: str, origin: str, limit: int) -> str:
-    """Up to `limit` queries of the result store's views that are not known: result_key, text."""
-    return f"""
-    {_unseen_queries(raw, origin)}
-    select {_RESULT_KEY} as result_key, any(log.bare) as text
-    from unseen as log
-    where
-        {_CALLS}
-        and result_key not in (select result_key from {raw}.engine_calls)
-    group by result_key
-    limit {limit}
-    """
-
-
-def texts(origin: str) -> str:
-    """The texts of such queries in the log since, which are kept nowhere."""
-    return f"""
-    select any(log.bare) as text
-    from (
-        select
-            *,
-            replaceRegexpOne(query, '{_TAIL}', '') as bare,
-            arrayExists(t -> startsWith(t, {{store:String}}), tables) as reads_store
-        from {origin}
-        where event_time >= {SINCE} and type = 'QueryFinish'
-    ) as log
-    where {_CALLS}
-    group by cityHash64(log.bare)
-    order by max(log.event_time) desc
-    """
-
-
-_CALLS = """log.is_initial_query
-        and log.query_kind = 'Select'
-        and log.exception_code = 0
-        and log.reads_store"""
-
-
-def insert_calls(raw: str, rows: str) -> str:
-    """Into engine_calls what was parsed: `rows` of (result_key, name, parameters, values)."""
-    return f"""
-    insert into {raw}.engine_calls
-    with (select key from {raw}.engine_keys order by created_at limit 1) as secret
-    select
-        result_key,
-        {AT} as seen_at,
-        name,
-        mapFromArrays(parameters, arrayMap(v -> sipHash64Keyed(secret, v), found)) as arguments
-    from values(
-        'result_key UInt64, name String, parameters Array(String), found Array(String)',
-        {rows}
-    )
-    """
-
-
-def hashes(raw: str, texts: str) -> str:
-    """Keyed hashes of values, as engine_calls has them; `texts` is an array."""
-    return f"""
-    with (select key from {raw}.engine_keys order by created_at limit 1) as secret
-    select arrayMap(text -> sipHash64Keyed(secret, text), {texts})
     """
 
 
@@ -213,7 +150,7 @@ def insert_watermarks(raw: str, origin: str, target: str) -> str:
     """
 
 
-def _unseen_queries(raw: str, origin: str) -> str:
+def unseen_queries(raw: str, origin: str) -> str:
     """CTEs: `secret`, and `unseen`, the log's new rows with what several columns are made of."""
     return f"""
     with
@@ -228,7 +165,7 @@ def _unseen_queries(raw: str, origin: str) -> str:
                 query_start_time_microseconds
             ) as started_at,
             cityHash64(hostname, query_id, toString(type), logged_at) as log_id,
-            replaceRegexpOne(query, '{_TAIL}', '') as bare,
+            replaceRegexpOne(query, '{TAIL}', '') as bare,
             normalizedQueryHash(bare) as shape,
             arrayExists(t -> startsWith(t, {{store:String}}), log.tables) as reads_store,
             arrayFilter(d -> not startsWith(d, {{store:String}}), log.databases) as databases,
