@@ -33,7 +33,7 @@
     {% set meta = source.config.meta or source.meta %}
     {{ return({
         'name': source.identifier, 'columns': columns,
-        'order_by': meta.order_by, 'time': meta.time,
+        'order_by': meta.order_by, 'time': meta.time, 'grows': source.source_name == 'engine',
     }) }}
 {% endmacro %}
 

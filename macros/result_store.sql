@@ -20,7 +20,7 @@ create table if not exists {{ database }}.results
     seconds Float64 comment 'That the query took',
     detail String comment 'Why it failed'
 )
-engine = MergeTree order by (name, at)
+engine = MergeTree order by (name, at) ttl toDateTime(at) + interval 90 day
 comment 'One row for each answer that was stored, renewed, could not be stored, or was taken back';
 
 alter table {{ database }}.results
@@ -108,33 +108,72 @@ where
 group by tables.database, tables.name
 {% endmacro %}
 
+{# The live answers: for each query, reader and arguments the latest, unless it was taken back. None
+   was computed longer ago than `horizon`, but for the time that it then lives. #}
+{% macro live_answers(database) %}
+select
+    name, query_hash, user, arguments,
+    argMax(
+        (state, result_id, computed_at, verified_at, expires_at, answer_rows, reason, version,
+         answer_bytes), results.at
+    ) as last
+from {{ database }}.results as results
+where state != 'failed' and at > now64(6) - toIntervalSecond(2 * {horizon:Float64})
+group by name, query_hash, user, arguments
+having last.1 != 'cleared'
+{% endmacro %}
+
+{# Where the answers that are read take more than `capacity` bytes, those are taken back that have
+   saved the least for each byte and second so far, as though each were read once more now: the hit
+   density of LHD (Beckmann, Chen and Cidon, NSDI 2018), as it was seen. #}
+{% macro evict_answers(database, raw) %}
+insert into {{ database }}.results (run, name, query_hash, user, arguments, state, detail)
+with
+reads as (
+    select result_id, count() as times_read
+    from {{ raw }}.engine_queries
+    where result_id != 0
+    group by result_id
+),
+stored as (
+    select result_id, any(results.seconds) as seconds
+    from {{ database }}.results as results
+    where state = 'stored'
+    group by result_id
+),
+ranked as (
+    select
+        live.*,
+        (reads.times_read + 1) * stored.seconds / greatest(1, live.last.9)
+            / greatest(1, dateDiff('second', live.last.3, now64(6))) as worth,
+        sum(live.last.9) over (
+            order by worth desc rows between unbounded preceding and current row
+        ) as bytes_so_far
+    from ({{ live_answers(database) }}) as live
+    left join reads on reads.result_id = live.last.2
+    left join stored on stored.result_id = live.last.2
+    where live.last.5 > now64(6)
+)
+select {run:UUID}, name, query_hash, user, arguments, 'cleared', 'there was no room'
+from ranked
+where bytes_so_far > {capacity:UInt64}
+{% endmacro %}
+
 {# Longer lives for answers that are still as their tables: `versions` are those of the tables under
    the queries of `names`, read after `checked_at`. What is taken back meanwhile stays so. #}
 {% macro renew_answers(database) %}
 insert into {{ database }}.results
     (at, run, name, query_hash, state, result_id, computed_at, expires_at, answer_rows, seconds, detail,
      reason, user, arguments, version, verified_at, answer_bytes, store_seconds)
-with
-latest as (
-    select
-        name, query_hash, user, arguments,
-        argMax(
-            (state, result_id, computed_at, verified_at, expires_at, answer_rows, reason, version,
-             answer_bytes), results.at
-        ) as last
-    from {{ database }}.results as results
-    where state != 'failed' and at > {checked_at:DateTime64(6, 'UTC')} - toIntervalSecond({horizon:Float64})
-    group by name, query_hash, user, arguments
-)
 select
     {checked_at:DateTime64(6, 'UTC')}, {run:UUID}, name, query_hash, 'renewed', last.2, last.3,
     {checked_at:DateTime64(6, 'UTC')}
         + toIntervalMillisecond(dateDiff('millisecond', last.4, last.5)),
     last.6, 0, '', last.7, user, arguments, last.8,
     {checked_at:DateTime64(6, 'UTC')}, last.9, 0
-from latest
+from ({{ live_answers(database) }}) as live
 where
-    last.1 != 'cleared' and last.8 != 0
+    last.8 != 0
     and last.8 = transform(query_hash, {names:Array(String)}, {versions:Array(UInt64)}, toUInt64(0))
     and last.3 > {checked_at:DateTime64(6, 'UTC')} - toIntervalSecond({horizon:Float64})
 {% endmacro %}

@@ -2,8 +2,8 @@
    Pure Jinja, so that Python renders the same text (training/intake/sources.py).
    Append-only: nothing is ever updated, and a full refresh of the dbt models never comes here. #}
 
-{# A log, sorted by its time too, is partitioned by month; a table of one row a user is not. Tables
-   of an earlier contract get what is new in it. #}
+{# A log, sorted by its time too, is partitioned by month; a table of one row a user is not. One that
+   grows gets what a later contract adds: never one that may be somebody's own, by the vars. #}
 {% macro source_ddl(database, sources) %}
 create database if not exists {{ database }} engine = Atomic;
 {% for source in sources %}
@@ -17,12 +17,14 @@ create table if not exists {{ database }}.`{{ source.name }}`
 engine = MergeTree
     {%- if source.time in source.order_by %} partition by toYYYYMM(`{{ source.time }}`){% endif %}
 order by (`{{ source.order_by | join('`, `') }}`);
+{%- if source.grows %}
 
 alter table {{ database }}.`{{ source.name }}`
 {%- for column in source.columns %}
     add column if not exists `{{ column.name }}` {{ column.type }} comment '{{ ddl_comment(column.comment) }}'
     {%- if not loop.last %},{% endif %}
 {%- endfor %};
+{%- endif %}
 {% endfor %}
 {% endmacro %}
 

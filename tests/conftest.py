@@ -68,9 +68,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """A test's folder says which engine it needs; slow tests are left out unless asked for."""
-    if not config.getoption("--slow"):
-        slow = [item for item in items if item.get_closest_marker("slow")]
-        items[:] = [item for item in items if not item.get_closest_marker("slow")]
+    slow = [item for item in items if item.get_closest_marker("slow")]
+    items[:] = [item for item in items if not item.get_closest_marker("slow")]
+    if config.getoption("--slow"):
+        items[:0] = slow  # first: of several processes, none should be left alone with them
+    else:
         config.hook.pytest_deselected(items=slow)
     for item in items:
         folder = item.path.relative_to(Path(__file__).parent).parts[0]
@@ -115,6 +117,9 @@ def _own_surroundings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[pyte
         for name in ("HOST", "PORT", "SECURE", "USER", "PASSWORD", "URL"):
             patch.delenv(f"CLICKHOUSE_{name}", raising=False)
         patch.setenv("TREEHOUSE_HOME", str(tmp_path_factory.mktemp("treehouse") / "home"))
+        # A third of dbt's time goes into files that nobody reads here.
+        patch.setenv("DBT_WRITE_JSON", "false")
+        patch.setenv("DBT_LOG_LEVEL_FILE", "none")
         yield patch
 
 

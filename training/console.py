@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
@@ -83,20 +84,21 @@ def show_table(
         numeric = bool(rows) and all(
             isinstance(row[i], int | float) or row[i] is None for row in rows
         )
-        table.add_column(name, justify="right" if numeric else "left", overflow="fold")
+        table.add_column(escape(name), justify="right" if numeric else "left", overflow="fold")
     for row in rows:
         table.add_row(*(cell(value) for value in row))
     out.print(table)
 
 
 def cell(value: Any) -> str:
+    """A value as people read it, safe to be printed with markup."""
     if value is None:
         return "-"
     if isinstance(value, float):
         return f"{value:,.4g}" if abs(value) < 1000 else f"{value:,.0f}"
     if isinstance(value, int) and not isinstance(value, bool):
         return f"{value:,}"
-    return str(value).replace("[", r"\[")
+    return escape(str(value))
 
 
 def bars(values: Sequence[float], labels: Sequence[str], width: int = 40) -> list[str]:

@@ -33,6 +33,15 @@ def render(path: Path, macro: str, *arguments: Any, **named: Any) -> str:
     return str(getattr(_macros(path), macro)(*arguments, **named))
 
 
+def is_there(client: Client, database: str, table: str) -> bool:
+    """Whether there is a table or view that this user may see."""
+    found = client.query(
+        "select count() from system.tables where database = {d:String} and name = {t:String}",
+        parameters={"d": database, "t": table},
+    ).result_rows
+    return bool(found[0][0])
+
+
 def storage(settings: Settings) -> dict[str, str]:
     """What the macros take beside a database: `engine` of the tables; `cluster`, quoted, or ""."""
     cluster = profile(settings.target).get("cluster")

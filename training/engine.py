@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import logging
 import os
 import re
 import shutil
@@ -63,6 +64,8 @@ VOLUMES = """\
   </storage_configuration>
 """
 """Part of an engine's configuration: three volumes, two of them below `folder`."""
+# The driver tells of a failed request by itself, and then raises; we tell of it once.
+logging.getLogger("clickhouse_connect").addHandler(logging.NullHandler())
 _READ_ONLY = {"readonly": 2}  # and settings, such as limits, may be given
 _FUNCTIONS = str(ROOT / "udfs")
 _locks: dict[Path, TextIO] = {}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import gzip
 import re
 import shlex
 import shutil
@@ -27,7 +29,8 @@ _HEAD = """\
 # Treehouse on a ClickHouse server: once, as root, on each node. Nothing needs a restart.
 # The folders are those of the stock packages and of the stock image. The scorer looks for model
 # files in ../user_files/treehouse beside its own folder: keep user_scripts_path and
-# user_files_path side by side.
+# user_files_path side by side. The programs stand at the end.
+set -e
 """
 _TAIL = """\
 # Models with neural networks also need a Python of the server's own (3.11 or newer); tree models
@@ -113,19 +116,24 @@ def role_grants() -> list[tuple[str, str]]:
 
 
 def render_print(plan: Sequence[InstallFile]) -> str:
-    """The install as a shell script to read, and to run on the server."""
-    parts = [_HEAD]
-    for file in plan:
-        destination = shlex.quote(str(file.destination))
-        command = f"install -D -m {file.mode:04o}"
-        if file.is_text:
-            text = file.source.read_text()
-            body = f"{command} /dev/stdin {destination} <<'END'\n{text.rstrip()}\nEND\n"
-        else:
-            body = f"{command} {shlex.quote(str(file.source))} {destination}\n"
-        parts.append(f"# {file.purpose[0].upper()}{file.purpose[1:]}.\n{body}")
+    """The install as a shell script that needs no file of this machine: programs stand in it, last.
+
+    A checkout is where the operator is, not where the server is.
+    """
     tail = _TAIL.format(venv=NETWORK_PYTHON.parent.parent, packages=network_packages())
-    return "\n".join([*parts, tail])
+    texts = [_as_command(file) for file in plan if file.is_text]
+    programs = [_as_command(file) for file in plan if not file.is_text]
+    return "\n".join([_HEAD, *texts, tail, *programs])
+
+
+def _as_command(file: InstallFile) -> str:
+    """The lines of shell that write a file."""
+    install = f"install -D -m {file.mode:04o} /dev/stdin {shlex.quote(str(file.destination))}"
+    purpose = f"# {file.purpose[0].upper()}{file.purpose[1:]}"
+    if file.is_text:
+        return f"{purpose}.\n{install} <<'END'\n{file.source.read_text().rstrip()}\nEND\n"
+    packed = base64.encodebytes(gzip.compress(file.source.read_bytes(), mtime=0)).decode()
+    return f"{purpose}, packed by gzip.\nbase64 -d <<'END' | gunzip | {install}\n{packed}END\n"
 
 
 def network_packages() -> str:

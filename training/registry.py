@@ -6,17 +6,16 @@ dictionary reload; every view looks the champion up at its next query.
 
 from __future__ import annotations
 
-import getpass
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from training.contract import load_contract
-from training.ddl import MACROS, run_ddl, storage
+from training.ddl import MACROS, is_there, run_ddl, storage
 from training.engine import identifier, literal, server_profile
 from training.errors import TreehouseError
 from training.lifecycle.artifacts import place_file
 from training.lifecycle.versions import Version, find_version, versions
-from training.settings import Settings
+from training.settings import Settings, actor
 
 if TYPE_CHECKING:
     from clickhouse_connect.driver.client import Client
@@ -181,11 +180,7 @@ def retire(
 
 def in_experiments(client: Client, settings: Settings, model: str) -> set[int]:
     """The versions of a model that running experiments ask."""
-    there = client.query(
-        "select count() from system.tables where database = {d:String} and name = 'experiments'",
-        parameters={"d": settings.registry_database},
-    ).result_rows
-    if not there[0][0]:
+    if not is_there(client, settings.registry_database, "experiments"):
         return set()
     rows = client.query(
         f"""
@@ -224,7 +219,7 @@ def _insert_event(
 ) -> None:
     """The last event decides, so time goes on after it even if a clock was ahead of this one."""
     events = f"{identifier(settings.registry_database)}.events"
-    values = {"contract": contract, "action": action, "actor": getpass.getuser(), "reason": reason}
+    values = {"contract": contract, "action": action, "actor": actor(), "reason": reason}
     client.command(
         f"insert into {events} (at, model, contract, action, version, bundle, actor, reason) "
         "select greatest(now64(6, 'UTC'), "

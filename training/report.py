@@ -100,14 +100,11 @@ def show_groups(model: str, metrics: Mapping[str, Any]) -> None:
     titles = [
         title for key in columns for title in (columns[key], *["best baseline"][: key in compared])
     ]
-    console.show_table(
-        ("", "rows", *titles),
-        [
-            (name, group["rows"], *(cell for key in columns for cell in _beside(group, key, compared)))
-            for name, group in metrics["groups"].items()
-        ],
-        title=f"{model} by group of the test rows",
-    )
+    rows = [
+        (name, group["rows"], *(cell for key in columns for cell in _beside(group, key, compared)))
+        for name, group in metrics["groups"].items()
+    ]
+    console.show_table(("", "rows", *titles), rows, title=f"{model} by group of the test rows")
 
 
 def _beside(group: Mapping[str, Any], key: str, compared: tuple[str, ...]) -> list[Any]:
@@ -115,7 +112,10 @@ def _beside(group: Mapping[str, Any], key: str, compared: tuple[str, ...]) -> li
     if key not in compared:
         return [group["model"][key]]
     best = max if key in _HIGHER_IS_BETTER else min
-    return [group["model"][key], best(row[key] for row in group["baselines"].values())]
+    return [
+        group["model"][key],
+        best((row[key] for row in group["baselines"].values()), default=None),
+    ]
 
 
 def _share(metrics: Mapping[str, Any]) -> str:

@@ -15,7 +15,7 @@ import uuid
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from training.ddl import MACROS, run_ddl, storage
+from training.ddl import MACROS, is_there, run_ddl, storage
 from training.engine import identifier
 from training.errors import TreehouseError
 
@@ -43,6 +43,8 @@ def ensure_runs(client: Client, settings: Settings) -> None:
 
 def list_runs(client: Client, settings: Settings, model: str | None = None) -> list[dict[str, Any]]:
     """Every run, newest first: the columns of the view `runs`."""
+    if not is_there(client, settings.registry_database, "runs"):
+        return []
     result = client.query(
         f"select * from {identifier(settings.registry_database)}.runs "
         "where {model:String} in ('', model) order by started_at desc, model",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 import os
 import re
 import sys
@@ -16,6 +17,7 @@ from training.errors import TreehouseError
 
 ROOT = Path(__file__).resolve().parent.parent
 TARGETS = ("embedded", "server")
+LEAST_MEMORY = 256 * 2**20
 _UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
 
 
@@ -27,6 +29,19 @@ def parse_bytes(text: str) -> int:
             "A size in bytes could not be read.", value=text, expected="for example 4GiB or 512M"
         )
     return int(float(match[1]) * _UNITS[match[2].upper()])
+
+
+def _memory_bytes(text: str) -> int:
+    """As parse_bytes; below the least, the engine does not even load its tables."""
+    size = parse_bytes(text)
+    if size < LEAST_MEMORY:
+        raise TreehouseError(
+            "TREEHOUSE_MEMORY is too little for the engine.",
+            value=text,
+            expected=f"at least {LEAST_MEMORY >> 20}MiB",
+            fix="TREEHOUSE_MEMORY=2GiB, for example",
+        )
+    return size
 
 
 @dataclass(frozen=True)
@@ -63,7 +78,7 @@ class Settings:
         return cls(
             home=home,
             target=target,
-            memory_bytes=parse_bytes(os.environ.get("TREEHOUSE_MEMORY", "4GiB")),
+            memory_bytes=_memory_bytes(os.environ.get("TREEHOUSE_MEMORY", "4GiB")),
             raw_database=variables["raw_database"],
             registry_database=variables["registry_database"],
             database=profile(target)["schema"],
@@ -133,10 +148,7 @@ def profile(target: str) -> dict[str, Any]:
             expected="profile treehouse with the outputs embedded and server",
             fix="take it from the profiles.yml of the project, or unset DBT_PROFILES_DIR",
         ) from error
-    return {
-        name: _render(value) if isinstance(value, str) and "{" in value else value
-        for name, value in output.items()
-    }
+    return {name: _rendered(name, value) for name, value in output.items()}
 
 
 @cache
@@ -145,15 +157,38 @@ def _profiles(path: Path) -> dict[str, Any]:
     return content
 
 
-def _render(text: str) -> str:
-    """A value of profiles.yml, as dbt renders it; always text."""
+def _rendered(name: str, value: Any) -> Any:
+    """A value of profiles.yml, as dbt renders it; what was Jinja is always text.
+
+    Raises:
+        TreehouseError: It can't be rendered: it names the field, not what is in it.
+    """
+    from jinja2 import TemplateError
     from jinja2.sandbox import SandboxedEnvironment
 
+    if not isinstance(value, str) or "{" not in value:
+        return value
     environment = SandboxedEnvironment()
     environment.globals["env_var"] = lambda name, default="": os.environ.get(name, default)
     environment.filters["as_number"] = int
     environment.filters["as_bool"] = lambda value: str(value).lower() == "true"
-    return environment.from_string(text).render()
+    try:
+        return environment.from_string(value).render()
+    except (TemplateError, ValueError) as error:
+        raise TreehouseError(
+            "A field of profiles.yml could not be rendered.",
+            value=f"{name}: {value}",
+            expected="for a port a number, for secure True or False",
+            fix="mend the variable that it names: CLICKHOUSE_PORT and so on, or CLICKHOUSE_URL",
+        ) from error
+
+
+def actor() -> str:
+    """Who runs this, for the record; a container's user may have a number and no name."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return f"uid {os.getuid()}"
 
 
 def python_version_supported() -> bool:

@@ -70,14 +70,19 @@ def _sources(client: Client, settings: Settings) -> list[dict[str, Any]]:
                 f"select count(), maxOrNull({identifier(source.time)}) from {source.qualified}"
             ).result_rows[0]
         found.append(
-            {"source": source.name, "table": source.qualified, "rows": rows, "newest": newest}
+            {
+                "source": source.name,
+                "table": f"{source.database}.{source.table}",
+                "rows": rows,
+                "newest": newest,
+            }
         )
     return found
 
 
 def show_status(status: dict[str, Any]) -> None:
     """The same for a terminal."""
-    where = f" in {status['home']}" if status["home"] else ""
+    where = f" in {console.cell(status['home'])}" if status["home"] else ""
     console.out.print(f"{status['target']} engine: ClickHouse {status['engine']}{where}")
     console.show_table(
         ("source", "table", "rows", "newest (UTC)"),

@@ -22,8 +22,8 @@ select
     predicted_reuse,
     predicted_ttl_seconds,
     predicted_kept_seconds,
-    predicted_reuse * {{ mean_ms() }} / greatest(1, result_bytes) / greatest(1, predicted_kept_seconds)
-        as worth,
+    predicted_reuse * {{ mean_ms() }} / greatest(1, result_bytes)
+    / greatest(1, predicted_kept_seconds) as worth,
     decision.admit and decision.ttl_seconds > 0 as admit,
     if(admit, decision.ttl_seconds, 0) as ttl_seconds,
     model_version

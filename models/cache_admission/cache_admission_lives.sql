@@ -1,8 +1,8 @@
--- A view: until when each answer could have been served, had it been kept and renewed. It knows what
--- was written later: for labels and replays, never for features.
--- A pass of `cache fill` that finds nothing written since an answer was computed extends its life to
--- what is allowed from that pass on, within the horizon; one at the very moment of a write comes too
--- late.
+-- A view: until when each answer could have been served, had it been kept and renewed. It knows
+-- what was written later: for labels and replays, never for features.
+-- A pass of `cache fill` that finds nothing written since an answer was computed extends its life
+-- to what is allowed from that pass on, within the horizon; one at the very moment of a write comes
+-- too late.
 {%- set pass_us = var('result_cache').pass_seconds * 1000000 %}
 {%- set horizon = var('cache_admission_horizon_seconds') %}
 

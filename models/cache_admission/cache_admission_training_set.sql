@@ -1,7 +1,7 @@
--- A result is worth keeping if the same is asked again while it may be served: until the first write
--- into its tables, and then for as long as their owner lets it be behind. Both are known a horizon
--- later. The newest fifth of the time is the test; what chooses ends a horizon before it, and so does
--- training before that.
+-- A result is worth keeping if the same is asked again while it may be served: until the first
+-- write into its tables, and then for as long as their owner lets it be behind. Both are known a
+-- horizon later. The newest fifth of the time is the test; what chooses ends a horizon before it,
+-- and so does training before that.
 {{ config(materialized='table', engine='MergeTree', order_by='(event_at, log_id)') }}
 
 {%- set horizon = var('cache_admission_horizon_seconds') %}

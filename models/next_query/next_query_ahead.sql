@@ -5,7 +5,11 @@
 with recursive paths as (
 
     select
-        *,
+        * except (query_id, queries_before, recent, gaps),
+        query_id,
+        queries_before,
+        recent,
+        gaps,
         toUInt8(0) as step,
         follows_share as share
     from {{ ref('next_query_open') }}
@@ -14,14 +18,13 @@ with recursive paths as (
 
     -- All else stays as it is.
     select
-        foreseen.* except (prediction) replace (
-            next.1 as query_id,
-            foreseen.queries_before + 1 as queries_before,
-            arraySlice(arrayPushBack(foreseen.recent, toString(next.1)), {{ length }}) as recent,
-            arraySlice(arrayPushBack(foreseen.gaps, 0.), {{ length }}) as gaps,
-            toUInt8(foreseen.step + 1) as step,
-            foreseen.share * next.2 as share
-        )
+        foreseen.* except (prediction, query_id, queries_before, recent, gaps, step, share),
+        next.1 as query_id,
+        foreseen.queries_before + 1 as queries_before,
+        arraySlice(arrayPushBack(foreseen.recent, toString(next.1)), {{ length }}) as recent,
+        arraySlice(arrayPushBack(foreseen.gaps, 0.), {{ length }}) as gaps,
+        toUInt8(foreseen.step + 1) as step,
+        foreseen.share * next.2 as share
     from (
         select
             *,

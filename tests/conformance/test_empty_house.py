@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -11,7 +12,10 @@ from tests.conftest import Engine
 from tests.support.house import dbt
 from training.contract import Contract
 from training.engine import literal
+from training.experiments.state import experiments
 from training.fit.candidates import wanted
+from training.monitor.state import read_alerts
+from training.runs import list_runs
 from training.spec import specs
 
 _TYPES = re.compile(
@@ -24,6 +28,15 @@ def empty(fresh: Engine) -> Engine:
     """Every model and every test of dbt's, built on nothing."""
     dbt(fresh.settings, "build")
     return fresh
+
+
+def test_looking_makes_nothing(engine: Engine) -> None:
+    """A user who may only read can look, even where nobody has built anything yet."""
+    client, nowhere = engine.client, replace(engine.settings, registry_database="treehouse_nowhere")
+    assert read_alerts(client, nowhere) == []
+    assert list_runs(client, nowhere) == []
+    assert experiments(client, nowhere) == []
+    assert client.query("exists database treehouse_nowhere").result_rows == [(0,)]
 
 
 def test_contract_is_whole(contract: Contract) -> None:
@@ -73,6 +86,16 @@ def test_dbt_and_python_agree_on_the_contract(empty: Engine, contract: Contract)
         assert arguments
         wanted = [feature.name for feature in contract.features]
         assert arguments[1].replace("`", "").split(", ") == wanted
+
+
+def test_contributions_are_explained_where_there_may_be_trees(
+    empty: Engine, contract: Contract
+) -> None:
+    found = empty.client.query(
+        "select count() from system.functions where startsWith(name, {n:String})",
+        parameters={"n": f"explain_{contract.use_case}"},
+    ).result_rows[0][0]
+    assert found == (0 if specs()[contract.use_case].task == "sequence" else 2)
 
 
 def test_version_0_answers_null(empty: Engine, contract: Contract) -> None:

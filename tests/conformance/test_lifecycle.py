@@ -21,6 +21,7 @@ from training.errors import TreehouseError
 from training.fit.candidates import wanted
 from training.fit.dataset import SPLITS
 from training.fit.train import Trained, train
+from training.monitor.measure import measure
 from training.page import write_page
 from training.publish import Parity, publish, verify
 from training.registry import Version, promote, rollback
@@ -147,7 +148,7 @@ def test_bundle_says_what_it_is(lived: Lived) -> None:
     assert tuple(header["inputs"]["numeric"]) == lived.contract.of_kind("numeric")
     assert tuple(header["inputs"]["categorical"]) == lived.contract.of_kind("categorical")
     metrics = header["info"]["metrics"]
-    assert set(metrics["baselines"]) == {*lived.spec.baselines, *lived.spec.fitted_baselines}
+    assert set(metrics["baselines"]) >= {*lived.spec.baselines, *lived.spec.fitted_baselines}
     assert metrics["task"] == lived.spec.task
     assert set(metrics["choice"]) == {" ".join(pair) for pair in wanted(lived.spec)}
     assert metrics["chosen"] in metrics["choice"]
@@ -235,6 +236,22 @@ def test_another_contract_is_refused(
     assert said[change] in str(refused.value)
     assert f"./treehouse train {lived.spec.use_case}" in str(refused.value)
     assert registry.versions(lived.engine.client, lived.engine.settings) == before
+
+
+def test_the_monitor_measures_every_feature_and_the_newest_labels(lived: Lived) -> None:
+    client, settings, spec = lived.engine.client, lived.engine.settings, lived.spec
+    found = measure(client, settings, spec)
+    drifted = {row["name"] for row in found["drift"] if row["role"] == "feature"}
+    assert drifted == {feature.name for feature in lived.contract.features}
+    newest = max(found["quality"], key=lambda row: row["cohort_to"])
+    if spec.task == "sequence":
+        first, last = newest["cohort_from"], newest["cohort_to"]
+        wrong = lived.query(
+            f"select avg({{call}} != {lived.contract.label}) from {{training_set}} where "
+            f"toDateTime64({lived.contract.time}, 3, 'UTC') "
+            f"between '{first:%F %T.%f}' and '{last:%F %T.%f}'"
+        )
+        assert newest["loss"] == pytest.approx(wrong[0][0])
 
 
 @pytest.mark.usefixtures("functions_put_back")

@@ -10,9 +10,9 @@ import pytest
 from clickhouse_connect.driver.client import Client
 
 from tests.support.cleaning import drop_everything
+from tests.support.house import dbt
 from training.bundle import Bundle, Inputs, bundle_id, e
 from training.contract import Contract, load_contract
-from training.dbt import invoke
 from training.engine import identifier
 from training.forest import compile_forest
 from training.publish import upload
@@ -25,7 +25,7 @@ USE_CASE = "purchase_value"
 def contract(client: Client, settings: Settings) -> Iterator[Contract]:
     """The contract, with its SQL functions made and nothing promoted."""
     drop_everything(client)
-    assert invoke(settings, ["--log-level", "none", "compile"]).success
+    dbt(settings, "compile", "--select", "stg_purchases")
     yield load_contract(USE_CASE)
     drop_everything(client)
 

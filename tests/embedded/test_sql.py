@@ -5,13 +5,13 @@ from __future__ import annotations
 import sqlglot
 from clickhouse_connect.driver.client import Client
 
+from tests.support.house import dbt
 from training.contract import contracts
-from training.dbt import invoke
 from training.settings import Settings
 
 
 def test_every_compiled_model_and_test_parses(settings: Settings) -> None:
-    assert invoke(settings, ["--log-level", "none", "compile"]).success
+    dbt(settings, "compile")
     folder = settings.home / "dbt" / settings.target / "compiled" / "treehouse"
     files = [*folder.glob("models/**/*.sql"), *folder.glob("tests/**/*.sql")]
     assert len(files) > 50
@@ -21,7 +21,7 @@ def test_every_compiled_model_and_test_parses(settings: Settings) -> None:
 
 
 def test_every_generated_function_parses(client: Client, settings: Settings) -> None:
-    assert invoke(settings, ["--log-level", "none", "compile"]).success
+    dbt(settings, "compile", "--select", "stg_purchases")
     created = client.query(
         r"select name, create_query from system.functions where name like 'predict\_%'"
     ).result_rows

@@ -12,6 +12,7 @@ import pytest
 from clickhouse_connect.driver.client import Client
 
 from tests.support.datasets import made_up_classes, made_up_dataset, made_up_spec
+from tests.support.sequences import sequence_dataset, sequence_spec
 from training.errors import TreehouseError
 from training.fit.dataset import Dataset
 from training.settings import Settings
@@ -169,6 +170,25 @@ def test_other_tasks(
     assert {trial.parameters[CANDIDATE].split()[1] for trial in study.trials} == {"log_loss"}
     found = gain(other, with_parameters(other, study.best.parameters), given)
     assert set(found) == {"log loss", "Brier" if task == "probability" else "cost"}
+
+
+def test_sequences(client: Client, own: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The chain's order and smoothing; the network's own parameters where PyTorch is installed."""
+    monkeypatch.setattr(searching, "spec_hash", lambda _: "code")
+    monkeypatch.setattr("training.fit.candidates.find_spec", lambda _: None)
+    made_up = sequence_dataset(3000)
+    time = np.arange(3000.0)
+    lineage = {"rows": 3000, "fingerprint": 1}
+    data = replace(made_up, time=time, known_at=time + 1, lineage=lineage)
+    chained = sequence_spec()
+    study = search(client, own, chained, data, trials=4)
+    own_parameters = {"chain.order": 2, "chain.prior_rows": 1.0}
+    assert study.trials[0].parameters == {CANDIDATE: "markov log_loss", **own_parameters}
+    assert {trial.state for trial in study.trials} == {"complete"}
+    tuned = with_parameters(chained, study.trials[1].parameters)
+    assert tuned.chain.order == study.trials[1].parameters["chain.order"]
+    assert set(gain(chained, tuned, data)) == {"log loss", "miss"}
+    assert set(ranges(chained, "lstm log_loss")) >= {"recurrent.width", "recurrent.length"}
 
 
 @pytest.mark.parametrize(

@@ -7,11 +7,13 @@ import io
 import json
 import math
 import os
+import re
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 import typer.main
@@ -24,8 +26,9 @@ from training.cli import app, main
 from training.errors import TreehouseError
 from training.files import write_whole
 from training.install import apply, install_plan, render_print
-from training.settings import Settings, project_vars
+from training.settings import Settings, actor, project_vars
 
+WITHOUT_JSON = {"metrics", "dbt", "install", "test"}  # these have a format of their own
 CLOSED = "http://127.0.0.1:1"
 Done = subprocess.CompletedProcess[str]
 COMMANDS = {
@@ -80,6 +83,27 @@ def test_help_says_what_a_command_does_and_how_it_is_called(name: str) -> None:
     assert "Example: ./treehouse " in shown.output
 
 
+def leaves(command: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    """Every command below one, by its words."""
+    below = getattr(command, "commands", {})
+    if not below:
+        yield path.strip(), command
+    for name, one in below.items():
+        yield from leaves(one, f"{path} {name}")
+
+
+def test_every_command_has_an_example_help_of_each_option_and_json() -> None:
+    found = dict(leaves(typer.main.get_command(app)))
+    assert len(found) > 40
+    for name, command in found.items():
+        words = name.removesuffix(" list")
+        assert re.match(rf"Example: \./treehouse (--target server )?{words}", command.epilog), name
+        parameters = [p for p in command.params if p.name != "help"]
+        assert all(p.help for p in parameters), name
+        if name not in WITHOUT_JSON:
+            assert "json" in {p.name for p in parameters}, name
+
+
 def test_help_of_all_lists_every_command_with_what_it_does(run_cli: Cli) -> None:
     shown = run_cli("--help").stdout
     for name, command in COMMANDS.items():
@@ -107,6 +131,7 @@ def test_help_of_dbt_is_dbts_own(run_cli: Cli) -> None:
         (("load", "sales", "x.csv"), 2, "events, installs, purchases"),
         (("simulate", "--end", "tomorrow"), 2, "'tomorrow' does not match"),
         (("sql", "select no_such_column"), 2, "UNKNOWN_IDENTIFIER"),
+        (("sql", " "), 2, "say a statement"),
         (("build", "--select", "no_such_model"), 2, "./treehouse dbt ls"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
@@ -156,6 +181,16 @@ def test_a_server_that_is_not_there_is_named(
     assert "secret" not in done.stdout + done.stderr
 
 
+def test_surroundings_that_make_no_sense_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CLICKHOUSE_PORT", "eighty")
+    with pytest.raises(TreehouseError, match="CLICKHOUSE_PORT"):
+        Settings.from_environment("server")
+    for size in ("lots", "0", "1M"):
+        monkeypatch.setenv("TREEHOUSE_MEMORY", size)
+        with pytest.raises(TreehouseError, match=f"got:      {size}"):
+            Settings.from_environment("embedded")
+
+
 def test_dbt_without_a_server_fails_with_words(run_cli: Cli) -> None:
     done = run_cli("--target", "server", "build", "--json", CLICKHOUSE_URL=CLOSED, check=False)
     assert "./treehouse" in error_of(done)["fix"]
@@ -176,6 +211,13 @@ def test_statements_without_rows(run: Callable[..., Done]) -> None:
     nothing = run("sql", "select a from treehouse_commands.t where a > 9", "--json")
     assert json.loads(nothing.stdout) == []
     assert json.loads(run("sql", "drop database treehouse_commands", "--json").stdout) == []
+
+
+def test_mark_up_in_names_and_values_is_shown_as_it_is(capsys: pytest.CaptureFixture[str]) -> None:
+    values = ["[/nope]", r"a\[bold]x", "[1, 2]"]
+    console.show_table(["[/x]", "[red]y", "z"], [values])
+    shown = capsys.readouterr().out
+    assert all(text in shown for text in ("[/x]", "[red]y", *values))
 
 
 def test_json_has_no_nan_and_no_infinity(capsys: pytest.CaptureFixture[str]) -> None:
@@ -200,6 +242,12 @@ def test_a_disk_that_is_full_is_an_error_to_mend(
         main()
     assert stop.value.code == 2
     assert "No space left on device" in capsys.readouterr().err
+
+
+def test_a_user_without_a_name_is_a_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in a container that was started with --user 1234."""
+    monkeypatch.setattr("getpass.getuser", Mock(side_effect=KeyError("uid not found")))
+    assert actor() == f"uid {os.getuid()}"
 
 
 def test_install_prints_what_it_would_write(run: Callable[..., Done], tmp_path: Path) -> None:

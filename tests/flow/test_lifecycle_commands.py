@@ -179,7 +179,7 @@ def test_the_commands_speak_to_people(house: House) -> None:
         (["models", "diff", USE_CASE, "1", "2"], "factor"),
         (["promote", USE_CASE, "1"], "champion: 1"),
         (["gc"], "Would remove (--yes does): 0 files"),
-        (["sync"], "2 files sound, 0 not"),
+        (["sync"], "2 files sound, 0 brought in line, 0 lost"),
     ):
         done = CliRunner().invoke(app, arguments)
         assert (done.exit_code, words in done.output) == (0, True), done.output

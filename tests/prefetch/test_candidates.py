@@ -60,7 +60,7 @@ def cache(fresh: Engine) -> ResultCache:
 
     They are collected, with copies from the days before, and the models are built.
     """
-    cache = named_shop.open_named_shop(fresh.client)
+    cache = named_shop.open_named_shop(fresh.client, fresh.settings)
     begin, stay = datetime(2026, 6, 2, 9), timedelta(minutes=25)
     for number in range(_SESSIONS - 1):
         at = begin + timedelta(minutes=2 * number)

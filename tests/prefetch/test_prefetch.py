@@ -29,7 +29,7 @@ _LIMITS = Prefetch()
 @pytest.fixture
 def cache(fresh: Engine) -> ResultCache:
     """The named queries of an empty store."""
-    return named_shop.open_named_shop(fresh.client)
+    return named_shop.open_named_shop(fresh.client, fresh.settings)
 
 
 def _candidates(cache: ResultCache) -> list[Candidate]:
@@ -152,7 +152,7 @@ def test_who_has_no_right_to_the_data_never_reads_it(
     server: RunningServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """An answer is asked as its dashboard's user; for one without the right there is none."""
-    cache = named_shop.open_named_shop(server.client)
+    cache = named_shop.open_named_shop(server.client, server.settings)
     query = cache.queries["total"]
     for name in ("BOARD", "OUTSIDER"):
         monkeypatch.setenv(f"CLICKHOUSE_PASSWORD_{name}", READER_PASSWORD)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from training.errors import TreehouseError
-from training.replay.admission import replay
+from training.replay.admission import ONLY_IF_READ, as_lru, replay
 from training.replay.asked import Asked
 from training.replay.policies import Lru, drive, hits
 from training.replay.store import Admission, Filled
@@ -28,7 +28,7 @@ def _asked(objects: list[int], change_every: float = 5.0, allowed: float = 3.0) 
     return Asked(
         trace=trace, version_of=version_of.ravel(), read_bytes=ones, changed_at=changed_at,
         allowed=np.full(n, allowed), admit=np.ones(n, bool), reuse=ones, kept_seconds=ones,
-        mean_seconds=ones, judged=time >= n // 2, version=1,
+        saved=ones, judged=time >= n // 2, version=1,
         written=[np.arange(0.0, n + change_every, change_every).tolist()] * (max(objects) + 1),
         store_seconds=0.25, pass_seconds=1.0, horizon_seconds=1e5,
     )  # fmt: skip
@@ -73,43 +73,43 @@ def test_what_is_renewed_is_never_too_stale() -> None:
 def test_what_is_not_admitted_is_not_kept() -> None:
     odd = np.arange(40) % 2 == 1
     asked = replace(_asked([0, 1] * 20, change_every=100), admit=odd)
-    found = hits(asked.trace, Admission(asked, 10, np.ones(40)))
+    found = hits(asked.trace, Admission(asked, 10))
     assert not found[~odd].any()
     assert found[odd].sum() == 19
 
 
 def _fresh(objects: list[int], **columns: list[float]) -> Asked:
-    """Answers that don't end."""
-    asked = _asked(objects, change_every=1e6)
+    """Answers that don't end, and cost nothing to store."""
+    asked = replace(_asked(objects, change_every=1e6), store_seconds=0.0)
     return replace(asked, **{name: np.array(values) for name, values in columns.items()})
 
 
 def test_what_is_worth_least_for_its_bytes_gives_way() -> None:
     asked = _fresh([0, 1, 2, 0, 1, 2], reuse=[0.9, 0.1, 0.8, 0.9, 0.1, 0.8])
-    found = hits(asked.trace, Admission(asked, 2, np.ones(6)))
+    found = hits(asked.trace, Admission(asked, 2))
     assert found.tolist() == [False, False, False, True, False, True]
 
 
 def test_what_is_read_sooner_is_worth_more() -> None:
     asked = _fresh([0, 1, 2, 0, 1, 2], kept_seconds=[10.0, 500.0, 20.0] * 2)
-    found = hits(asked.trace, Admission(asked, 2, np.ones(6)))
+    found = hits(asked.trace, Admission(asked, 2))
     assert found.tolist() == [False, False, False, True, False, True]
 
 
 def test_what_waits_for_too_long_gives_way_in_the_end() -> None:
     asked = _fresh([0, *([1] * 50), 2, 1, 2], kept_seconds=[2.0, *([9.0] * 50), 20.0, 9.0, 20.0])
-    found = hits(asked.trace, Admission(asked, 2, np.ones(54)))
+    found = hits(asked.trace, Admission(asked, 2))
     assert found[-2:].all()  # of 0, expected within 2 seconds, nothing was seen for 50
 
 
 def test_decisions_know_no_later_query() -> None:
     asked = _asked(np.random.default_rng(3).integers(0, 20, 300).tolist())
-    trace, ones = asked.trace, np.ones(300)
+    trace = asked.trace
     half = replace(trace, **{
         name: getattr(trace, name)[:150]
         for name in ("time", "object", "entry", "size", "cost", "ends")
     })  # fmt: skip
-    for make in (lambda: Admission(asked, 5, ones), lambda: Lru(5)):
+    for make in (lambda: Admission(asked, 5), lambda: Lru(5)):
         assert (hits(half, make()) == hits(trace, make())[:150]).all()
 
 
@@ -140,7 +140,7 @@ def test_what_is_hardly_asked_again_is_not_computed_ahead() -> None:
     for reuse, expected in ((0.99, 10.0), (0.99, 1e9), (0.1, 10.0)):
         cache = Filled(
             replace(asked, reuse=everything * reuse, kept_seconds=everything * expected),
-            10, everything, 0.3,
+            10, (0.3, 0.3),
         )  # fmt: skip
         drive(replace(asked.trace, ends=None), cache)
         cache.settle(0, 99.0)
@@ -151,3 +151,20 @@ def test_what_is_hardly_asked_again_is_not_computed_ahead() -> None:
             assert times[-1] > 90
         else:  # 10 s each halve the odds of 99 to 1 by about 3: after 54 s they are below 3 to 7
             assert 40 < times[-1] < 9 + 10 * np.log(0.99 / 0.01 * 0.7 / 0.3)
+
+
+def test_what_would_not_pay_for_its_storing_displaces_nothing() -> None:
+    asked = _fresh([0, 1, 0, 1, 0, 1], reuse=[0.5, 0.6] * 3)
+    free = hits(asked.trace, Admission(asked, 1))
+    assert free.tolist() == [False, False, False, True, False, True]
+    dear = hits(asked.trace, Admission(replace(asked, store_seconds=0.3), 1))
+    assert dear.tolist() == [False, False, True, False, True, False]  # 0.6 - 0.3 is below 0.5
+
+
+def test_a_rule_computes_ahead_only_what_was_read_since() -> None:
+    asked = _asked([0] * 10 + [1] * 2000, change_every=500.0, allowed=200.0)
+    cache = Filled(as_lru(asked), 10, ONLY_IF_READ)
+    drive(replace(asked.trace, ends=None), cache)
+    cache.settle(0, 2009.0)
+    times = [at for latest, at in cache.filled if latest == 9]
+    assert times == [100.0]  # and not after the next write

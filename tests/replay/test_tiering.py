@@ -14,6 +14,7 @@ from training.replay import prices as price_list
 from training.replay import rules, tiering
 from training.replay.classes import by_classes
 from training.replay.demand import Demand, on_grid
+from training.replay.history import newer_partitions
 from training.replay.moves import cheapest
 from training.replay.prices import HOURS_A_MONTH, Prices
 from training.replay.traces import TieringTrace
@@ -132,6 +133,26 @@ def test_every_policy_is_reported_beside_the_optimum() -> None:
     assert result["winner"] in [row["policy"] for row in result["policies"]]
 
 
+def test_the_winner_depends_on_what_waiting_is_worth_and_on_the_cold_reads_allowed() -> None:
+    trace, options = _trace(6, 12), tiering.Options(step_hours=24.0)
+    rows = tiering.sensitivity(trace, options, PRICES)
+    assert [row["waiting_usd_per_hour"] for row in rows] == [0, 10, 100]
+    # Where waiting costs nothing, foresight leaves the most in the cheaper tiers.
+    assert rows[0]["optimum"] == max(row["optimum"] for row in rows)
+    assert all(row["winner"] in row for row in rows)
+    none = tiering.replay(trace, replace(options, cold_reads=0.0), PRICES)
+    for row in none["policies"]:
+        assert row["is_allowed"] == (row["reads"]["cold"] == 0)
+        assert row["is_allowed"] or row["policy"] != none["winner"]
+
+
+def test_newer_partitions_are_those_of_the_same_table_that_are_there() -> None:
+    one = np.ones((3, 3))
+    exists = np.array([[1, 1, 1], [1, 1, 1], [0, 1, 1]]) > 0
+    demand = Demand(24.0, np.array([0, 1, 0]), exists, *(one * 0 for _ in range(5)))
+    assert newer_partitions(demand).tolist() == [[0, 0, 1], [0, 0, 0], [0, 0, 0]]
+
+
 def test_a_scale_multiplies_bytes() -> None:
     one, ten = (on_grid(_trace(), None, scale) for scale in (1.0, 10.0))
     np.testing.assert_allclose(ten.stored, one.stored * 10)
@@ -145,6 +166,7 @@ def test_a_scale_multiplies_bytes() -> None:
         ({"train": 0.0}, "no share"),
         ({"train": 1.0}, "no share"),
         ({"scale": 0.0}, "scale of nothing"),
+        ({"cold_reads": 1.1}, "cold reads are no share"),
         ({"step_hours": 0.0}, "step of no time|step does not fit"),
         ({"step_hours": -1.0}, "step of no time"),
         ({"step_hours": 1e6}, "step does not fit"),

@@ -64,6 +64,15 @@ def test_what_a_partition_holds_is_the_largest_so_far_unless_the_trace_says_it(
     assert read_tiering_trace(client, settings, _file(tmp_path, said)).stored.tolist() == [500, 500]
 
 
+def test_partitions_are_in_the_order_of_their_names_and_have_tables(
+    client: Client, settings: Settings, tmp_path: Path
+) -> None:
+    text = "time,partition,operation,size\n0,b.t.2,w,1\n1,a,w,1\n2,b.t.1,w,1\n3,b.t.2,r,1\n"
+    trace = read_tiering_trace(client, settings, _file(tmp_path, text))
+    assert trace.partition.tolist() == [2, 0, 1, 2]
+    assert trace.table[0] != trace.table[1] == trace.table[2]
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [

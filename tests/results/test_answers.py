@@ -17,7 +17,7 @@ from tests.support.server import READER_PASSWORD
 from training.queries.collect import collect
 from training.results.answers import Wanted, keep
 from training.results.config import ResultCache
-from training.results.store import clear, upkeep
+from training.results.store import clear, stored, upkeep
 from training.results.versions import versions
 from training.results.views import answer_tables, clean, drop_views, views_there
 
@@ -132,12 +132,12 @@ def test_an_answer_lives_on_until_its_tables_are_written(shop: Engine, cache: Re
     _keep(shop, cache, _JP)
     before = _ends(shop)
     shop.client.command(f"optimize table {_SHOP}.orders final")  # a merge writes nothing new
-    assert upkeep(shop.client, cache) == 1
+    assert upkeep(shop.client, shop.settings, cache) == 1
     after = _ends(shop)
     assert after > before
     assert _read(shop.client, _JP) == [("JP", 3, None)]
     _insert(shop.client)
-    assert upkeep(shop.client, cache) == 0
+    assert upkeep(shop.client, shop.settings, cache) == 0
     assert _ends(shop) == after
 
 
@@ -164,14 +164,14 @@ def test_whatever_changes_a_table_ends_the_renewal(
 def test_what_is_taken_back_is_not_renewed(shop: Engine, cache: ResultCache) -> None:
     _keep(shop, cache, _JP)
     assert clear(shop.client, cache) == ["by_country"]
-    assert upkeep(shop.client, cache) == 0
+    assert upkeep(shop.client, shop.settings, cache) == 0
     _insert(shop.client)
     assert _read(shop.client, _JP) == [("JP", 4, None)]
 
 
 def test_no_answer_is_renewed_for_ever(shop: Engine, cache: ResultCache) -> None:
     _keep(shop, cache, _JP)
-    assert upkeep(shop.client, replace(cache, horizon_seconds=0.001)) == 0
+    assert upkeep(shop.client, shop.settings, replace(cache, horizon_seconds=0.001)) == 0
 
 
 def test_ended_answers_and_tables_of_other_texts_are_dropped(
@@ -186,10 +186,24 @@ def test_ended_answers_and_tables_of_other_texts_are_dropped(
     other = replace(cache.queries["by_country"], sql=_SQL.replace("desc", "asc"))
     changed = replace(cache, queries={"by_country": other})
     _keep(shop, changed, _ALL)
-    upkeep(shop.client, changed)
+    upkeep(shop.client, shop.settings, changed)
     assert len(views_there(shop.client, changed)) == 3  # two views and one table
     assert "`treehouse_results`.`by_country`" in drop_views(shop.client, changed)
     assert views_there(shop.client, changed) == []
+
+
+def test_without_room_the_least_worth_is_taken_back(shop: Engine, cache: ResultCache) -> None:
+    _keep(shop, cache, _ALL)
+    large = f"select toString(number) as text from numbers(10000) as n, {_SHOP}.orders as o"
+    query = replace(cache.queries["everything"], name="large", sql=large)
+    both = replace(cache, queries={**cache.queries, "large": query}, capacity_bytes=20_000)
+    done = keep(shop.client, shop.settings, both, [Wanted(query, {}, 300.0)])
+    assert (done[0]["state"], done[0]["detail"]) == ("stored", "")
+    assert stored(shop.client, both) == ["by_country", "large"]
+    upkeep(shop.client, shop.settings, both)
+    assert stored(shop.client, both) == ["by_country"]
+    rows = shop.client.query("select count() from treehouse_results.large").result_rows
+    assert rows == [(30_000,)]
 
 
 def test_a_collection_knows_what_was_read_from_the_store(shop: Engine, cache: ResultCache) -> None:

@@ -178,7 +178,7 @@ def test_settings_of_the_native_cache_parse(promoted: Engine) -> None:
 
 def test_the_replay_knows_lives_as_the_labels_do(promoted: Engine) -> None:
     asked = read_asked(promoted.client, promoted.settings)
-    trace, store = asked.trace, Filled(asked, 1, asked.mean_seconds, 0.3)
+    trace, store = asked.trace, Filled(asked, 1, (0.3, 0.3))
     columns = (trace.entry.tolist(), trace.time.tolist(), asked.allowed.tolist())
     lives = [store.life(*row) for row in zip(*columns, strict=True)]
     assert trace.ends is not None

@@ -11,6 +11,7 @@ from clickhouse_connect.driver.client import Client
 from training.engine import literal
 from training.results.config import ResultCache
 from training.results.store import upkeep
+from training.settings import Settings
 
 SHOP = "treehouse_shop"
 _WHERE = (
@@ -41,7 +42,7 @@ OPENED = {"country": "", "since": SINCE}
 DRILLED = {"country": "it's \\ JP", "since": SINCE}
 
 
-def open_named_shop(client: Client) -> ResultCache:
+def open_named_shop(client: Client, settings: Settings) -> ResultCache:
     """Three orders, an empty store, and the views."""
     for database in (SHOP, "treehouse_results", "treehouse_results_own"):
         client.command(f"drop database if exists {database} sync")
@@ -52,7 +53,7 @@ def open_named_shop(client: Client) -> ResultCache:
     )
     client.command(f"insert into {SHOP}.orders select '2026-06-02 00:00:00', 'JP' from numbers(3)")
     cache = ResultCache.configured(GIVEN)
-    upkeep(client, cache)
+    upkeep(client, settings, cache)
     return cache
 
 

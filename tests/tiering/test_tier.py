@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from dataclasses import replace
 from threading import Thread
 from typing import Any
@@ -167,22 +168,38 @@ def test_what_a_mutation_or_a_merge_is_at_work_on_stays(shop: Shop) -> None:
     shop.client.command(f"system start merges {TABLE}")
 
 
-def test_a_partition_that_the_engine_is_writing_anew_stays(shop: Shop) -> None:
-    """A mutation's own merge, which takes its time, for each row sleeps."""
-    moves = plan_of(shop).moves
-    shop.client.command(
-        f"alter table {TABLE} update n = n + sleepEachRow(0.003) where day = 2",
-        settings={"mutations_sync": 0, "allow_nondeterministic_mutations": 1},
-    )
+def test_a_merge_keeps_its_parts(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Seen before the move; and where it began just after the look, the engine says no."""
+    shop.client.command(f"alter table {TABLE} add column s String")
+    for _ in range(2):
+        shop.client.command(
+            f"insert into {TABLE} select 2, number, hex(rand64()) from numbers(600000)"
+        )
+    # What the merge writes is packed hard, so that it takes its time.
+    shop.client.command(f"alter table {TABLE} modify column s String codec(ZSTD(19))")
+    moves, rows = [m for m in plan_of(shop).moves if m.partition_id == "2"], shop.rows()
+    other = connect(shop.settings)
+
+    def optimize() -> None:
+        with suppress(ClickHouseError):  # it is stopped in the end
+            other.command(f"optimize table {TABLE} partition id '2' final")
+
+    merge = Thread(target=optimize)
+    merge.start()
     merging = "select count() from system.merges where database = 'treehouse_shop'"
     while not shop.query(merging)[0][0]:
-        assert shop.query("select count() from system.mutations where not is_done")[0][0]
-    held = reasons(shop)
-    assert sum(held.values()) >= 1
-    assert set(held) <= {"is being merged", "a mutation is not done"}
-    done = apply(shop.client, shop.settings, [m for m in moves if m.partition_id == "2"])
-    assert [o["state"] for o in done.outcomes] == ["skipped"]
-    assert shop.disks()["2"] == "default"
+        assert merge.is_alive()
+    assert reasons(shop) == {"is being merged": 1}
+    seen = apply(shop.client, shop.settings, moves)
+    monkeypatch.setattr(applying, "BUSY", "(select '' as busy_partition, '' as why where 0)")
+    unseen = apply(shop.client, shop.settings, moves)
+    shop.client.command(f"system stop merges {TABLE}")
+    merge.join()
+    other.close()
+    assert [(o["state"], o["detail"]) for o in seen.outcomes] == [("skipped", "is being merged")]
+    assert unseen.count("failed") == 1
+    assert "participating in background process" in unseen.outcomes[0]["detail"]
+    assert (shop.disks(), shop.rows()) == (_HOT, rows)
 
 
 def test_a_full_disk_keeps_its_reserve(shop: Shop) -> None:

@@ -14,7 +14,12 @@ from scipy.special import expit, softmax
 
 from tests.support.datasets import made_up_dataset
 from training.bundle import e, evaluate
-from training.fit.calibration import calibrated_probability, calibrated_shares
+from training.fit.calibration import (
+    calibrated_probability,
+    calibrated_shares,
+    entropies,
+    sharpness_by_entropy,
+)
 from training.fit.candidate import Candidate
 from training.fit.classifiers import log_odds, raw_shares
 from training.fit.dataset import SPLITS, Dataset
@@ -132,3 +137,13 @@ def test_decisions_cost_the_least(classes: int, seed: int) -> None:
     np.testing.assert_allclose(expected[np.arange(40), chosen], least, rtol=1e-8, atol=1e-12)
     first = np.argmax(expected <= least[:, None] * (1 + 1e-9), axis=1)
     assert (chosen <= first).all() or (chosen == first).all()
+
+
+def test_sharpness_goes_by_the_entropy() -> None:
+    """Labels drawn from shares whose logs are 1.5 times the entropy to the power of -0.4."""
+    rng = np.random.default_rng(0)
+    logs = rng.normal(0, 1, (20_000, 6)) * rng.uniform(0.2, 4, (20_000, 1))
+    shares = softmax(1.5 * entropies(logs) ** -0.4 * logs, axis=1)
+    actual = (shares.cumsum(axis=1) < rng.random((20_000, 1))).sum(axis=1).clip(max=5)
+    assert sharpness_by_entropy(logs, actual) == pytest.approx((np.log(1.5), -0.4), abs=0.05)
+    assert sharpness_by_entropy(logs[:0], actual[:0]) == (0.0, 0.0)

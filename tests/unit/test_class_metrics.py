@@ -58,6 +58,9 @@ def test_calibration_error_by_hand() -> None:
     found = calibration_error(actual.astype(float), predicted, twice)
     assert found == pytest.approx((2 * 0.1 + 0.2) / 3)
 
+    few = calibration_error(np.tile([1.0, 0.0], 30), np.linspace(0.4, 0.6, 60))
+    assert few < 1e-12  # one group of 60 rows, where 20 of 3 would see mistakes
+
 
 def test_decisions_by_hand() -> None:
     costs = ((0, 1, 1), (5, 0, 1), (20, 5, 0))

@@ -77,6 +77,7 @@ def test_the_printed_commands_do_the_same_as_apply(tmp_path: Path) -> None:
     subprocess.run(["sh", "-eu"], input=text, text=True, check=True, timeout=60)
     apply(install_plan(direct))
     assert installed(script) == installed(direct)
+    assert str(ROOT) not in text, "a server has no checkout"
 
 
 def test_the_plan_is_the_stock_layout() -> None:

@@ -106,9 +106,8 @@ def test_a_refusal_is_one_line_and_an_exit_code(worker: NetworkWorker) -> None:
     assert pa.ipc.open_stream(source).read_all().num_rows == 0  # ended, without an answer
     text = done.stderr.decode()
     assert text.startswith("treehouse-network: cannot open model file ")
-    assert text.endswith(
-        "/user_files/treehouse/000000000000004d.bundle: No such file or directory\n"
-    )
+    missing = "/user_files/treehouse/000000000000004d.bundle: No such file or directory"
+    assert f"{missing}; ./treehouse sync " in text
     assert text.count("\n") == 1
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -165,3 +167,28 @@ def test_loaded_files_are_those_of_living_processes(scorer: Scorer) -> None:
     assert found == [{**expected, "process": process.pid}]
     assert [f for f in loaded() if f["process"] == process.pid] == []
     assert not (scorer.folder / ".loaded" / str(process.pid)).exists()
+
+
+_FULL_DISK = """
+set -e
+mount -t tmpfs -o size=64k tmpfs "$1"
+cp "$2" "$1"
+mkdir "$1/.loaded"
+cat /dev/zero >"$1/rest" 2>/dev/null || true
+exec "$3" --files "$1"
+"""
+
+
+def test_a_disk_that_is_full_does_not_end_the_process(scorer: Scorer, tmp_path: Path) -> None:
+    """What it notes of its use lies in a mapped file: a page without a disk is a signal."""
+    namespace = ["unshare", "--map-root-user", "--mount"]
+    mount = [*namespace, "mount", "-t", "tmpfs", "tmpfs", str(tmp_path)]
+    if not shutil.which("unshare") or subprocess.run(mount, capture_output=True).returncode:
+        pytest.skip("this machine lets nobody mount a file system of his own")
+    number = scorer.publish(sums(version=6))
+    file = scorer.folder / f"{number:016x}.bundle"
+    data = block([number] * 3, np.ones((3, 2)), [("DE",)] * 3)
+    command = ["sh", "-c", _FULL_DISK, "sh", tmp_path, file, scorer.binary]
+    done = subprocess.run([*namespace, *command], input=data * 2, capture_output=True)
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert len(answers(done.stdout)) == 6

@@ -23,12 +23,17 @@ from training.bundle import Bundle, Inputs
 from training.errors import TreehouseError
 from training.fit.candidate import Candidate
 from training.fit.candidates import fit_candidates, left_out, wanted
+from training.fit.chain import Look, fit_chain
 from training.fit.dataset import Dataset
 from training.fit.golden_sequences import sequence_golden_rows
 from training.fit.heads import make_heads
 from training.fit.sequence_metrics import sequence_metrics
 from training.fit.sequences import ranked
-from training.network import predict, rows_of
+from training.lifecycle.holdout import Comparison
+from training.lifecycle.limits import Gates
+from training.lifecycle.quality import _beats, _ties
+from training.network import batch_of, predict, rows_of
+from training.spec import Chain
 
 HAS_TORCH = bool(util.find_spec("torch") and util.find_spec("onnxscript"))
 NAMES = [str(int(label)) for label in LABELS]
@@ -95,6 +100,69 @@ def test_golden_rows_are_the_trainers(data: Dataset, markov: Candidate) -> None:
     assert {0, 4, 8} <= lengths
 
 
+def test_within_a_category_the_chain_is_another(data: Dataset) -> None:
+    """The label is the category's own, whatever came before."""
+    roles = np.random.default_rng(1).integers(0, 2, len(data.label))
+    batch = data.batch().to_pydict() | {"categorical": [[("analyst", "viewer")[r]] for r in roles]}
+    given = replace(
+        data, categories={"role": ("analyst", "viewer")}, sequences=batch_of(**batch),
+        label=LABELS[roles],
+    )  # fmt: skip
+    found = fit_candidates(sequence_spec(chain=Chain(within=("role",))), given)[0]
+    labels, shares = ranked(found.network_outputs(given), PLACES)
+    assert (labels[:, 0] == given.label).all()
+    assert shares[:, 0].min() > 0.9
+    with pytest.raises(TreehouseError, match="no category") as refused:
+        fit_candidates(sequence_spec(chain=Chain(within=("hour",))), data)
+    assert refused.value.expected == "some of: role"
+
+
+def test_what_came_once_leaves_room_for_what_is_new(data: Dataset) -> None:
+    """A third of the labels are new each time, and as much is not given to any that is known."""
+    is_new = np.arange(len(data.label)) % 3 == 0
+    label = np.where(is_new, 7.0 + np.arange(len(data.label)), LABELS[0])
+    found = fit_candidates(sequence_spec(), replace(data, label=label))[0]
+    labels, shares = ranked(found.network_outputs(data, data.rows("test")), PLACES)
+    assert (labels[:, 0] == LABELS[0]).all()
+    assert shares.sum(axis=1).mean() == pytest.approx(2 / 3, abs=0.03)
+
+
+def test_leaving_a_row_out_is_not_having_counted_it() -> None:
+    rng = np.random.default_rng(0)
+    codes, label = rng.integers(0, 5, (40, 2)), rng.integers(0, 3, 40)
+    certain, known = np.array([1, 0.5, 1]), np.full(3, 1 / 3)
+    looks = [Look("recent", -1, 5, 2), Look("recent", -2, 5, 2)]
+    chain = fit_chain(looks, {"recent": codes}, label, certain, known, 0.5, 99)
+    found = chain.shares_without(chain.path({"recent": codes}), label)
+    for row in range(40):
+        rest = np.arange(40) != row
+        other = fit_chain(looks, {"recent": codes[rest]}, label[rest], certain, known, 0.5, 99)
+        context = other.path({"recent": codes[[row]]})[0, -1]
+        np.testing.assert_allclose(found[row], other.shares()[context], rtol=1e-12)
+
+
+def test_only_the_most_frequent_contexts_are_kept() -> None:
+    codes, label = np.array([[2], [3], [3], [4], [4], [4]]), np.array([0, 1, 1, 2, 2, 0])
+    looks = [Look("recent", -1, 5, 2)]
+    chain = fit_chain(looks, {"recent": codes}, label, np.ones(3), np.full(3, 1 / 3), 1.0, 2)
+    assert len(chain.counts) == 1 + 2
+    assert chain.counts[chain.path({"recent": np.array([[3], [4]])})[:, -1]].tolist() == [
+        [0, 2, 0],
+        [1, 0, 2],
+    ]
+    assert chain.path({"recent": np.array([[0], [1], [2]])})[:, -1].tolist() == [0, 0, 0]
+
+
+def test_a_tie_with_a_rule_is_no_refusal() -> None:
+    """Within the standard error of the difference; elsewhere a model has to be better."""
+    tie = Comparison(100, 0.31, 0.30, -0.01, 0.03, 0.02)
+    worse = replace(tie, ours=0.33)
+    assert _ties("rule", tie, Gates()).passed
+    assert not _ties("rule", worse, Gates()).passed
+    assert not _beats("rule", tie, Gates()).passed
+    assert "its standard error is 6.7%" in str(_ties("rule", worse, Gates()))
+
+
 def test_metrics_by_hand() -> None:
     actual = np.array([1.0, 2.0, 3.0, 9.0])
     labels = np.array([[1.0, 2, 3], [1, 2, 3], [1, 2, 3], [1, 2, np.nan]])
@@ -127,13 +195,16 @@ def test_a_contract_without_a_sequence_is_refused(data: Dataset) -> None:
 
 @pytest.mark.slow
 @pytest.mark.skipif(not HAS_TORCH, reason="needs the extra torch")
-def test_lstm_comes_near_the_chain(data: Dataset) -> None:
-    spec: Any = sequence_spec(trainers=("markov", "lstm"))
+def test_lstm_goes_on_from_the_chain(data: Dataset) -> None:
+    """It answers as well as the chain, and is calibrated; ONNX Runtime answers as PyTorch."""
+    spec: Any = sequence_spec(trainers=("markov", "lstm"), chain=Chain(within=("role",)))
     markov, lstm = fit_candidates(spec, data)
     test, rows = data.rows("test"), data.batch(data.rows("test"))
     ours, theirs = (ranked(each.network_outputs(data, test), PLACES) for each in (lstm, markov))
-    least = sequence_metrics(data.label[test], *theirs)["recall_1"] - 0.05
-    assert sequence_metrics(data.label[test], *ours)["recall_1"] > least
+    found, wanted = (sequence_metrics(data.label[test], *each) for each in (ours, theirs))
+    assert found["recall_1"] > wanted["recall_1"] - 0.02
+    assert found["log_loss"] < wanted["log_loss"] + 0.01
+    assert found["calibration_error"] < 0.05
     assert set(np.unique(ours[0])) <= set(LABELS)
     assert lstm.reference
     again = predict(lstm.networks[0], rows_of(rows, CONTRACT))

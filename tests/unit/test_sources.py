@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -76,15 +77,21 @@ def test_an_unknown_source_is_told() -> None:
 
 
 def test_ddl_quotes_comments_and_partitions_only_logs() -> None:
-    macros = Environment().from_string(STATE.read_text()).module
-    columns = [{"name": "a", "type": "String", "comment": "it's;\nback\\slash"}]
-    tables = [
-        {"name": "log", "columns": columns, "order_by": ["a", "at"], "time": "at"},
-        {"name": "state", "columns": columns, "order_by": ["a"], "time": "at"},
-    ]
-    text = str(macros.source_ddl("d", tables))  # type: ignore[attr-defined]
-    _, log, log_columns, state, _ = [part for part in text.split(";\n") if part.strip()]
-    for statement in (log, log_columns):
-        assert "comment 'it\\'s, back\\\\slash'" in statement
+    log, state = _ddl({"order_by": ["a", "at"]}, {"order_by": ["a"]})
+    assert "comment 'it\\'s, back\\\\slash'" in log
     assert "partition by toYYYYMM(`at`)" in log
     assert "partition by" not in state
+
+
+def test_only_a_table_that_grows_is_altered() -> None:
+    statements = _ddl({"order_by": ["a"]}, {"order_by": ["a"], "grows": True})
+    assert [statement.split()[0] for statement in statements] == ["create", "create", "alter"]
+
+
+def _ddl(*tables: dict[str, Any]) -> list[str]:
+    """The statements for tables of one column, without that for their database."""
+    macros = Environment().from_string(STATE.read_text()).module
+    columns = [{"name": "a", "type": "String", "comment": "it's;\nback\\slash"}]
+    common = {"name": "t", "columns": columns, "time": "at"}
+    text = str(macros.source_ddl("d", [common | table for table in tables]))  # type: ignore[attr-defined]
+    return [part.strip() for part in text.split(";\n") if part.strip()][1:]

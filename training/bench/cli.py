@@ -10,13 +10,14 @@ from typing import Annotated, Any
 import typer
 
 from training import console
+from training.commands.shared import example
 from training.settings import Settings
 
 app = typer.Typer(help="Measure; figures of the README come from here.", no_args_is_help=True)
 JsonFlag = Annotated[bool, typer.Option("--json", help="A list of records on stdout.")]
 
 
-@app.command()
+@app.command(epilog=example("bench scorer --shape small"))
 def scorer(
     shape: Annotated[
         list[str] | None, typer.Option(help="Only this shape; repeatable. See training/bench.")
@@ -44,7 +45,7 @@ def scorer(
     _show(records, json)
 
 
-@app.command()
+@app.command(epilog=example("bench explain --json"))
 def explain(
     shape: Annotated[list[str] | None, typer.Option(help="Only this shape; repeatable.")] = None,
     rounds: Annotated[int, typer.Option(help="Rounds of which the median is taken.")] = 5,
@@ -58,7 +59,7 @@ def explain(
     _show(run(shape or SHAPES, rounds), json)
 
 
-@app.command()
+@app.command(epilog=example("bench footprint --rows 10000"))
 def footprint(
     shape: Annotated[
         str, typer.Option(help="Which model; see training/bench/models.py.")
@@ -74,7 +75,7 @@ def footprint(
     _show(run(shape, rows or BLOCKS), json)
 
 
-@app.command()
+@app.command(epilog=example("bench features --users 100000"))
 def features(
     context: typer.Context,
     users: Annotated[int, typer.Option(help="Simulated users.")] = 1_000_000,
@@ -89,7 +90,7 @@ def features(
     _show(records, json)
 
 
-@app.command()
+@app.command(epilog=example("bench sql --json"))
 def sql(
     context: typer.Context,
     rows: Annotated[list[int] | None, typer.Option(help="Rows of the table; repeatable.")] = None,
@@ -105,7 +106,7 @@ def sql(
     _show(records, json)
 
 
-@app.command()
+@app.command(epilog=example("bench network --json"))
 def network(
     context: typer.Context,
     rows: Annotated[int, typer.Option(help="Rows of the table.")] = 200_000,
@@ -122,7 +123,7 @@ def network(
     _show(records, json)
 
 
-@app.command()
+@app.command(epilog=example("bench drift --json"))
 def drift(
     context: typer.Context,
     rows: Annotated[list[int] | None, typer.Option(help="Rows of the table; repeatable.")] = None,
@@ -138,7 +139,7 @@ def drift(
     _show(records, json)
 
 
-@app.command()
+@app.command(epilog=example("bench prefetch --minutes 20 --scale 100"))
 def prefetch(
     context: typer.Context,
     hours: Annotated[int, typer.Option(help="Simulated, that models learn from.")] = 24,
@@ -169,7 +170,7 @@ def prefetch(
     _show(records, json)
 
 
-@app.command()
+@app.command(epilog=example("bench latency --json"))
 def latency(
     context: typer.Context,
     use_case: Annotated[str, typer.Option(help="Whose champion is called.")] = "ltv",

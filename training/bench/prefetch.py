@@ -157,7 +157,7 @@ class _Bench:
         """Ask the earlier part through views without answers, and promote what learns from it."""
         report("learn", None, None)
         create_shop(client, self.start)
-        upkeep(client, ResultCache.configured(self._at(1.0)))
+        upkeep(client, self.settings, ResultCache.configured(self._at(1.0)))
         play(self.settings, self.earlier, self.start)
         collect(client, self.settings)
         limits = project_vars()["prefetch"] | {"budget_seconds": self.limits.budget_seconds}
@@ -241,7 +241,7 @@ class _Bench:
                 parameters={"moment": moment},
             )
         clear(client, self.cache)
-        upkeep(client, self.cache)
+        upkeep(client, self.settings, self.cache)
         client.command(f"create database if not exists {_LOGS} engine = Atomic")
         now = client.query("select toString(now64(6))").result_rows[0][0]
         client.command(

@@ -77,7 +77,7 @@ def foresee(client: Client, scene: Scene, now: datetime) -> None:
 
 
 def _ask(client: Client, scene: Scene, found: Sequence[Candidate]) -> None:
-    upkeep(client, scene.cache)
+    upkeep(client, scene.settings, scene.cache)
     planned = make_plan(client, scene.cache, scene.limits, found)
     wanted = [one.wanted for one in planned if one.decision == TAKEN]
     ask(client, scene.settings, scene.cache, scene.limits, wanted)

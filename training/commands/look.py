@@ -32,6 +32,8 @@ def sql(
     """Run SQL on the target."""
     settings: Settings = context.obj
     text = sys.stdin.read() if query == "-" else query
+    if not text.strip():
+        raise typer.BadParameter("say a statement, or - to read one from stdin")
     own = _OWN_FORMAT.search(text)
     if own and not json:
         fmt, text = fmt or own[1], text[: own.start()]

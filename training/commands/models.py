@@ -84,7 +84,9 @@ def train(
         what = "answers now" if promote_too else "is published"
         console.out.print(f"Version {published['version']} of {model} {what}.")
     else:
-        console.out.print(f"Written to {trained.path}. Next: ./treehouse publish {model} --promote")
+        console.out.print(
+            f"Written to {console.cell(trained.path)}. Next: ./treehouse publish {model} --promote"
+        )
 
 
 @app.command(rich_help_panel=_PANEL, epilog=example("publish ltv --promote"))

@@ -66,11 +66,10 @@ def list_(
 ) -> None:
     """Alerts that are open or acknowledged."""
     from training.monitor.show import show_alerts
-    from training.monitor.state import ensure_monitoring, read_alerts
+    from training.monitor.state import read_alerts
 
     settings: Settings = context.obj
     with client_of(settings) as client:
-        ensure_monitoring(client, settings)
         found = read_alerts(client, settings, "1" if everything else "state != 'resolved'")
     if json:
         console.show_json([a.__dict__ | {"alert": a.alert} for a in found])

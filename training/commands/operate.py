@@ -27,9 +27,11 @@ def doctor(context: typer.Context, json: JsonFlag = False) -> None:
     else:
         marks = {"ok": "[green]ok[/]", "warn": "[yellow]warn[/]", "fail": "[red]fail[/]"}
         for check in checks:
-            console.out.print(f"{marks[check.status]:>16}  {check.name}: {check.found}")
+            console.out.print(
+                f"{marks[check.status]:>16}  {check.name}: {console.cell(check.found)}"
+            )
             if check.fix and check.status != "ok":
-                console.out.print(f"        to mend: {check.fix}", style="dim")
+                console.out.print(f"        to mend: {console.cell(check.fix)}", style="dim")
     if any(check.status == "fail" for check in checks):
         raise typer.Exit(1)
 

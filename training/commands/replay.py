@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from training import console
-from training.commands.shared import JsonFlag, client_of, example
+from training.commands.shared import JsonFlag, client_of, example, show_rows
 from training.settings import Settings
 
 app = typer.Typer(
@@ -41,7 +41,7 @@ def cache(
     if json:
         console.show_json(result)
         return
-    _show_rows(result["policies"])
+    show_rows(result["policies"])
     _show_verdict(result["verdict"])
 
 
@@ -61,7 +61,7 @@ def admission(
     if json:
         console.show_json(result)
         return
-    _show_rows(result["policies"])
+    show_rows(result["policies"])
     _show_verdict(result["verdict"])
 
 
@@ -97,7 +97,7 @@ def tiering_(
     if json:
         console.show_json(result)
         return
-    _show_rows([
+    show_rows([
         {name: value for name, value in row.items() if name not in ("reads", "is_allowed")}
         | {f"reads {tier}": share for tier, share in row["reads"].items()}
         for row in result["policies"]
@@ -108,20 +108,16 @@ def tiering_(
         f"{result['winner']}"
     )
     if sensitivity:
-        _show_rows(result["sensitivity"])
-
-
-def _show_rows(rows: list[dict[str, Any]]) -> None:
-    names = list(rows[0])
-    console.show_table([name.replace("_", " ") for name in names], [list(r.values()) for r in rows])
+        show_rows(result["sensitivity"])
 
 
 def _show_verdict(verdict: dict[str, Any]) -> None:
     for measure, found in verdict.items():
-        by = abs(found["learned_minus_rule"])
         name = found["best_rule" if found["winner"] == "rule" else "best_learned"]
-        won = "as good as the best rule" if found["winner"] == "both" else f"wins by {by:.4f}"
+        won = f"{name} wins by {abs(found['learned_minus_rule']):.4f}"
+        if found["winner"] == "both":
+            won = f"{name} and {found['best_rule']} are equal"
         console.out.print(
-            f"{measure.replace('_', ' ')}: {name} {'is ' if found['winner'] == 'both' else ''}{won};"
-            f" the learned policy reaches {found['learned_of_bound']:.1%} of what foresight does"
+            f"{measure.replace('_', ' ')}: {won}; the learned policy reaches "
+            f"{found['learned_of_bound']:.1%} of what foresight does"
         )

@@ -97,7 +97,7 @@ def _show(results: list[dict[str, Any]], dry_run: bool) -> None:
 
 
 def _sentence(result: dict[str, Any]) -> str:
-    version, detail = result["version"], str(result["detail"]).replace("[", r"\[")
+    version, detail = result["version"], console.cell(result["detail"])
     why = f"{result['trigger']}: {result['reason']}"
     match result["outcome"]:
         case "not due":
@@ -122,15 +122,12 @@ def _sentence(result: dict[str, Any]) -> str:
 def runs(context: typer.Context, model: _ONE_OR_ALL = None, json: JsonFlag = False) -> None:
     """List what was retrained, when, why and how it ended, newest first."""
     from training.contract import load_contract
-    from training.registry import ensure_registry
-    from training.runs import ensure_runs, list_runs
+    from training.runs import list_runs
 
     settings: Settings = context.obj
     if model:
         load_contract(model)  # says what there is, and suggests
     with client_of(settings) as client:
-        ensure_registry(client, settings)
-        ensure_runs(client, settings)
         found = list_runs(client, settings, model)
     if json:
         console.show_json(found)

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich.markup import escape
 
 from training import console
 from training.settings import Settings
@@ -21,7 +22,7 @@ PASS_THROUGH = {"allow_extra_args": True, "ignore_unknown_options": True}
 
 def example(arguments: str) -> str:
     """The last line of a command's help: how it is called."""
-    return "Example: ./treehouse " + arguments.replace("[", r"\[")
+    return "Example: ./treehouse " + escape(arguments)
 
 
 @contextmanager
@@ -49,21 +50,23 @@ def show(values: Mapping[str, Any], json: bool) -> None:
     for name, value in values.items():
         if value in ((), [], {}, ""):
             continue
-        label = f"[bold]{name.replace('_', ' ')}[/]:"
+        label = f"[bold]{escape(name.replace('_', ' '))}[/]:"
+        if isinstance(value, list | tuple):
+            value = ", ".join(map(str, value))
         if not isinstance(value, Mapping):
             console.out.print(f"{label} {console.cell(value)}")
             continue
         console.out.print(label)
         for part, text in value.items():
-            console.out.print(f"  {str(part).replace('_', ' ')}: {console.cell(text)}")
+            console.out.print(f"  {escape(str(part).replace('_', ' '))}: {console.cell(text)}")
 
 
-def show_rows(rows: Sequence[Mapping[str, Any]], json: bool, nothing: str) -> None:
+def show_rows(rows: Sequence[Mapping[str, Any]], json: bool = False, nothing: str = "") -> None:
     """A table under the names of the first row, or one JSON list; `nothing` if there is none."""
     if json:
         console.show_json(list(rows))
     elif rows:
         names = [name.replace("_", " ") for name in rows[0]]
         console.show_table(names, [[row.get(name) for name in rows[0]] for row in rows])
-    else:
+    elif nothing:
         console.out.print(nothing)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from training import console
-from training.commands.shared import JsonFlag, client_of, example
+from training.commands.shared import JsonFlag, client_of, example, show_rows
 from training.settings import Settings
 
 if TYPE_CHECKING:
@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from training.tiering.plan import Plan
 
 app = typer.Typer(
-    help="Move partitions to hot, warm and cold volumes; only of tables named in dbt_project.yml.",
+    help="Move partitions to hot, warm and cold volumes; only of tables named in dbt_project.yml. "
+    "Of a cluster, each node moves, logs and takes back its own parts: run it on every node.",
     no_args_is_help=True,
 )
 _Tables = Annotated[
@@ -95,14 +96,11 @@ def log(
     with client_of(settings) as client:
         ensure_log(client, settings)
         rows = history(client, settings, limit)
-    if json:
-        console.show_json(rows)
-    elif rows:
+    if not json:
         shown = ("began_at", "state", "database", "table", "partition_id", "from_tier", "to_tier",
                  "bytes", "saved_usd_per_month", "detail")  # fmt: skip
-        _show_rows([{name: row[name] for name in shown} for row in rows])
-    else:
-        console.out.print("Nothing was moved yet.")
+        rows = [{name: row[name] for name in shown} for row in rows]
+    show_rows(rows, json, "Nothing was moved yet.")
 
 
 def _show_plan(made: Plan, json: bool) -> None:
@@ -122,11 +120,11 @@ def _show_plan(made: Plan, json: bool) -> None:
     if not made.model_version:
         console.out.print("Nothing is promoted, so everything stays where it is.")
     if made.moves:
-        _show_rows(made.details[:_SHOWN_ROWS])
+        show_rows(made.details[:_SHOWN_ROWS])
         if (more := len(made.moves) - _SHOWN_ROWS) > 0:
             console.out.print(f"... and {more:,} more")
     if made.held:
-        _show_rows(made.held)
+        show_rows(made.held)
     console.out.print(
         f"{len(made.moves):,} of {made.partitions:,} partitions would move, "
         f"{totals['bytes']:,} bytes; as of {made.as_of}. They cost "
@@ -140,7 +138,7 @@ def _show_moves(moves: tuple[Move, ...], json: bool) -> None:
     if json:
         console.show_json([asdict(move) for move in moves])
     elif moves:
-        _show_rows([
+        show_rows([
             {"partition": m.partition, "from": m.from_tier, "to": m.to_tier, "bytes": m.bytes}
             for m in moves[:_SHOWN_ROWS]
         ])  # fmt: skip
@@ -154,14 +152,9 @@ def _show_done(done: Done, json: bool) -> None:
         console.show_json(asdict(done))
         return
     if done.outcomes:
-        _show_rows(done.outcomes[:_SHOWN_ROWS])
+        show_rows(done.outcomes[:_SHOWN_ROWS])
     console.out.print(
         ", ".join(
             f"{done.count(state):,} {state}" for state in ("finished", "skipped", "failed", "waits")
         )
     )
-
-
-def _show_rows(rows: tuple[dict[str, Any], ...] | list[dict[str, Any]]) -> None:
-    names = [name.replace("_", " ") for name in rows[0]]
-    console.show_table(names, [list(row.values()) for row in rows])

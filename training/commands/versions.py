@@ -230,14 +230,15 @@ def sync(context: typer.Context, json: JsonFlag = False) -> None:
     settings: Settings = context.obj
     with client_of(settings) as client:
         found = run(client, settings)
+    changed = [item for item in found if item.found != "sound"]
+    lost = sum(item.found == "lost" for item in changed)
     if json:
         console.show_json([item.__dict__ for item in found])
     else:
-        changed = [item for item in found if item.found != "sound"]
-        console.show_table(
-            ("model", "version", "file", "found", "problem"),
-            [list(item.__dict__.values()) for item in changed],
-        ) if changed else None
-        console.out.print(f"{len(found) - len(changed)} files sound, {len(changed)} not")
-    if any(item.found == "lost" for item in found):
+        if changed:
+            columns = ("model", "version", "file", "found", "problem")
+            console.show_table(columns, [list(item.__dict__.values()) for item in changed])
+        sound, mended = len(found) - len(changed), len(changed) - lost
+        console.out.print(f"{sound} files sound, {mended} brought in line, {lost} lost")
+    if lost:
         raise typer.Exit(1)

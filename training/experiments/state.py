@@ -7,17 +7,16 @@ dictionary reload, which is part of the change.
 from __future__ import annotations
 
 import difflib
-import getpass
 from dataclasses import asdict, fields, replace
 from typing import TYPE_CHECKING, Any
 
 from training.contract import load_contract
-from training.ddl import MACROS, run_ddl, storage
+from training.ddl import MACROS, is_there, run_ddl, storage
 from training.engine import identifier, literal, server_profile
 from training.errors import TreehouseError
 from training.experiments.definition import Definition, check
 from training.registry import find_version
-from training.settings import Settings
+from training.settings import Settings, actor
 
 if TYPE_CHECKING:
     from clickhouse_connect.driver.client import Client
@@ -141,7 +140,8 @@ def expose(
 
 def experiments(client: Client, settings: Settings) -> list[dict[str, Any]]:
     """Every experiment with its state, newest first."""
-    ensure_experiments(client, settings)
+    if not is_there(client, settings.registry_database, "experiments"):
+        return []
     rows = client.query(
         "select experiment, if(argMax(action, at) = 'stop', 'stopped', 'running') as state, "
         "argMax(share, at) as share, argMax(variants, at) as variants, "
@@ -181,6 +181,7 @@ def qualified(settings: Settings, relation: str) -> str:
 
 def _running(client: Client, settings: Settings, experiment: str) -> Definition:
     state = find_experiment(client, settings, experiment)["state"]
+    ensure_experiments(client, settings)
     latest = _latest(client, settings, experiment)
     if state == "stopped" or latest is None:
         raise TreehouseError(
@@ -208,7 +209,7 @@ def _latest(client: Client, settings: Settings, experiment: str) -> Definition |
 def _insert(
     client: Client, settings: Settings, definition: Definition, action: str, reason: str
 ) -> None:
-    row = asdict(definition) | {"action": action, "actor": getpass.getuser(), "reason": reason}
+    row = asdict(definition) | {"action": action, "actor": actor(), "reason": reason}
     client.insert(
         "experiments",
         [[list(value) if isinstance(value, tuple) else value for value in row.values()]],

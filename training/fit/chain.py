@@ -44,12 +44,14 @@ class Chain:
     Attributes:
         steps: How contexts grow. A context that the training rows had not stays the shorter one.
         counts: float64[contexts, labels]: how often each label followed in the training rows.
+        certain: float64[labels]: what a row counts for its label; the rest counts for the last.
         known: float64[labels]: the shares before anything is known.
         prior_rows: How many rows the shorter context counts for.
     """
 
     steps: tuple[Step, ...]
     counts: Floats
+    certain: Floats
     known: Floats
     prior_rows: float
 
@@ -77,8 +79,7 @@ class Chain:
         What is fitted beside the chain then sees it as wrong as it will be on new rows:
         leaving-one-out (Ney, Essen, Kneser 1995).
         """
-        own = np.zeros((len(path), len(self.known)))
-        own[np.arange(len(path)), label] = 1.0
+        own = _counted(np.arange(len(path)), len(path), label, self.certain)
         found = self._smoothed(self.counts[path[:, 0]] - own, self.known)
         for shorter, context in zip(path.T, path.T[1:], strict=False):
             longer = self._smoothed(self.counts[context] - own, found)
@@ -95,8 +96,10 @@ def fit_chain(
     looks: Sequence[Look],
     arrays: Mapping[str, NDArray[Any]],
     label: Codes,
+    certain: Floats,
     known: Floats,
     prior_rows: float,
+    most: int,
 ) -> Chain:
     """Count what followed in each context.
 
@@ -104,27 +107,37 @@ def fit_chain(
         looks: In their order, one at least.
         arrays: int64[rows, columns], the training rows, by name.
         label: int64[rows], what followed.
+        certain: float64[labels]: what a row counts for its label; the rest counts for the last.
         known: float64[labels]: the shares before anything is known.
         prior_rows: Above 0.
+        most: Contexts that a step keeps, the most frequent.
     """
     context, is_live = np.zeros(len(label), np.int64), np.ones(len(label), bool)
-    counts, steps, contexts = [_counted(context, 1, label, len(known))], [], 1
+    counts, steps, contexts = [_counted(context, 1, label, certain)], [], 1
     for look in looks:
         code = arrays[look.array][:, look.column]
         is_live = is_live & (code >= look.first)
+        pairs, number, rows = np.unique(
+            np.column_stack([context, code])[is_live], axis=0, return_inverse=True,
+            return_counts=True,
+        )  # fmt: skip
+        kept = np.argsort(-rows, kind="stable")[:most]
+        place = np.full(len(pairs), -1)
+        place[kept] = np.arange(len(kept))
+        number = place[number.ravel()]
+        is_live[is_live] = number >= 0
+        number = number[number >= 0]
         following = np.tile(np.arange(contexts)[:, None], (1, look.codes))
-        pairs, number = np.unique(
-            np.column_stack([context, code])[is_live], axis=0, return_inverse=True
-        )
-        following[pairs[:, 0], pairs[:, 1]] = contexts + np.arange(len(pairs))
+        following[tuple(pairs[kept].T)] = contexts + np.arange(len(kept))
         context = np.where(is_live, following[context, code], context)
-        counts.append(_counted(number.ravel(), len(pairs), label[is_live], len(known)))
+        counts.append(_counted(number, len(kept), label[is_live], certain))
         steps.append(Step(look.array, look.column, following))
-        contexts += len(pairs)
-    return Chain(tuple(steps), np.vstack(counts), known, prior_rows)
+        contexts += len(kept)
+    return Chain(tuple(steps), np.vstack(counts), certain, known, prior_rows)
 
 
-def _counted(context: Codes, contexts: int, label: Codes, labels: int) -> Floats:
-    found = np.zeros((contexts, labels))
-    np.add.at(found, (context, label), 1.0)
+def _counted(context: Codes, contexts: int, label: Codes, certain: Floats) -> Floats:
+    found = np.zeros((contexts, len(certain)))
+    np.add.at(found, (context, label), certain[label])
+    np.add.at(found[:, -1], context, 1 - certain[label])
     return found

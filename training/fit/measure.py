@@ -57,7 +57,7 @@ def measure(
         baselines[name] = fitted(client, settings, data)[test]
     if spec.task == "sequence":
         for other in others:
-            baselines[f"not taken: {other.name}"] = np.hstack(
+            baselines[f"{other.name} (not taken)"] = np.hstack(
                 ranked(other.network_outputs(data, test), spec.places)
             )
     truth = {

@@ -111,6 +111,8 @@ def _descend(
     """Adam (Kingma, Ba 2015) until the validation rows say stop; the best epoch is kept."""
     (arrays, label), (held, held_label) = train, validation
     path = chain.path({name: array.numpy() for name, array in arrays.items()})
+    # Without its own row, what came once would be new.
+    target = torch.where(torch.from_numpy(chain.certain)[label] < 1, len(chain.known) - 1, label)
     optimizer = torch.optim.Adam(module.parameters(), lr=options.learning_rate)
     loss_of = torch.nn.functional.nll_loss
     best, best_epoch, kept = float("inf"), 0, None
@@ -121,7 +123,7 @@ def _descend(
             picked = {name: array[part] for name, array in arrays.items() if name != "categorical"}
             others = chain.shares_without(path[part.numpy()], label[part].numpy())
             logs = module.mixed(**picked, chained=module.logs_of(torch.from_numpy(others)))
-            loss_of(logs, label[part]).backward()
+            loss_of(logs, target[part]).backward()
             torch.nn.utils.clip_grad_norm_(module.parameters(), 1.0)
             optimizer.step()
         loss = float(loss_of(_logs(torch, module, held), held_label))

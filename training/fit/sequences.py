@@ -36,9 +36,8 @@ SEQUENCE, GAPS = "recent", "gaps"
 """The features that hold the tokens, the latest last, and a number for each of them."""
 LEAST_SHARE = 1e-3
 """What a label counts that is not among the answers: see training/lifecycle/losses.py."""
-_LEAST_TIMES = 2
-"""How often a label must have come to be answered. What came once stands for all that is new: as
-many rows will bring something new as brought what came only once (Good 1953)."""
+_ONCE = 0.5
+"""The most that a label counts that came once in the training rows: see _vocabulary()."""
 
 
 @dataclass(frozen=True)
@@ -48,13 +47,16 @@ class Vocabulary:
     Attributes:
         labels: float64[at least the number of answers]; 0 fills up where there are fewer.
         names: The same as tokens, without what fills up.
+        certain: float64[1 + labels]: what a training row counts for its label; the rest counts for
+            the last column, which stands for what is new.
     """
 
     labels: Floats
     names: tuple[str, ...]
+    certain: Floats
 
     def numbers(self, label: Floats) -> Codes:
-        """int64[rows]: the place of each label; len(labels) for any that is never answered."""
+        """int64[rows]: the place of each label; len(labels) for any that is not known."""
         known = self.labels[: len(self.names)]
         order = np.argsort(known)
         found = order[np.searchsorted(known, label, sorter=order).clip(max=len(known) - 1)]
@@ -73,7 +75,7 @@ def fit(spec: Spec, data: Dataset, trainer: str, _: str, listener: Listener) -> 
     """One candidate, calibrated on the rows kept for it.
 
     Raises:
-        TreehouseError: The contract has no sequence, nothing comes twice, or PyTorch is missing.
+        TreehouseError: The contract has no sequence, or PyTorch is missing.
     """
     _check(spec, data)
     vocabulary = _vocabulary(spec, data)
@@ -123,6 +125,13 @@ def _check(spec: Spec, data: Dataset) -> None:
             expected=f"a feature {SEQUENCE} of the type Array(String)",
             fix=f"mend models/{spec.use_case}/{spec.use_case}.yml",
         )
+    if chain.order < 1:
+        raise TreehouseError(
+            f"The chain of {spec.use_case} goes by no token.",
+            value=chain.order,
+            expected="an order of 1 or more",
+            fix=f"mend `chain` in training/specs/{spec.use_case}.py",
+        )
     if unknown := [name for name in chain.within if name not in contract.of_kind("categorical")]:
         raise TreehouseError(
             f"The chain of {spec.use_case} is to go by what is no category.",
@@ -133,20 +142,23 @@ def _check(spec: Spec, data: Dataset) -> None:
 
 
 def _vocabulary(spec: Spec, data: Dataset) -> Vocabulary:
-    """The labels that came often enough in the training rows, as many as the spec allows."""
-    values, times = np.unique(data.label[data.rows("train")].astype(np.int64), return_counts=True)
-    often = pa.array(np.repeat(values, np.where(times < _LEAST_TIMES, 0, times)))
-    names = fit_vocabulary(often.cast(pa.string()), spec.chain.vocabulary)
-    if not names:
-        raise TreehouseError(
-            f"Nothing that comes next in {spec.use_case} came twice.",
-            value=f"{len(values)} labels, {int(times.sum())} training rows",
-            expected="something that is asked again",
-            fix="collect more history",
-        )
+    """The labels of the training rows, as many as the spec allows.
+
+    As many rows will bring something new as brought what came only once, which therefore counts
+    less: 2 N2 / N1, where N1 labels came once and N2 twice (Good: The population frequencies of
+    species, 1953).
+    """
+    label = data.label[data.rows("train")]
+    names = fit_vocabulary(
+        pa.array(label.astype(np.int64)).cast(pa.string()), spec.chain.vocabulary
+    )
     labels = np.zeros(max(len(names), spec.places))
     labels[: len(names)] = np.array(names, np.float64)
-    return Vocabulary(labels, names)
+    found = Vocabulary(labels, names, np.ones(len(labels) + 1))
+    times = np.bincount(found.numbers(label), minlength=len(labels) + 1)[:-1]
+    once, twice = np.sum(times == 1), np.sum(times == 2)
+    found.certain[:-1][times == 1] = min(_ONCE, 2 * twice / max(once, 1))
+    return found
 
 
 def _chain_inputs(spec: Spec, data: Dataset, vocabulary: Vocabulary) -> NetworkInputs:
@@ -166,7 +178,11 @@ def _chain(spec: Spec, data: Dataset, vocabulary: Vocabulary) -> Chain:
     ]
     arrays = inputs.arrays(rows_of(data.batch(train), data.contract), ["categorical", SEQUENCE])
     label = vocabulary.numbers(data.label[train])
-    return fit_chain(looks, arrays, label, vocabulary.prior, spec.chain.prior_rows)
+    options = spec.chain
+    return fit_chain(
+        looks, arrays, label, vocabulary.certain, vocabulary.prior, options.prior_rows,
+        options.contexts,
+    )  # fmt: skip
 
 
 def _markov(
@@ -190,7 +206,7 @@ def _markov(
 
 
 def _most_likely(spec: Spec, logs: Floats, vocabulary: Vocabulary) -> Floats:
-    """float64[rows, 2 * places]: labels, then shares; what is new is none of them."""
+    """float64[rows, 2 * places]: labels, then shares, which leave what is new."""
     shares = np.exp(log_softmax(logs, axis=1))
     best = np.argsort(-logs[:, :-1], axis=1, kind="stable")[:, : spec.places]
     return np.hstack([vocabulary.labels[best], np.take_along_axis(shares, best, axis=1)])

@@ -39,11 +39,7 @@ def write_statistics(
     importance = _importance(client, settings, contract, header)
     for query in (
         _numeric_sql(settings, contract, header),
-        *(
-            [_categorical_sql(settings, contract, header)]
-            if _texts(contract, header)
-            else ()
-        ),
+        *([_categorical_sql(settings, contract, header)] if _texts(contract, header) else ()),
     ):
         client.command(
             f"insert into {registry}.statistics (model, version, {', '.join(_COLUMNS)}, importance)"
@@ -222,7 +218,7 @@ def training_columns(client: Client, settings: Settings, use_case: str) -> set[s
 
 
 def _texts(contract: Contract, header: dict[str, Any]) -> list[str]:
-    """What is counted by category: features, the tokens of sequences, a label that names classes."""
+    """What is counted by category: features, tokens of sequences, a label that names classes."""
     label = [contract.label] if _names_classes(header) else []
     return [*header["inputs"]["categorical"], *contract.of_kind("tokens"), *label]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 from xml.sax.saxutils import escape
 
+from training.ddl import is_there
 from training.engine import identifier
 from training.errors import TreehouseError
 
@@ -37,12 +38,7 @@ def read_metrics(client: Client, settings: Settings) -> str:
     Raises:
         TreehouseError: The view is not built.
     """
-    there = client.query(
-        "select count() from system.tables where database = {d:String} "
-        "and name = 'prometheus_metrics'",
-        parameters={"d": settings.database},
-    ).result_rows[0][0]
-    if not there:
+    if not is_there(client, settings.database, "prometheus_metrics"):
         raise TreehouseError(
             "The view of the metrics is not there.",
             value=f"{settings.database}.prometheus_metrics",

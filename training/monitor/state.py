@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import difflib
-import getpass
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from training.ddl import MACROS, run_ddl, storage
+from training.ddl import MACROS, is_there, run_ddl, storage
 from training.engine import identifier
 from training.errors import TreehouseError
 from training.registry import ensure_registry
+from training.settings import actor
 
 if TYPE_CHECKING:
     from clickhouse_connect.driver.client import Client
@@ -97,6 +97,8 @@ def read_alerts(
         where: SQL over the columns of the view `alerts`.
         model: Only this model's.
     """
+    if not is_there(client, settings.registry_database, "alerts"):
+        return []
     rows = client.query(
         "select model, version, kind, name, severity, value, bound, detail, state, opened_at, "
         "seen_at, quiet_runs, notify_at, is_undelivered "
@@ -136,12 +138,12 @@ def record(
     at: datetime | None = None,
 ) -> None:
     """One row in `alert_events` for each (finding, event), by the engine's clock or at `at`."""
-    actor = getpass.getuser()
+    who = actor()
     columns = [*_COLUMNS, "at"] if at else [*_COLUMNS]
     rows = [
         [
             f.alert, f.model, f.version, f.kind, f.name, event, f.severity, f.value, f.bound,
-            f.detail if reason is None else reason, actor, *([at] if at else []),
+            f.detail if reason is None else reason, who, *([at] if at else []),
         ]
         for f, event in events
     ]  # fmt: skip

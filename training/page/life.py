@@ -6,6 +6,7 @@ from typing import Any
 
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
+from training.ddl import is_there
 from training.engine import identifier
 from training.errors import TreehouseError
 from training.experiments.results import read_results
@@ -188,11 +189,6 @@ def _need(subject: Subject, table: str, why: str, database: str = "") -> str:
         Missing: It is not there.
     """
     database = database or subject.settings.registry_database
-    there = subject.query(
-        "select count() as n from system.tables where database = {d:String} and name = {t:String}",
-        d=database,
-        t=table,
-    )
-    if not there[0]["n"]:
+    if not is_there(subject.client, database, table):
         raise Missing(why)
     return f"{identifier(database)}.{identifier(table)}"

@@ -7,6 +7,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from training.contract import MODELS
+from training.ddl import is_there
 from training.engine import identifier
 from training.errors import TreehouseError
 from training.fit.dataset import label_sql
@@ -125,13 +126,7 @@ class Subject:
     @cached_property
     def _held_out_rows(self) -> int:
         name = f"{self.spec.use_case}_training_set"
-        there = self.query(
-            "select count() as n from system.tables "
-            "where database = {d:String} and name = {t:String}",
-            d=self.settings.database,
-            t=name,
-        )[0]["n"]
-        if not there:
+        if not is_there(self.client, self.settings.database, name):
             return 0
         rows = self.query(f"select count() as n from {self.training_set} where split = 'test'")
         return int(rows[0]["n"])

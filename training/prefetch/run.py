@@ -105,7 +105,7 @@ def run_pass(
         progress("collect", None, None)
         with suppress(CollectingError):
             collect(client, settings)
-        renewed = upkeep(client, cache)
+        renewed = upkeep(client, settings, cache)
         planned = make_plan(client, cache, limits, candidates(client, settings, cache, limits))
         wanted = [one.wanted for one in planned if one.decision == TAKEN]
         return Done(planned, ask(client, settings, cache, limits, wanted, stop, progress), renewed)

@@ -65,7 +65,8 @@ class Collected:
 
 def ensure_engine_tables(client: Client, settings: Settings) -> None:
     """Create the tables of engine.yml, where missing, and the secret of their hashes."""
-    tables = [source.ddl() for source in read_sources(settings, CONTRACTS).values()]
+    sources = read_sources(settings, CONTRACTS).values()
+    tables = [source.ddl() | {"grows": True} for source in sources]
     raw = identifier(settings.raw_database)
     run_ddl(client, STATE, "source_ddl", raw, tables)
     if not client.query(f"select count() from {raw}.engine_keys").result_rows[0][0]:

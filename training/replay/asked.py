@@ -34,7 +34,7 @@ class Asked:
         admit: What the promoted version decides for each, (n,).
         reuse: Its probability that the same is asked again in time, (n,).
         kept_seconds: For how long it expects the answer to wait for that, or for its end, (n,).
-        mean_seconds: That the same took in its history and this time, (n,).
+        saved: What a hit saves, (n,): the seconds that the same took on average until then.
         judged: Whether each came after all that the version was fitted and chosen on, (n,).
         version: Of the model; 0 where none is promoted.
         written: Seconds at which any table of each object was written, ascending, by object.
@@ -50,7 +50,7 @@ class Asked:
     admit: Flags
     reuse: Floats
     kept_seconds: Floats
-    mean_seconds: Floats
+    saved: Floats
     judged: Flags
     version: int
     written: Sequence[Sequence[float]]
@@ -77,7 +77,8 @@ def read_asked(client: Client, settings: Settings) -> Asked:
             fix="./treehouse collect && ./treehouse build --select +path:models/cache_admission",
         )
     item = np.unique(np.asarray(data[0], dtype=np.uint64), return_inverse=True)[1]
-    writes = dict(client.query(_WRITTEN.replace("{database}", database)).result_rows)
+    rows = client.query(_WRITTEN.replace("{database}", database)).result_rows
+    writes: dict[int, list[float]] = {tables: moments for tables, moments in rows}  # noqa: C416
     tables_of = dict(zip(item.tolist(), data[1], strict=True))
     columns: list[Floats] = [np.asarray(column, dtype=np.float64) for column in data[2:]]
     time, size, cost, read, changed_at, ends, allowed, admit, reuse, kept, mean = columns[:-2]

@@ -85,8 +85,8 @@ def replay(
     bound = partial(upper_bound, trace, capacity, judged_from)
     bounds = {
         "object_hit_rate": bound(ones) / max(1, n - judged_from),
-        "byte_hit_rate": _of(bound(trace.size.astype(float)), trace.size[judged_from:].sum()),
-        "cost_saved": _of(bound(trace.cost), trace.cost[judged_from:].sum()),
+        "byte_hit_rate": ratio(bound(trace.size.astype(float)), trace.size[judged_from:].sum()),
+        "cost_saved": ratio(bound(trace.cost), trace.cost[judged_from:].sum()),
     }
     rows.append({"policy": "upper bound", "kind": "clairvoyant"} | bounds)
     return {
@@ -115,7 +115,7 @@ def verdict(rows: list[dict[str, Any]], measures: tuple[str, ...]) -> dict[str, 
             "best_learned": best["learned"]["policy"],
             "winner": "learned" if ours > rule else "rule" if rule > ours else "both",
             "learned_minus_rule": ours - rule,
-            "learned_of_bound": _of(ours, top),
+            "learned_of_bound": ratio(ours, top),
         }
     return found
 
@@ -137,10 +137,11 @@ def _shares(trace: CacheTrace, hits: Flags, judged_from: int) -> dict[str, float
     size, cost = trace.size[judged_from:], trace.cost[judged_from:]
     return {
         "object_hit_rate": float(hits.mean()) if len(hits) else 0.0,
-        "byte_hit_rate": _of(size[hits].sum(), size.sum()),
-        "cost_saved": _of(cost[hits].sum(), cost.sum()),
+        "byte_hit_rate": ratio(size[hits].sum(), size.sum()),
+        "cost_saved": ratio(cost[hits].sum(), cost.sum()),
     }
 
 
-def _of(part: float, whole: float) -> float:
+def ratio(part: float, whole: float) -> float:
+    """The share of a whole, of which there may be none."""
     return float(part / whole) if whole else 0.0

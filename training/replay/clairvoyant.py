@@ -35,7 +35,9 @@ class Belady(Ranked):
         following = next_requests(trace.object)
         entries = np.append(trace.entry, -1)
         following[entries[following] != trace.entry] = len(trace)  # another version comes first
-        while (early := following < judged_from).any():  # look on, to the first request that is judged
+        while (
+            early := following < judged_from
+        ).any():  # look on, to the first request that is judged
             following[early] = following[following[early]]
         super().__init__(capacity, lambda i, _: self.ranks[i])
         self.ranks = (-following).astype(float).tolist()

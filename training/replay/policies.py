@@ -7,7 +7,6 @@ are plain loops: a million requests take seconds.
 
 from __future__ import annotations
 
-import itertools
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import replace
@@ -41,12 +40,13 @@ def drive(trace: CacheTrace, cache: Cache) -> NDArray[np.uint8]:
     """What becomes of each request, (n,). What has ended, or is an old version of what is asked
     for, leaves before the request."""
     came = bytearray(len(trace))
-    entries = trace.entry.tolist()
-    ends = itertools.repeat(_NEVER) if trace.ends is None else trace.ends.tolist()
-    columns = zip(entries, trace.size.tolist(), _replaced(trace).tolist(), strict=True)
+    ends = np.full(len(trace), _NEVER) if trace.ends is None else trace.ends
+    arrays = (trace.entry, trace.size, trace.time, ends, _replaced(trace))
+    columns = [array.tolist() for array in arrays]  # faster to walk
+    entries = columns[0]
     computed: dict[int, int] = {}  # entry to the request that computed its latest answer
     by_end: list[tuple[float, int]] = []
-    for i, ((entry, size, old), now, end) in enumerate(zip(columns, trace.time.tolist(), ends)):
+    for i, (entry, size, now, end, old) in enumerate(zip(*columns, strict=True)):
         while by_end and by_end[0][0] < now:
             ended = heappop(by_end)[1]
             if computed.get(entries[ended]) == ended:
@@ -75,7 +75,8 @@ def _replaced(trace: CacheTrace) -> Ints:
 
 def hits(trace: CacheTrace, cache: Cache) -> Flags:
     """Which requests a cache answers, (n,)."""
-    return drive(trace, cache) == HIT
+    found: Flags = drive(trace, cache) == HIT
+    return found
 
 
 def nothing(trace: CacheTrace, _: int) -> Flags:

@@ -9,21 +9,23 @@ import numpy as np
 
 from training.replay.asked import Asked
 from training.replay.policies import HIT, PASSED, STORED
-from training.replay.traces import Floats
 
 
 class Admission:
     """Keeps what is admitted; without room, what is worth least leaves, which may be what comes.
 
     The worth is that of cache_admission_decisions, by what the model said at the latest request;
-    `saved` says what a hit saves.
+    what comes has storing still to pay for.
     """
 
-    def __init__(self, asked: Asked, capacity: int, saved: Floats) -> None:
+    def __init__(self, asked: Asked, capacity: int) -> None:
         trace = asked.trace
         self.capacity, self.used = capacity, 0
         self.admit, self.time = asked.admit.tolist(), trace.time.tolist()
-        self.density = (asked.reuse * saved / np.maximum(trace.size, 1)).tolist()
+        saved, size = asked.reuse * asked.saved, np.maximum(trace.size, 1)
+        self.density = (saved / size).tolist()
+        self.density_at_first = ((saved - asked.store_seconds) / size).tolist()
+        self.newest = -1
         self.expected = np.maximum(asked.kept_seconds, 1.0).tolist()
         self.kept: dict[int, tuple[int, int]] = {}  # latest request and size
 
@@ -36,6 +38,7 @@ class Admission:
             return PASSED
         self.kept[entry] = (i, size)
         self.used += size
+        self.newest = i
         now = self.time[i]
         while self.used > self.capacity:
             self.drop(min(self.kept, key=lambda entry: self._worth(self.kept[entry][0], now)))
@@ -46,32 +49,29 @@ class Admission:
         self.used -= kept[1] if kept else 0
 
     def _worth(self, latest: int, now: float) -> float:
-        worth: float = self.density[latest] / max(
-            self.expected[latest], (now - self.time[latest]) / 2
-        )
-        return worth
+        density = self.density_at_first if latest == self.newest else self.density
+        waits = max(self.expected[latest], (now - self.time[latest]) / 2)
+        return float(density[latest] / waits)
 
 
 class Filled(Admission):
-    """The same, and passes of `cache fill` compute an answer anew, before anybody asks, when half of
-    what is allowed has gone since it was last known to hold.
+    """The same, and passes of `cache fill` compute an answer anew, before anybody asks, when half
+    of what is allowed has gone since it was last known to hold.
 
-    They do so if the latest request was admitted and the chance that it is still to be asked again
-    is at least `least_share`: `reuse` at the latest request and, by Bayes, less with every second
-    since, as if what is asked again waited exponentially, `kept_seconds` on average. Where the share
-    is None they do so if the answer was read since it was computed, as caches do that refresh
-    ahead. It is given requests without ends, for it lets its answers end itself.
+    They do so if the latest request was admitted and the chance that the same is still to be asked
+    is at least `least`, of which the second counts where the answer was read since it was computed.
+    The chance is `reuse` at the latest request and, by Bayes, less with every second since, as if
+    waits were exponential with the mean `kept_seconds`. It is given requests without ends, for it
+    lets its answers end itself.
 
     Attributes:
         filled: The latest request before each answer that was computed ahead, and when.
         changed: When the tables under what answered each request were first written, (n,).
     """
 
-    def __init__(
-        self, asked: Asked, capacity: int, saved: Floats, least_share: float | None
-    ) -> None:
-        super().__init__(asked, capacity, saved)
-        self.asked, self.least_share = asked, least_share
+    def __init__(self, asked: Asked, capacity: int, least: tuple[float, float]) -> None:
+        super().__init__(asked, capacity)
+        self.asked, self.least = asked, least
         self.reuse, self.allowed = asked.reuse.tolist(), asked.allowed.tolist()
         self.filled: list[tuple[int, float]] = []
         self.changed = asked.changed_at.copy()
@@ -105,12 +105,10 @@ class Filled(Admission):
                 return
 
     def _is_wanted(self, latest: int, computed: float, at: float) -> bool:
-        waited = at - self.time[latest]
-        if self.least_share is None:
-            return bool(waited < at - computed)
-        reuse = self.reuse[latest]
-        still = reuse * exp(-waited / self.expected[latest])
-        return bool(still >= self.least_share * (still + 1 - reuse))
+        reuse, waited = self.reuse[latest], at - self.time[latest]
+        still = reuse * exp(-min(700.0, waited / self.expected[latest]))  # but never 0
+        least = self.least[self.time[latest] > computed]
+        return bool(still >= least * (still + (1 - reuse)))
 
     def life(self, entry: int, computed: float, allowed: float) -> tuple[float, float, float]:
         """When an answer was computed, is changed, and ends: as cache_admission_lives."""

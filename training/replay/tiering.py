@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -42,6 +42,10 @@ class Options:
             )
         if not self.scale > 0:
             raise TreehouseError("A scale of nothing.", value=self.scale, expected="above 0")
+        if not 0 <= self.cold_reads <= 1:
+            raise TreehouseError(
+                "The cold reads are no share.", value=self.cold_reads, expected="from 0 to 1"
+            )
 
 
 def replay(
@@ -62,31 +66,8 @@ def replay(
     begin = min(max(1, int(demand.shape[1] * options.train)), demand.shape[1] - 1)
     judged = demand.steps(begin)
     rows: list[dict[str, Any]] = []
-
-    def judge(name: str, kind: str, schedule: Schedule) -> None:
+    for name, kind, schedule in _schedules(demand, begin, prices, progress):
         rows.append({"policy": name, "kind": kind} | bill(judged, schedule, prices))
-
-    judge("all hot", "rule", np.zeros(judged.shape, np.int8))
-    progress("age", None, None)
-    ages = (rules.by_age, rules.by_place)
-    early, half = demand.steps(0, begin), begin // 2
-    # In hindsight, and for each table: stronger than any age that one could have chosen.
-    judge("age, in hindsight for each table", "hindsight",
-          _best(demand, begin, ages, (demand, begin), prices, demand.table))  # fmt: skip
-    judge("age", "rule", _best(demand, begin, ages, (early, half), prices))
-    progress("last access", None, None)
-    judge("last access", "rule",
-          _best(demand, begin, (rules.by_idleness,), (early, half), prices))  # fmt: skip
-    progress("tier_decision", None, None)
-    total = _totals(early.steps(half), prices)
-    horizon = min(
-        (steps for steps in HORIZONS if steps <= half),
-        key=lambda steps: total(by_classes(early, half, prices, steps)).sum(),
-        default=1,
-    )
-    judge("tier_decision", "learned", by_classes(demand, begin, prices, horizon))
-    progress("optimum", None, None)
-    judge("optimum", "clairvoyant", cheapest(judged, prices))
     for row in rows:
         row["is_allowed"] = row["reads"][prices.tiers[-1].name] <= options.cold_reads
         row["saved"] = 1 - row["money_usd"] / rows[0]["money_usd"] if rows[0]["money_usd"] else 0.0
@@ -103,6 +84,33 @@ def replay(
             key=lambda row: row["total_usd"],
         )["policy"],
     }
+
+
+def _schedules(
+    demand: Demand, begin: int, prices: Prices, progress: Report
+) -> Iterator[tuple[str, str, Schedule]]:
+    """Name, kind and schedule of each policy; what has to be chosen is chosen before `begin`."""
+    judged, early, half = demand.steps(begin), demand.steps(0, begin), begin // 2
+    yield "all hot", "rule", np.zeros(judged.shape, np.int8)
+    progress("age", None, None)
+    ages = (rules.by_age, rules.by_place)
+    # Stronger than any age that one could have chosen.
+    hindsight = _best(demand, begin, ages, (demand, begin), prices, demand.table)
+    yield "age, in hindsight for each table", "hindsight", hindsight
+    yield "age", "rule", _best(demand, begin, ages, (early, half), prices)
+    progress("last access", None, None)
+    idle = _best(demand, begin, (rules.by_idleness,), (early, half), prices)
+    yield "last access", "rule", idle
+    progress("tier_decision", None, None)
+    total = _totals(early.steps(half), prices)
+    horizon = min(
+        (steps for steps in HORIZONS if steps <= half),
+        key=lambda steps: total(by_classes(early, half, prices, steps)).sum(),
+        default=1,
+    )
+    yield "tier_decision", "learned", by_classes(demand, begin, prices, horizon)
+    progress("optimum", None, None)
+    yield "optimum", "clairvoyant", cheapest(judged, prices)
 
 
 def sensitivity(

@@ -14,7 +14,7 @@ from sqlglot.errors import SqlglotError
 
 from training.errors import TreehouseError
 from training.queries.shapes import describe
-from training.settings import project_vars
+from training.settings import parse_bytes, project_vars
 
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,59}")
 
@@ -65,6 +65,7 @@ class ResultCache:
         database: Of the log and the views; nothing else may be in it. Answers lie in one for each
             user, of that name, _ and the user's.
         most_bytes: Of one answer.
+        capacity_bytes: Of all that are read; without room the least worth are taken back.
         most_seconds: That a query may take to be kept.
         horizon_seconds: How long after it was computed an answer is no longer renewed.
     """
@@ -72,6 +73,7 @@ class ResultCache:
     queries: Mapping[str, NamedQuery]
     database: str = "treehouse_results"
     most_bytes: int = 10_000_000
+    capacity_bytes: int = 10 * 2**30
     most_seconds: float = 60.0
     horizon_seconds: float = 21_600.0
 
@@ -98,6 +100,7 @@ class ResultCache:
             database=str(given.get("database", cls.database)),
             queries=queries,
             most_bytes=int(given.get("most_bytes", cls.most_bytes)),
+            capacity_bytes=parse_bytes(str(given.get("capacity_bytes", cls.capacity_bytes))),
             most_seconds=float(given.get("most_seconds", cls.most_seconds)),
             horizon_seconds=most,
         )

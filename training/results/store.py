@@ -10,12 +10,15 @@ from typing import TYPE_CHECKING, Any
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
 from training.console import Report
+from training.ddl import render
 from training.engine import connect_reader, identifier, literal
 from training.errors import TreehouseError
+from training.queries.collect import ensure_engine_tables
 from training.results.answers import Wanted, keep
 from training.results.config import NamedQuery, ResultCache
 from training.results.versions import renew
 from training.results.views import (
+    STORE,
     AnswerTable,
     answer_tables,
     clean,
@@ -163,7 +166,7 @@ def fill(
     Returns:
         For each that was stored or could not be, as `keep`.
     """
-    upkeep(client, cache)
+    upkeep(client, settings, cache)
     due = [
         Wanted(entry.query, entry.arguments, entry.ttl_seconds)
         for entry in make_plan(client, settings, cache)
@@ -172,8 +175,9 @@ def fill(
     return keep(client, settings, cache, due, progress=progress)
 
 
-def upkeep(client: Client, cache: ResultCache) -> int:
-    """Views as configured, longer lives for answers whose tables are unchanged, old ones dropped.
+def upkeep(client: Client, settings: Settings, cache: ResultCache) -> int:
+    """Views as configured, longer lives for answers whose tables are unchanged, room, old ones
+    dropped.
 
     Returns:
         How many answers were renewed.
@@ -182,8 +186,23 @@ def upkeep(client: Client, cache: ResultCache) -> int:
     tables, _ = answer_tables(client, cache)
     install(client, cache, tables)
     renewed = renew(client, cache, tables)
+    evict(client, settings, cache)
     clean(client, cache, tables)
     return renewed
+
+
+def evict(client: Client, settings: Settings, cache: ResultCache) -> None:
+    """Take back the answers that have saved the least for their bytes, where there is no room."""
+    ensure_engine_tables(client, settings)
+    raw, database = identifier(settings.raw_database), identifier(cache.database)
+    client.command(
+        render(STORE, "evict_answers", database, raw),
+        parameters={
+            "run": str(uuid.uuid4()),
+            "capacity": cache.capacity_bytes,
+            "horizon": cache.horizon_seconds,
+        },
+    )
 
 
 def clear(client: Client, cache: ResultCache) -> list[str]:

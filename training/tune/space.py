@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
 CANDIDATE = "candidate"
-# Of each family of options: (lowest, highest, on a log scale). Depth ends where the scorer's fastest
-# kernel does; a network reads at least as many tokens as the longest chain.
+# Of each family of options: (lowest, highest, on a log scale). Depth ends where the scorer's
+# fastest kernel does; a network reads at least as many tokens as the longest chain.
 _RANGES: Mapping[str, Mapping[str, tuple[float, float, bool]]] = {
     "boosting": {
         "learning_rate": (0.01, 0.2, True),

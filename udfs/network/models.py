@@ -70,7 +70,10 @@ class Model:
         try:
             data = path.read_bytes()
         except OSError as error:
-            raise TreehouseError(f"cannot open model file {path}: {error.strerror}") from None
+            raise TreehouseError(
+                f"cannot open model file {path}: {error.strerror}; "
+                "./treehouse sync brings back what the registry has"
+            ) from None
         if hashlib.sha256(data).hexdigest()[:16] != path.stem:
             raise TreehouseError(f"model file {path} is damaged: its hash is not its name")
         reader = Reader(data)

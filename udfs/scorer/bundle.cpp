@@ -15,7 +15,9 @@ namespace treehouse {
 
 std::unique_ptr<Bundle> Bundle::open(const std::string& path) {
     const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
-    if (fd < 0) refuse("cannot open model file %s: %s", path.c_str(), std::strerror(errno));
+    if (fd < 0)
+        refuse("cannot open model file %s: %s; ./treehouse sync brings back what the registry has",
+               path.c_str(), std::strerror(errno));
     struct stat status;
     const bool known = ::fstat(fd, &status) == 0 && S_ISREG(status.st_mode) && status.st_size > 0;
     const auto size = known ? static_cast<std::size_t>(status.st_size) : 0;

@@ -32,7 +32,8 @@ bool UsageBoard::open() {
     fd_ = ::open(fresh.c_str(), O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
     if (fd_ < 0) return false;
     void* memory = MAP_FAILED;
-    if (::flock(fd_, LOCK_EX | LOCK_NB) == 0 && ::ftruncate(fd_, kBytes) == 0 &&
+    // allocated, not only sized: a page that a full disk can't back would end us by a signal
+    if (::flock(fd_, LOCK_EX | LOCK_NB) == 0 && ::posix_fallocate(fd_, 0, kBytes) == 0 &&
         ::rename(fresh.c_str(), path_.c_str()) == 0)
         memory = ::mmap(nullptr, kBytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd_, 0);
     if (memory == MAP_FAILED) {
