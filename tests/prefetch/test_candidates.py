@@ -72,7 +72,7 @@ def cache(fresh: Engine) -> ResultCache:
     fresh.client.command(
         f"insert into {queries} select * replace(log_id + day as log_id, session_key + day as "
         "session_key, event_at - toIntervalDay(day) as event_at, logged_at - toIntervalDay(day) as "
-        f"logged_at) from {queries} array join range(1, 6) as day where dashboard = 'sales'"
+        f"logged_at) from {queries} array join range(1, 15) as day where dashboard = 'sales'"
     )
     folders = [f"+path:models/{name}" for name in ("next_query", "cache_admission", "prefetch")]
     # Queries of three rows save next to nothing.
