@@ -29,42 +29,42 @@ _LEAKS = (
     (
         "ltv",
         "features",
-        "ltv/ltv_features.sql",
+        "models/ltv/ltv_features.sql",
         "installs.install_day + {{ last_day }}",
         "installs.install_day + {{ last_day }} + 1",
     ),
     (
         "ltv",
         "training_set",
-        "ltv/ltv_observation.sql",
+        "models/ltv/ltv_observation.sql",
         "{{ var('ltv_horizon_days') }} + 1",
         "{{ var('ltv_horizon_days') }} + 2",
     ),
     (
         "purchase_value",
         "features",
-        "purchase_value/purchase_value_features.sql",
+        "models/purchase_value/purchase_value_features.sql",
         "visits.purchase_day < snapshots.as_of",
         "visits.purchase_day <= snapshots.as_of",
     ),
     (
         "next_query",
         "features",
-        "next_query/next_query_features.sql",
+        "macros/next_query.sql",
         "{{ history }} preceding and current row",
         "{{ history }} preceding and 1 following",
     ),
     (
         "cache_admission",
         "features",
-        "cache_admission/cache_admission_features.sql",
+        "models/cache_admission/cache_admission_features.sql",
         "latest.written_at < reads.event_at",
         "latest.written_at < reads.event_at + toIntervalDay(1)",
     ),
     (
         "cache_admission",
         "training_set",
-        "cache_admission/cache_admission_training_set.sql",
+        "models/cache_admission/cache_admission_training_set.sql",
         "where event_at <= bounds.mature_until",
         "where event_at <= bounds.last_at",
     ),
@@ -76,7 +76,7 @@ def leaky(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of the project with those leaks."""
     project = copy_project(tmp_path_factory.mktemp("projects") / "leaky")
     for _, _, file, honest, wrong in _LEAKS:
-        path = project / "models" / file
+        path = project / file
         assert path.read_text().count(honest) == 1, file
         path.write_text(path.read_text().replace(honest, wrong))
     return project

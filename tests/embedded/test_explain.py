@@ -25,7 +25,7 @@ USE_CASE = "purchase_value"
 def contract(client: Client, settings: Settings) -> Iterator[Contract]:
     """The contract, with its SQL functions made and nothing promoted."""
     drop_everything(client)
-    dbt(settings, "compile", "--select", "stg_purchases")
+    dbt(settings, "run", "--select", "stg_purchases")
     yield load_contract(USE_CASE)
     drop_everything(client)
 

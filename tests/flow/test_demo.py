@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from tests.conftest import TARGETS, Cli
-from tests.support.cleaning import drop_everything
+from tests.support.cleaning import drop_everything, forget_queries
 from training.spec import specs
 
 USE_CASES = set(specs())
@@ -69,7 +69,10 @@ def demo(
     only: tuple[str, ...] = ()
     if target == "server":
         only = () if request.config.getoption("--slow") else ON_SERVER
-        drop_everything(request.getfixturevalue("server").client)
+        server = request.getfixturevalue("server")
+        drop_everything(server.client)
+        if server.admin:
+            forget_queries(server.admin)
     home = tmp_path_factory.mktemp("demo") / "home"
 
     def run(*arguments: str) -> str:

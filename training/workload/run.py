@@ -6,11 +6,13 @@ What ran is collected at once: the embedded engine forgets its logs when its las
 from __future__ import annotations
 
 import json
+import secrets
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from dataclasses import replace as changed
 from datetime import datetime, timedelta
 
 from clickhouse_connect.driver.client import Client
@@ -69,6 +71,11 @@ def run_workload(
     main = connect(settings)
     try:
         _prepare(main, options, replace)
+        # Equal seeds ask the same; the sessions of two runs are still two.
+        run = secrets.token_hex(4)
+        requests = [
+            changed(one, session=one.session and f"{run}_{one.session}") for one in requests
+        ]
         played = play(
             settings, requests, options.start, speed=speed, clients=clients, progress=progress
         )
