@@ -18,7 +18,9 @@
         {% for ddl in (runs_ddl, trials_ddl, monitoring_ddl, tiering_ddl) %}
             {% do run_statements(ddl(registry, engine, cluster)) %}
         {% endfor %}
-        {% do run_statements(result_store_ddl(var('result_cache').database)) %}
+        {% do run_statements(result_store_ddl(
+            var('result_cache').database, var('cache_admission_horizon_seconds'), dictionary_credentials()
+        )) %}
     {% endif %}
 {% endmacro %}
 

@@ -3,7 +3,7 @@
    so nobody reads half of one, and what a killed run left is never read. A cache is local: each
    node of a cluster has its own. #}
 
-{% macro result_store_ddl(database) %}
+{% macro result_store_ddl(database, horizon, credentials='') %}
 create database if not exists {{ database }} engine = Atomic;
 
 create table if not exists {{ database }}.results
@@ -30,7 +30,41 @@ alter table {{ database }}.results
     add column if not exists version UInt64 comment 'Of the tables underneath, as table_versions; 0 if unknown',
     add column if not exists verified_at DateTime64(6, 'UTC') comment 'When it was last as the tables are',
     add column if not exists answer_bytes UInt64 comment 'As they were stored, before compression',
-    add column if not exists store_seconds Float64 comment 'That storing the answer took'
+    add column if not exists store_seconds Float64 comment 'That storing the answer took';
+
+create or replace view {{ database }}.live sql security invoker as
+select
+    name, query_hash, user, arguments, cityHash64(query_hash, user, arguments) as key,
+    last.2 as result_id, last.3 as computed_at, last.4 as verified_at, last.5 as expires_at,
+    last.6 as answer_rows, last.7 as answer_bytes, last.8 as reason, last.9 as version
+from (
+    select
+        name, query_hash, user, arguments,
+        argMax(
+            (state, result_id, computed_at, verified_at, expires_at, answer_rows, answer_bytes,
+             reason, version), results.at
+        ) as last
+    from {{ database }}.results as results
+    where state != 'failed' and at > now64(6) - toIntervalSecond({{ 2 * horizon }})
+    group by name, query_hash, user, arguments
+)
+where last.1 != 'cleared'
+comment 'Of each query, reader and arguments the latest answer, unless it was taken back';
+
+create or replace dictionary {{ database }}.answers
+(
+    key UInt64,
+    result_id UInt64,
+    verified_at DateTime64(6, 'UTC'),
+    expires_at DateTime64(6, 'UTC')
+)
+primary key key
+source(clickhouse({{ credentials }} query
+    'select key, result_id, verified_at, expires_at from {{ database }}.live'
+))
+layout(hashed())
+lifetime(min 5 max 10)
+comment 'The live answers as the views look them up: a constant for the planner, which a subquery is not'
 {% endmacro %}
 
 {# The answers of one query; columns as `describe` lists them. A partition each, to be dropped. They
@@ -52,21 +86,14 @@ comment {{ comment }}
 {# The stored answer if there is a fresh one, else the query itself; of the two only one is run.
    `allowed` is the most seconds that an answer may be behind, whatever it was stored for. The view
    is its reader's, and so are the rights to both halves. #}
-{% macro cached_query(database, table, name, query_hash, key, sql, allowed) %}
+{% macro cached_query(dictionary, table, query_hash, key, sql, allowed) %}
+{%- set key = "cityHash64('" ~ query_hash ~ "', currentUser(), " ~ key ~ ')' -%}
 {%- set fresh -%}
-(
-    select argMax(
-        if(
-            state != 'cleared' and expires_at > now64(6)
-            and verified_at > now64(6) - toIntervalMillisecond({{ (allowed * 1000) | int }}),
-            result_id, 0
-        ), at
-    )
-    from {{ database }}.results
-    where
-        name = '{{ name }}' and query_hash = '{{ query_hash }}' and user = currentUser()
-        and arguments = {{ key }} and state != 'failed'
-        and at > now64(6) - toIntervalMillisecond({{ (allowed * 1000) | int }})
+if(
+    dictGetOrDefault({{ dictionary }}, 'expires_at', {{ key }}, toDateTime64(0, 6)) > now64(6)
+    and dictGetOrDefault({{ dictionary }}, 'verified_at', {{ key }}, toDateTime64(0, 6))
+        > now64(6) - toIntervalMillisecond({{ (allowed * 1000) | int }}),
+    dictGetOrDefault({{ dictionary }}, 'result_id', {{ key }}, toUInt64(0)), 0
 )
 {%- endset -%}
 select * except (treehouse_result, treehouse_row) from (
@@ -108,21 +135,6 @@ where
 group by tables.database, tables.name
 {% endmacro %}
 
-{# The live answers: for each query, reader and arguments the latest, unless it was taken back. None
-   was computed longer ago than `horizon`, but for the time that it then lives. #}
-{% macro live_answers(database) %}
-select
-    name, query_hash, user, arguments,
-    argMax(
-        (state, result_id, computed_at, verified_at, expires_at, answer_rows, reason, version,
-         answer_bytes), results.at
-    ) as last
-from {{ database }}.results as results
-where state != 'failed' and at > now64(6) - toIntervalSecond(2 * {horizon:Float64})
-group by name, query_hash, user, arguments
-having last.1 != 'cleared'
-{% endmacro %}
-
 {# Where the answers that are read take more than `capacity` bytes, those are taken back that have
    saved the least for each byte and second so far, as though each were read once more now: the hit
    density of LHD (Beckmann, Chen and Cidon, NSDI 2018), as it was seen. #}
@@ -144,15 +156,15 @@ stored as (
 ranked as (
     select
         live.*,
-        (reads.times_read + 1) * stored.seconds / greatest(1, live.last.9)
-            / greatest(1, dateDiff('second', live.last.3, now64(6))) as worth,
-        sum(live.last.9) over (
+        (reads.times_read + 1) * stored.seconds / greatest(1, answer_bytes)
+            / greatest(1, dateDiff('second', computed_at, now64(6))) as worth,
+        sum(answer_bytes) over (
             order by worth desc rows between unbounded preceding and current row
         ) as bytes_so_far
-    from ({{ live_answers(database) }}) as live
-    left join reads on reads.result_id = live.last.2
-    left join stored on stored.result_id = live.last.2
-    where live.last.5 > now64(6)
+    from {{ database }}.live as live
+    left join reads on reads.result_id = live.result_id
+    left join stored on stored.result_id = live.result_id
+    where expires_at > now64(6)
 )
 select {run:UUID}, name, query_hash, user, arguments, 'cleared', 'there was no room'
 from ranked
@@ -166,14 +178,14 @@ insert into {{ database }}.results
     (at, run, name, query_hash, state, result_id, computed_at, expires_at, answer_rows, seconds, detail,
      reason, user, arguments, version, verified_at, answer_bytes, store_seconds)
 select
-    {checked_at:DateTime64(6, 'UTC')}, {run:UUID}, name, query_hash, 'renewed', last.2, last.3,
+    {checked_at:DateTime64(6, 'UTC')}, {run:UUID}, name, query_hash, 'renewed', result_id, computed_at,
     {checked_at:DateTime64(6, 'UTC')}
-        + toIntervalMillisecond(dateDiff('millisecond', last.4, last.5)),
-    last.6, 0, '', last.7, user, arguments, last.8,
-    {checked_at:DateTime64(6, 'UTC')}, last.9, 0
-from ({{ live_answers(database) }}) as live
+        + toIntervalMillisecond(dateDiff('millisecond', verified_at, expires_at)),
+    answer_rows, 0, '', reason, user, arguments, version,
+    {checked_at:DateTime64(6, 'UTC')}, answer_bytes, 0
+from {{ database }}.live as live
 where
-    last.8 != 0
-    and last.8 = transform(query_hash, {names:Array(String)}, {versions:Array(UInt64)}, toUInt64(0))
-    and last.3 > {checked_at:DateTime64(6, 'UTC')} - toIntervalSecond({horizon:Float64})
+    version != 0
+    and version = transform(query_hash, {names:Array(String)}, {versions:Array(UInt64)}, toUInt64(0))
+    and computed_at > {checked_at:DateTime64(6, 'UTC')} - toIntervalSecond({horizon:Float64})
 {% endmacro %}

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from jinja2.sandbox import SandboxedEnvironment
 
-from training.engine import identifier, run_script
+from training.engine import identifier, literal, run_script, server_profile
 from training.settings import ROOT, Settings, profile, project_vars
 
 if TYPE_CHECKING:
@@ -40,6 +40,13 @@ def is_there(client: Client, database: str, table: str) -> bool:
         parameters={"d": database, "t": table},
     ).result_rows
     return bool(found[0][0])
+
+
+def credentials_of(settings: Settings) -> str:
+    """What a dictionary of the engine's own tables needs to read them: its user's, or ""."""
+    if settings.target != "server" or not (server := server_profile())["password"]:
+        return ""
+    return f"user {literal(server['user'])} password {literal(server['password'])}"
 
 
 def storage(settings: Settings) -> dict[str, str]:

@@ -10,8 +10,8 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from training.contract import load_contract
-from training.ddl import MACROS, is_there, run_ddl, storage
-from training.engine import identifier, literal, server_profile
+from training.ddl import MACROS, credentials_of, is_there, run_ddl, storage
+from training.engine import identifier
 from training.errors import TreehouseError
 from training.lifecycle.artifacts import place_file
 from training.lifecycle.versions import Version, find_version, versions
@@ -39,10 +39,7 @@ _READ_ANEW = {
 
 def ensure_registry(client: Client, settings: Settings) -> None:
     """Create the registry's tables and dictionaries where they are missing."""
-    credentials = ""
-    if settings.target == "server" and (profile := server_profile())["password"]:
-        credentials = f"user {literal(profile['user'])} password {literal(profile['password'])}"
-    database = identifier(settings.registry_database)
+    database, credentials = identifier(settings.registry_database), credentials_of(settings)
     run_ddl(client, _DDL, "registry_ddl", database, credentials, **storage(settings))
 
 

@@ -87,14 +87,14 @@ _USERS = f"""\
       <networks><ip>127.0.0.1</ip></networks>
       <grants>
         <query>GRANT SELECT ON treehouse_shop.*</query>
-        <query>GRANT SELECT ON treehouse_results.*</query>
+        <query>GRANT SELECT, dictGet ON treehouse_results.*</query>
         <query>GRANT SELECT ON treehouse_results_board.*</query>
       </grants>
     </board>
     <outsider>
       <password>{READER_PASSWORD}</password>
       <networks><ip>127.0.0.1</ip></networks>
-      <grants><query>GRANT SELECT ON treehouse_results*.*</query></grants>
+      <grants><query>GRANT SELECT, dictGet ON treehouse_results*.*</query></grants>
     </outsider>
     <{ADMIN}>
       <password>{ADMIN_PASSWORD}</password>

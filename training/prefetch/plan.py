@@ -21,7 +21,7 @@ from training.queries.logs import QUERY_LOG, Logs
 from training.results.answers import Wanted
 from training.results.config import NamedQuery, ResultCache
 from training.results.store import fresh_seconds
-from training.results.views import answer_tables, open_store
+from training.results.views import answer_tables
 
 if TYPE_CHECKING:
     from clickhouse_connect.driver.client import Client
@@ -152,7 +152,6 @@ def _freshness(
     client: Client, cache: ResultCache, found: Sequence[Candidate]
 ) -> dict[tuple[str, ...], float | None]:
     """For how long the answer of each candidate will be read; None where there can't be one."""
-    open_store(client, cache)
     fresh = fresh_seconds(client, cache, answer_tables(client, cache)[0])
     named = [one for one in found if one.decision == TAKEN]
     keys = client.query(

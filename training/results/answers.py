@@ -19,7 +19,14 @@ from training.errors import TreehouseError
 from training.queries.collect import left_out
 from training.results.config import NamedQuery, ResultCache
 from training.results.versions import versions
-from training.results.views import AnswerTable, answer_tables, first_line, install, open_store
+from training.results.views import (
+    AnswerTable,
+    answer_tables,
+    first_line,
+    install,
+    open_store,
+    read_anew,
+)
 
 if TYPE_CHECKING:
     from clickhouse_connect.driver.client import Client
@@ -79,7 +86,7 @@ def keep(
         and, if it failed, why in detail. One that fails leaves the last good answer to be read
         until its end.
     """
-    open_store(client, cache)
+    open_store(client, settings, cache)
     found, failed = answer_tables(client, cache)
     install(client, cache, found)
     limits = {
@@ -132,6 +139,8 @@ def _keep(keeper: _Keeper, reader: Client | str, wanted: Wanted, failed: str) ->
             row["detail"] = first_line(error)
     client, database = keeper.client, keeper.cache.database
     client.insert("results", [list(row.values())], list(row), database=database)
+    if row["state"] == "stored":
+        read_anew(client, keeper.cache)
     shown = ("name", "reason", "state", "result_id", "answer_rows", "answer_bytes", "seconds",
              "expires_at", "detail")  # fmt: skip
     return {name: row.get(name) for name in shown}

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
 from training.console import Report
-from training.ddl import render
+from training.ddl import is_there, render
 from training.engine import connect_reader, identifier, literal
 from training.errors import TreehouseError
 from training.queries.collect import ensure_engine_tables
@@ -25,6 +25,7 @@ from training.results.views import (
     first_line,
     install,
     open_store,
+    read_anew,
 )
 
 if TYPE_CHECKING:
@@ -58,7 +59,6 @@ class Entry:
 
 def make_plan(client: Client, settings: Settings, cache: ResultCache) -> tuple[Entry, ...]:
     """Every named query by the decisions on what its dashboard and panel asked."""
-    open_store(client, cache)
     decided = _decisions(client, settings)
     fresh = fresh_seconds(client, cache, answer_tables(client, cache)[0])
     entries = []
@@ -102,11 +102,12 @@ def fresh_seconds(
     client: Client, cache: ResultCache, tables: Mapping[str, AnswerTable]
 ) -> dict[tuple[str, str, int], float]:
     """For how long each stored answer will be read, by name, user ("": the owner) and arguments."""
+    if not is_there(client, cache.database, "live"):
+        return {}
     rows = client.query(
         "select query_hash, if(user = currentUser(), '', user), arguments, "
-        "dateDiff('millisecond', now64(6), argMax(if(state = 'cleared', verified_at, expires_at), "
-        f"at)) / 1000 from {identifier(cache.database)}.results as results "
-        "where state != 'failed' group by query_hash, user, arguments"
+        "dateDiff('millisecond', now64(6), expires_at) / 1000 "
+        f"from {identifier(cache.database)}.live"
     ).result_rows
     queries = {answers.name: answers.query for answers in tables.values()}
     return {
@@ -139,12 +140,7 @@ def _entry(
 def _decisions(client: Client, settings: Settings) -> dict[tuple[str, str], tuple[bool, int, int]]:
     """(admit, ttl_seconds, version) by dashboard and panel; none before the models are built."""
     database = settings.database
-    there = client.query(
-        "select count() from system.tables "
-        "where database = {d:String} and name = 'cache_admission_panels'",
-        parameters={"d": database},
-    ).result_rows[0][0]
-    if not there:
+    if not is_there(client, database, "cache_admission_panels"):
         return {}
     rows = client.query(
         "select dashboard, panel, (admit, ttl_seconds, model_version) "
@@ -182,11 +178,12 @@ def upkeep(client: Client, settings: Settings, cache: ResultCache) -> int:
     Returns:
         How many answers were renewed.
     """
-    open_store(client, cache)
+    open_store(client, settings, cache)
     tables, _ = answer_tables(client, cache)
     install(client, cache, tables)
     renewed = renew(client, cache, tables)
     evict(client, settings, cache)
+    read_anew(client, cache)
     clean(client, cache, tables)
     return renewed
 
@@ -200,7 +197,6 @@ def evict(client: Client, settings: Settings, cache: ResultCache) -> None:
         parameters={
             "run": str(uuid.uuid4()),
             "capacity": cache.capacity_bytes,
-            "horizon": cache.horizon_seconds,
         },
     )
 
@@ -216,6 +212,7 @@ def clear(client: Client, cache: ResultCache) -> list[str]:
     if live:
         rows = [[run, *key, "cleared"] for key in live]
         client.insert("results", rows, columns, database=cache.database)
+        read_anew(client, cache)
     return sorted({name for name, *_ in live})
 
 
@@ -225,19 +222,19 @@ def stored(client: Client, cache: ResultCache) -> list[str]:
 
 
 def _live(client: Client, cache: ResultCache) -> Sequence[tuple[str, str, str, int]]:
-    open_store(client, cache)
+    if not is_there(client, cache.database, "live"):
+        return []
     rows = client.query(
         "select name, query_hash, user, arguments "
-        f"from {identifier(cache.database)}.results as results where state != 'failed' "
-        "group by name, query_hash, user, arguments "
-        "having argMax(state != 'cleared' and expires_at > now64(6), at) order by name"
+        f"from {identifier(cache.database)}.live where expires_at > now64(6) order by name"
     ).result_rows
     return [(str(row[0]), str(row[1]), str(row[2]), int(row[3])) for row in rows]
 
 
 def history(client: Client, cache: ResultCache, limit: int) -> list[dict[str, Any]]:
     """The log, the newest first."""
-    open_store(client, cache)
+    if not is_there(client, cache.database, "results"):
+        return []
     result = client.query(
         "select at, name, user, reason, state, answer_rows, answer_bytes, computed_at, expires_at, "
         "seconds, detail "

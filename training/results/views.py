@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
-from training.ddl import MACROS, render, run_ddl
+from training.ddl import MACROS, credentials_of, render, run_ddl
 from training.engine import identifier, literal
 from training.results.config import NamedQuery, ResultCache
 
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from clickhouse_connect.driver.client import Client
+
+    from training.settings import Settings
 
 STORE = MACROS / "result_store.sql"
 _COMMENT = "Answers of result_cache.queries, by hash "  # of the views and tables that are ours
@@ -45,9 +47,17 @@ class AnswerTable:
         return f"{identifier(self.database)}.{identifier(self.name)}"
 
 
-def open_store(client: Client, cache: ResultCache) -> None:
-    """Create the log where it is missing."""
-    run_ddl(client, STORE, "result_store_ddl", identifier(cache.database))
+def open_store(client: Client, settings: Settings, cache: ResultCache) -> None:
+    """Create the log where it is missing, and what is made of it."""
+    run_ddl(
+        client, STORE, "result_store_ddl", identifier(cache.database), cache.horizon_seconds,
+        credentials_of(settings),
+    )  # fmt: skip
+
+
+def read_anew(client: Client, cache: ResultCache) -> None:
+    """Let every view know what the log says now."""
+    client.command(f"system reload dictionary {identifier(cache.database)}.answers")
 
 
 def answer_tables(
@@ -105,9 +115,10 @@ def _without_parameters(query: NamedQuery) -> str:
 def cached_sql(cache: ResultCache, answers: AnswerTable) -> str:
     """The stored answer if it is fresh, else the query itself."""
     query = answers.query
+    dictionary = literal(f"{cache.database}.answers")
     return render(
-        STORE, "cached_query", identifier(cache.database), answers.path, query.name,
-        answers.name, query.key, query.sql, query.allowed_seconds,
+        STORE, "cached_query", dictionary, answers.path, answers.name, query.key, query.sql,
+        query.allowed_seconds,
     ).strip()  # fmt: skip
 
 
