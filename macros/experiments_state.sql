@@ -41,7 +41,7 @@ create table if not exists {{ database }}.exposures{{ on_cluster }}
 engine = {{ engine | replace('MergeTree', 'AggregatingMergeTree') }} order by (experiment, unit, variant)
 comment 'Which unit saw which variant, and when first; inserting again changes nothing';
 
-create or replace dictionary {{ database }}.assignments{{ on_cluster }}
+create dictionary if not exists {{ database }}.assignments{{ on_cluster }}
 (
     experiment String,
     salt String,

@@ -113,7 +113,7 @@ create table if not exists {{ database }}.gates{{ on_cluster }}
 engine = {{ engine }} order by (model, at)
 comment 'What each publish was judged by: one row for each gate';
 
-create or replace dictionary {{ database }}.champions{{ on_cluster }}
+create dictionary if not exists {{ database }}.champions{{ on_cluster }}
 (
     model String,
     contract String,
@@ -134,7 +134,7 @@ layout(complex_key_hashed())
 lifetime(min 1 max 3)
 comment 'Which version answers, for each model and contract';
 
-create or replace dictionary {{ database }}.bundles{{ on_cluster }}
+create dictionary if not exists {{ database }}.bundles{{ on_cluster }}
 (
     model String,
     version UInt32,

@@ -51,7 +51,7 @@ from (
 where last.1 != 'cleared'
 comment 'Of each query, reader and arguments the latest answer, unless it was taken back';
 
-create or replace dictionary {{ database }}.answers
+create dictionary if not exists {{ database }}.answers
 (
     key UInt64,
     result_id UInt64,

@@ -49,6 +49,17 @@ def credentials_of(settings: Settings) -> str:
     return f"user {literal(server['user'])} password {literal(server['password'])}"
 
 
+def drop_broken_dictionaries(client: Client, database: str) -> None:
+    """Drop those that can't be read, as after a change of the password that they hold, to be made
+    anew. Others are never replaced: whoever asks just then would find none."""
+    broken = client.query(
+        "select name from system.dictionaries where database = {d:String} and last_exception != ''",
+        parameters={"d": database},
+    ).result_rows
+    for (name,) in broken:
+        client.command(f"drop dictionary if exists {identifier(database)}.{identifier(name)}")
+
+
 def storage(settings: Settings) -> dict[str, str]:
     """What the macros take beside a database: `engine` of the tables; `cluster`, quoted, or ""."""
     cluster = profile(settings.target).get("cluster")

@@ -12,6 +12,7 @@ from tests.conftest import RunningServer
 from tests.flow.conftest import ARGUMENTS, House
 from tests.support.house import dbt
 from tests.support.small_bundle import FEATURE, MADE_UP, USE_CASE
+from training.ddl import MACROS, run_ddl, storage
 from training.engine import connect, run_script, server_profile
 from training.errors import TreehouseError
 from training.registry import ensure_registry, promote, rollback, versions
@@ -96,8 +97,9 @@ def test_under_load_no_query_fails_and_each_has_one_version(watched: House) -> N
         thread.start()
     try:
         for step, number in enumerate((1, 2) * 10):
-            if step == 10:  # a publish replaces the dictionaries
+            if step == 10:
                 watched.publish(4)
+            ensure_registry(client, settings)  # as each dbt run does
             promote(client, settings, USE_CASE, number)
             assert watched.answer() == {1: 20, 2: 30}[number]
             listed = versions(client, settings, USE_CASE)
@@ -215,3 +217,16 @@ def test_dictionaries_load_where_the_server_asks_for_a_password(server: RunningS
     assert rows == [("bundles", "LOADED", ""), ("champions", "LOADED", "")]
     shown = server.client.query("show create dictionary treehouse_registry.champions").result_rows
     assert not password or password not in shown[0][0]
+
+
+@pytest.mark.server
+def test_dictionaries_of_an_old_password_are_made_anew(server: RunningServer) -> None:
+    client, settings = server.client, server.settings
+    ensure_registry(client, settings)
+    client.command("drop dictionary treehouse_registry.champions")
+    wrong = ("`treehouse_registry`", "user 'treehouse' password 'of last year'")
+    run_ddl(client, MACROS / "registry.sql", "registry_ddl", *wrong, **storage(settings))
+    with pytest.raises(ClickHouseError):
+        client.command("system reload dictionary treehouse_registry.champions")
+    ensure_registry(client, settings)
+    client.command("system reload dictionary treehouse_registry.champions")

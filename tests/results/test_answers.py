@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from dataclasses import replace
 from typing import Any
 from urllib.parse import urlsplit
@@ -14,6 +15,7 @@ from clickhouse_connect.driver.exceptions import ClickHouseError
 
 from tests.conftest import Engine, RunningServer
 from tests.support.server import READER_PASSWORD
+from training.engine import connect
 from training.queries.collect import collect
 from training.results.answers import Wanted, keep
 from training.results.config import ResultCache
@@ -204,6 +206,32 @@ def test_without_room_the_least_worth_is_taken_back(shop: Engine, cache: ResultC
     assert stored(shop.client, both) == ["by_country"]
     rows = shop.client.query("select count() from treehouse_results.large").result_rows
     assert rows == [(30_000,)]
+
+
+def test_reads_go_on_while_the_store_is_looked_after(shop: Engine, cache: ResultCache) -> None:
+    _keep(shop, cache, _JP)
+    read: list[Any] = []
+    stopped = threading.Event()
+
+    def ask() -> None:
+        own = connect(shop.settings)
+        while not stopped.is_set():
+            try:
+                read.append(_read(own, _JP))
+            except ClickHouseError as error:
+                read.append(str(error))
+        own.close()
+
+    threads = [threading.Thread(target=ask) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for _ in range(8):
+        upkeep(shop.client, shop.settings, cache)
+    stopped.set()
+    for thread in threads:
+        thread.join()
+    assert read
+    assert all(answer == [("JP", 3, None)] for answer in read), read
 
 
 def test_a_collection_knows_what_was_read_from_the_store(shop: Engine, cache: ResultCache) -> None:

@@ -11,8 +11,15 @@ from dataclasses import asdict, fields, replace
 from typing import TYPE_CHECKING, Any
 
 from training.contract import load_contract
-from training.ddl import MACROS, is_there, run_ddl, storage
-from training.engine import identifier, literal, server_profile
+from training.ddl import (
+    MACROS,
+    credentials_of,
+    drop_broken_dictionaries,
+    is_there,
+    run_ddl,
+    storage,
+)
+from training.engine import identifier, literal
 from training.errors import TreehouseError
 from training.experiments.definition import Definition, check
 from training.registry import find_version
@@ -26,10 +33,8 @@ _DDL = MACROS / "experiments_state.sql"
 
 def ensure_experiments(client: Client, settings: Settings) -> None:
     """Create the tables, the dictionary and the SQL functions, as dbt does on run start."""
-    credentials = ""
-    if settings.target == "server" and (profile := server_profile())["password"]:
-        credentials = f"user {literal(profile['user'])} password {literal(profile['password'])}"
-    database = identifier(settings.registry_database)
+    drop_broken_dictionaries(client, settings.registry_database)
+    database, credentials = identifier(settings.registry_database), credentials_of(settings)
     client.command(f"create database if not exists {database} engine = Atomic")
     run_ddl(client, _DDL, "experiments_ddl", database, credentials, **storage(settings))
 

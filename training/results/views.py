@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
-from training.ddl import MACROS, credentials_of, render, run_ddl
+from training.ddl import MACROS, credentials_of, drop_broken_dictionaries, render, run_ddl
 from training.engine import identifier, literal
 from training.results.config import NamedQuery, ResultCache
 
@@ -49,6 +49,7 @@ class AnswerTable:
 
 def open_store(client: Client, settings: Settings, cache: ResultCache) -> None:
     """Create the log where it is missing, and what is made of it."""
+    drop_broken_dictionaries(client, cache.database)
     run_ddl(
         client, STORE, "result_store_ddl", identifier(cache.database), cache.horizon_seconds,
         credentials_of(settings),
