@@ -49,6 +49,8 @@ def ensure_registry(client: Client, settings: Settings) -> None:
     drop_broken_dictionaries(client, settings.registry_database)
     database, credentials = identifier(settings.registry_database), credentials_of(settings)
     run_ddl(client, _DDL, "registry_ddl", database, credentials, **storage(settings))
+    for dictionary in sorted(set(_READ_ANEW.values())):  # of what a killed process did not tell
+        client.command(f"system reload dictionary {database}.{dictionary}")
 
 
 def promote(

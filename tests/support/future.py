@@ -9,7 +9,7 @@ from typing import Any
 
 from clickhouse_connect.driver.client import Client
 
-from tests.support.cleaning import treehouse_databases
+from tests.support.cleaning import forget_queries, treehouse_databases
 from tests.support.house import USERS
 from training.contract import Contract
 from training.engine import identifier, literal
@@ -53,6 +53,7 @@ def make_pool(client: Client, settings: Settings, spec: Spec) -> Pool:
     """What a use case's demo loads, in a database named after it: many have the same one."""
     own = replace(settings, raw_database=f"treehouse_pool_{spec.demo.__name__}")
     if own.raw_database not in treehouse_databases(client):
+        forget_queries(client)  # of other tests, at other times
         spec.demo(client, own, {"users": USERS}, lambda *_: None)
         _as_it_happened(client, own)
     ranges = {source: _range(client, own, source) for source in _all_sources(own)}
