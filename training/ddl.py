@@ -42,22 +42,29 @@ def is_there(client: Client, database: str, table: str) -> bool:
     return bool(found[0][0])
 
 
-def credentials_of(settings: Settings) -> str:
-    """What a dictionary of the engine's own tables needs to read them: its user's, or ""."""
-    if settings.target != "server" or not (server := server_profile())["password"]:
-        return ""
-    return f"user {literal(server['user'])} password {literal(server['password'])}"
+def ensure_dictionaries(
+    client: Client, settings: Settings, path: Path, macro: str, database: str, **named: Any
+) -> None:
+    """`run_ddl` of state with dictionaries: the macro takes their credentials too.
 
-
-def drop_broken_dictionaries(client: Client, database: str) -> None:
-    """Drop those that can't be read, as after a change of the password that they hold, to be made
-    anew. Others are never replaced: whoever asks just then would find none."""
+    Dictionaries that can't be read, as after a change of the password that they hold, are made
+    anew. Others are never replaced: whoever asks just then would find none.
+    """
     broken = client.query(
         "select name from system.dictionaries where database = {d:String} and last_exception != ''",
         parameters={"d": database},
     ).result_rows
     for (name,) in broken:
         client.command(f"drop dictionary if exists {identifier(database)}.{identifier(name)}")
+    credentials = _credentials(settings)
+    run_ddl(client, path, macro, identifier(database), credentials=credentials, **named)
+
+
+def _credentials(settings: Settings) -> str:
+    """What a dictionary of the engine's own tables needs to read them: its user's, or ""."""
+    if settings.target != "server" or not (server := server_profile())["password"]:
+        return ""
+    return f"user {literal(server['user'])} password {literal(server['password'])}"
 
 
 def storage(settings: Settings) -> dict[str, str]:

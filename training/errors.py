@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 
+def first_line(error: Exception) -> str:
+    """What an engine's error says, without its stack trace."""
+    return str(error).splitlines()[0].split(", Stack trace")[0]
+
+
 class TreehouseError(Exception):
     """Something a user can mend: what happened, the value, what was expected, the fix.
 

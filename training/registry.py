@@ -10,14 +10,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from training.contract import load_contract
-from training.ddl import (
-    MACROS,
-    credentials_of,
-    drop_broken_dictionaries,
-    is_there,
-    run_ddl,
-    storage,
-)
+from training.ddl import MACROS, ensure_dictionaries, is_there, storage
 from training.engine import identifier
 from training.errors import TreehouseError
 from training.lifecycle.artifacts import place_file
@@ -46,11 +39,10 @@ _READ_ANEW = {
 
 def ensure_registry(client: Client, settings: Settings) -> None:
     """Create the registry's tables and dictionaries where they are missing."""
-    drop_broken_dictionaries(client, settings.registry_database)
-    database, credentials = identifier(settings.registry_database), credentials_of(settings)
-    run_ddl(client, _DDL, "registry_ddl", database, credentials, **storage(settings))
+    registry = settings.registry_database
+    ensure_dictionaries(client, settings, _DDL, "registry_ddl", registry, **storage(settings))
     for dictionary in sorted(set(_READ_ANEW.values())):  # of what a killed process did not tell
-        client.command(f"system reload dictionary {database}.{dictionary}")
+        client.command(f"system reload dictionary {identifier(registry)}.{dictionary}")
 
 
 def promote(

@@ -14,6 +14,7 @@ from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
 from tests.conftest import Engine, RunningServer
+from tests.support.named_shop import SHOP, empty_shop
 from tests.support.server import READER_PASSWORD
 from training.engine import connect
 from training.queries.collect import collect
@@ -23,19 +24,18 @@ from training.results.store import clear, stored, upkeep
 from training.results.versions import versions
 from training.results.views import answer_tables, clean, drop_views, views_there
 
-_SHOP = "treehouse_shop"
 _SQL = (
-    f"select country, count() as n, max(note) as note from {_SHOP}.orders "
+    f"select country, count() as n, max(note) as note from {SHOP}.orders "
     "where at >= {since:DateTime('UTC')} and ({country:String} = '' or country = {country:String}) "
     "group by country order by n desc limit {most:UInt8}"
 )
 _GIVEN: dict[str, Any] = {
     "database": "treehouse_results",
-    "tables": {f"{_SHOP}.orders": 600},
+    "tables": {f"{SHOP}.orders": 600},
     "queries": {
         "by_country": {"sql": _SQL, "dashboard": "sales", "panel": "by_country"},
-        "modelled": {"sql": f"select dictGet('x.y', 'z', toUInt64(1)) as m, n from {_SHOP}.orders"},
-        "everything": {"sql": f"select count() as n from {_SHOP}.orders"},
+        "modelled": {"sql": f"select dictGet('x.y', 'z', toUInt64(1)) as m, n from {SHOP}.orders"},
+        "everything": {"sql": f"select count() as n from {SHOP}.orders"},
     },
 }
 _JP = {"since": "2026-06-01 00:00:00", "country": "JP", "most": "5"}
@@ -46,12 +46,10 @@ _ODD = "it's \\ {odd}\n\u00e9"
 @pytest.fixture
 def shop(fresh: Engine) -> Engine:
     """A table of three rows, and an empty store."""
-    for database in (_SHOP, "treehouse_results", "treehouse_results_own"):
-        fresh.client.command(f"drop database if exists {database} sync")
-    fresh.client.command(f"create database {_SHOP} engine = Atomic")
-    fresh.client.command(
-        f"create table {_SHOP}.orders (at DateTime('UTC'), country LowCardinality(String), "
-        "note Nullable(String)) engine = MergeTree partition by toYYYYMM(at) order by at"
+    empty_shop(
+        fresh.client,
+        "(at DateTime('UTC'), country LowCardinality(String), note Nullable(String)) "
+        "engine = MergeTree partition by toYYYYMM(at) order by at",
     )
     for _ in range(3):
         _insert(fresh.client)
@@ -61,7 +59,7 @@ def shop(fresh: Engine) -> Engine:
 def _insert(client: Client) -> None:
     row = ["2026-06-02 00:00:00", "JP", None]
     client.command(
-        f"insert into {_SHOP}.orders select {{a:DateTime('UTC')}}, {{c:String}}, null",
+        f"insert into {SHOP}.orders select {{a:DateTime('UTC')}}, {{c:String}}, null",
         parameters={"a": row[0], "c": row[1]},
     )
 
@@ -124,7 +122,7 @@ def test_what_is_too_large_or_too_slow_is_not_kept(shop: Engine, cache: ResultCa
     assert _read(shop.client, _JP) == [("JP", 3, None)]
     slow = replace(
         cache.queries["by_country"],
-        sql=f"select sum(sleepEachRow(1)) as n from {_SHOP}.orders", parameters={},
+        sql=f"select sum(sleepEachRow(1)) as n from {SHOP}.orders", parameters={},
     )  # fmt: skip
     hasty = replace(cache, most_seconds=0.5, queries={"by_country": slow})
     assert "TIMEOUT" in _keep(shop, hasty, {})["detail"].upper()
@@ -133,7 +131,7 @@ def test_what_is_too_large_or_too_slow_is_not_kept(shop: Engine, cache: ResultCa
 def test_an_answer_lives_on_until_its_tables_are_written(shop: Engine, cache: ResultCache) -> None:
     _keep(shop, cache, _JP)
     before = _ends(shop)
-    shop.client.command(f"optimize table {_SHOP}.orders final")  # a merge writes nothing new
+    shop.client.command(f"optimize table {SHOP}.orders final")  # a merge writes nothing new
     assert upkeep(shop.client, shop.settings, cache) == 1
     after = _ends(shop)
     assert after > before
@@ -157,7 +155,7 @@ def test_whatever_changes_a_table_ends_the_renewal(
 ) -> None:
     before = versions(shop.client, cache)
     assert set(before) == {"by_country", "everything"}  # a dictionary may change by itself
-    shop.client.command(change.format(t=f"{_SHOP}.orders"))
+    shop.client.command(change.format(t=f"{SHOP}.orders"))
     after = versions(shop.client, cache)
     assert set(after) == set(before)
     assert not set(after.items()) & set(before.items())
@@ -196,7 +194,7 @@ def test_ended_answers_and_tables_of_other_texts_are_dropped(
 
 def test_without_room_the_least_worth_is_taken_back(shop: Engine, cache: ResultCache) -> None:
     _keep(shop, cache, _ALL)
-    large = f"select toString(number) as text from numbers(10000) as n, {_SHOP}.orders as o"
+    large = f"select toString(number) as text from numbers(10000) as n, {SHOP}.orders as o"
     query = replace(cache.queries["everything"], name="large", sql=large)
     both = replace(cache, queries={**cache.queries, "large": query}, capacity_bytes=20_000)
     done = keep(shop.client, shop.settings, both, [Wanted(query, {}, 300.0)])
@@ -237,7 +235,7 @@ def test_reads_go_on_while_the_store_is_looked_after(shop: Engine, cache: Result
 def test_a_collection_knows_what_was_read_from_the_store(shop: Engine, cache: ResultCache) -> None:
     raw = shop.settings.raw_database
     others = (
-        f"select count() from {raw}.engine_queries where has(tables, '{_SHOP}.orders') "
+        f"select count() from {raw}.engine_queries where has(tables, '{SHOP}.orders') "
         "and kind = 'Select' and dashboard = ''"
     )
     collect(shop.client, shop.settings)
@@ -251,7 +249,7 @@ def test_a_collection_knows_what_was_read_from_the_store(shop: Engine, cache: Re
         f"{raw}.engine_queries where dashboard = 'sales' order by result_id"
     ).result_rows
     assert rows == [
-        (0, [f"{_SHOP}.orders"], [_SHOP], True), (result_id, [f"{_SHOP}.orders"], [_SHOP], False)
+        (0, [f"{SHOP}.orders"], [SHOP], True), (result_id, [f"{SHOP}.orders"], [SHOP], False)
     ]  # fmt: skip
     # What filled the store was nobody's question.
     assert shop.client.query(others).result_rows == before

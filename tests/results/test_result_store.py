@@ -10,17 +10,17 @@ import pytest
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
 from tests.conftest import Engine
+from tests.support.named_shop import SHOP, empty_shop
 from training.errors import TreehouseError
 from training.results.answers import Wanted, keep
 from training.results.config import NamedQuery, ResultCache
 from training.results.store import clear, fill, history, make_plan, stored
 from training.results.views import answer_tables
 
-_SHOP = "treehouse_shop"
-_SQL = f"select country, count() as n from {_SHOP}.orders group by country"
+_SQL = f"select country, count() as n from {SHOP}.orders group by country"
 _GIVEN: dict[str, Any] = {
     "database": "treehouse_results",
-    "tables": {f"{_SHOP}.orders": 600},
+    "tables": {f"{SHOP}.orders": 600},
     "dashboards": {"sales": 300},
     "queries": {"by_country": {"sql": _SQL, "dashboard": "sales", "panel": "by_country"}},
 }
@@ -29,19 +29,13 @@ _GIVEN: dict[str, Any] = {
 @pytest.fixture
 def shop(fresh: Engine) -> Engine:
     """A table with one row, and an empty store."""
-    for database in (_SHOP, "treehouse_results", "treehouse_results_own"):
-        fresh.client.command(f"drop database if exists {database} sync")
-    fresh.client.command(f"create database {_SHOP} engine = Atomic")
-    fresh.client.command(
-        f"create table {_SHOP}.orders (country LowCardinality(String)) "
-        "engine = MergeTree order by ()"
-    )
+    empty_shop(fresh.client, "(country LowCardinality(String)) engine = MergeTree order by ()")
     _insert(fresh)
     return fresh
 
 
 def _insert(engine: Engine) -> None:
-    engine.client.command(f"insert into {_SHOP}.orders values ('JP')")
+    engine.client.command(f"insert into {SHOP}.orders values ('JP')")
 
 
 def _keep(
@@ -117,11 +111,11 @@ def test_half_an_answer_is_never_read(shop: Engine) -> None:
 def test_a_failed_fill_leaves_the_last_good_answer(shop: Engine) -> None:
     cache = ResultCache.configured(_GIVEN)
     _keep(shop, cache)
-    shop.client.command(f"rename table {_SHOP}.orders to {_SHOP}.elsewhere")
+    shop.client.command(f"rename table {SHOP}.orders to {SHOP}.elsewhere")
     failed = _keep(shop, cache)
     assert failed["state"] == "failed"
     assert "orders" in failed["detail"]
-    shop.client.command(f"rename table {_SHOP}.elsewhere to {_SHOP}.orders")
+    shop.client.command(f"rename table {SHOP}.elsewhere to {SHOP}.orders")
     _insert(shop)
     assert _read(shop) == [("JP", 1)]
 
@@ -129,7 +123,7 @@ def test_a_failed_fill_leaves_the_last_good_answer(shop: Engine) -> None:
 def test_a_dropped_table_is_the_engines_error(shop: Engine) -> None:
     cache = ResultCache.configured(_GIVEN)
     _keep(shop, cache)
-    shop.client.command(f"drop table {_SHOP}.orders sync", settings={"check_table_dependencies": 0})
+    shop.client.command(f"drop table {SHOP}.orders sync", settings={"check_table_dependencies": 0})
     with pytest.raises(ClickHouseError, match="orders"):
         _read(shop)
 
@@ -137,7 +131,7 @@ def test_a_dropped_table_is_the_engines_error(shop: Engine) -> None:
 def test_another_text_has_other_answers(shop: Engine) -> None:
     cache = ResultCache.configured(_GIVEN)
     _keep(shop, cache)
-    query = replace(cache.queries["by_country"], sql=f"select count() as n from {_SHOP}.orders")
+    query = replace(cache.queries["by_country"], sql=f"select count() as n from {SHOP}.orders")
     other = replace(cache, queries={"by_country": query})
     _insert(shop)
     _keep(shop, other)
@@ -146,10 +140,10 @@ def test_another_text_has_other_answers(shop: Engine) -> None:
 
 def test_an_answer_keeps_its_order(shop: Engine) -> None:
     shop.client.command(
-        f"insert into {_SHOP}.orders select toString(cityHash64(number)) from numbers(50000)"
+        f"insert into {SHOP}.orders select toString(cityHash64(number)) from numbers(50000)"
     )
     cache = ResultCache.configured(_GIVEN)
-    sql = f"select country from {_SHOP}.orders where country != 'JP' order by country"
+    sql = f"select country from {SHOP}.orders where country != 'JP' order by country"
     query = replace(cache.queries["by_country"], sql=sql)
     _keep(shop, replace(cache, queries={"by_country": query}))
     read = [country for (country,) in _read(shop)]
@@ -158,7 +152,7 @@ def test_an_answer_keeps_its_order(shop: Engine) -> None:
 
 
 def test_only_one_of_the_two_is_run(shop: Engine) -> None:
-    shop.client.command(f"insert into {_SHOP}.orders select 'DE' from numbers(100000)")
+    shop.client.command(f"insert into {SHOP}.orders select 'DE' from numbers(100000)")
     cache = ResultCache.configured(_GIVEN)
     _keep(shop, cache)
     rows = []
@@ -193,10 +187,10 @@ def test_nothing_is_kept_without_a_decision(shop: Engine) -> None:
         ({"sql": "select count() from treehouse_secrets.people"}, "treehouse_secrets.people"),
         ({"sql": "select count() from system.one"}, "system.one"),
         ({"sql": "select 1"}, "reads a table"),
-        ({"sql": f"drop table {_SHOP}.orders"}, "one SELECT"),
-        ({"sql": f"select 1 from {_SHOP}.orders; select 2"}, "one SELECT"),
-        ({"sql": f"select now() from {_SHOP}.orders"}, "now"),
-        ({"sql": f"select ( from {_SHOP}.orders"}, "sqlglot"),
+        ({"sql": f"drop table {SHOP}.orders"}, "one SELECT"),
+        ({"sql": f"select 1 from {SHOP}.orders; select 2"}, "one SELECT"),
+        ({"sql": f"select now() from {SHOP}.orders"}, "now"),
+        ({"sql": f"select ( from {SHOP}.orders"}, "sqlglot"),
     ],
 )
 def test_what_can_not_be_kept_is_refused(change: dict[str, Any], named: str) -> None:

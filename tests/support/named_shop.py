@@ -42,15 +42,18 @@ OPENED = {"country": "", "since": SINCE}
 DRILLED = {"country": "it's \\ JP", "since": SINCE}
 
 
-def open_named_shop(client: Client, settings: Settings) -> ResultCache:
-    """Three orders, an empty store, and the views."""
+def empty_shop(client: Client, columns: str) -> None:
+    """Orders of these columns and of that storage, without a row, and no store."""
     for database in (SHOP, "treehouse_results", "treehouse_results_own"):
         client.command(f"drop database if exists {database} sync")
     client.command(f"create database {SHOP} engine = Atomic")
-    client.command(
-        f"create table {SHOP}.orders (at DateTime('UTC'), country LowCardinality(String)) "
-        "engine = MergeTree order by at"
-    )
+    client.command(f"create table {SHOP}.orders {columns}")
+
+
+def open_named_shop(client: Client, settings: Settings) -> ResultCache:
+    """Three orders, an empty store, and the views."""
+    columns = "(at DateTime('UTC'), country LowCardinality(String))"
+    empty_shop(client, f"{columns} engine = MergeTree order by at")
     client.command(f"insert into {SHOP}.orders select '2026-06-02 00:00:00', 'JP' from numbers(3)")
     cache = ResultCache.configured(GIVEN)
     upkeep(client, settings, cache)

@@ -11,14 +11,7 @@ from dataclasses import asdict, fields, replace
 from typing import TYPE_CHECKING, Any
 
 from training.contract import load_contract
-from training.ddl import (
-    MACROS,
-    credentials_of,
-    drop_broken_dictionaries,
-    is_there,
-    run_ddl,
-    storage,
-)
+from training.ddl import MACROS, ensure_dictionaries, is_there, storage
 from training.engine import identifier, literal
 from training.errors import TreehouseError
 from training.experiments.definition import Definition, check
@@ -33,10 +26,9 @@ _DDL = MACROS / "experiments_state.sql"
 
 def ensure_experiments(client: Client, settings: Settings) -> None:
     """Create the tables, the dictionary and the SQL functions, as dbt does on run start."""
-    drop_broken_dictionaries(client, settings.registry_database)
-    database, credentials = identifier(settings.registry_database), credentials_of(settings)
-    client.command(f"create database if not exists {database} engine = Atomic")
-    run_ddl(client, _DDL, "experiments_ddl", database, credentials, **storage(settings))
+    registry = settings.registry_database
+    client.command(f"create database if not exists {identifier(registry)} engine = Atomic")
+    ensure_dictionaries(client, settings, _DDL, "experiments_ddl", registry, **storage(settings))
 
 
 def start(

@@ -17,7 +17,7 @@ from clickhouse_connect.driver.exceptions import ClickHouseError
 
 from training.bundle import bundle_id
 from training.engine import identifier, literal
-from training.errors import TreehouseError
+from training.errors import TreehouseError, first_line
 from training.lifecycle.scoring import KINDS
 
 if TYPE_CHECKING:
@@ -93,7 +93,7 @@ def _room_for(bundle: int) -> Iterator[None]:
     except (ClickHouseError, OSError) as error:
         raise TreehouseError(
             "The engine could not store a model file.",
-            value=f"{bundle:016x}: {str(error).split(', Stack trace')[0].splitlines()[0]}",
+            value=f"{bundle:016x}: {first_line(error)}",
             expected="room on its disk, and the right to write user_files/treehouse",
             fix="./treehouse doctor",
         ) from error

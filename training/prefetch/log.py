@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from training.ddl import is_there
 from training.engine import identifier
 from training.errors import TreehouseError
 
@@ -26,11 +27,7 @@ def read_model(
     Raises:
         TreehouseError: It is not built.
     """
-    there = client.query(
-        "select count() from system.tables where database = {d:String} and name = {t:String}",
-        parameters={"d": settings.database, "t": model},
-    ).result_rows[0][0]
-    if not there:
+    if not is_there(client, settings.database, model):
         raise TreehouseError(
             "The models of prefetch are not built.",
             value=f"{settings.database}.{model} is missing",

@@ -167,12 +167,10 @@ def _freshness(
 
 
 def _key(one: Candidate) -> str:
-    """SQL of the number by which the store finds the answer; see NamedQuery.key."""
-    typed = ", ".join(
-        f"accurateCastOrNull({literal(one.arguments[name])}, {literal(kind)})"
-        for name, kind in one.query.parameters.items()
+    """SQL of the number by which the store finds the answer; null where there can't be one."""
+    return one.query.key_of(
+        lambda name, kind: f"accurateCastOrNull({literal(one.arguments[name])}, {literal(kind)})"
     )
-    return f"cityHash64({typed})" if typed else "0"
 
 
 def _worth(one: Candidate) -> tuple[float, float]:

@@ -15,15 +15,12 @@ from clickhouse_connect.driver.exceptions import ClickHouseError
 
 from training.console import Report
 from training.engine import connect_reader
-from training.errors import TreehouseError
+from training.errors import TreehouseError, first_line
 from training.queries.collect import left_out
 from training.results.config import NamedQuery, ResultCache
 from training.results.versions import versions
 from training.results.views import (
     AnswerTable,
-    answer_tables,
-    first_line,
-    install,
     open_store,
     read_anew,
 )
@@ -86,9 +83,7 @@ def keep(
         and, if it failed, why in detail. One that fails leaves the last good answer to be read
         until its end.
     """
-    open_store(client, settings, cache)
-    found, failed = answer_tables(client, cache)
-    install(client, cache, found)
+    found, failed = open_store(client, settings, cache)
     limits = {
         "max_execution_time": cache.most_seconds,
         "max_result_bytes": cache.most_bytes,

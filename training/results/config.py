@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -52,8 +52,12 @@ class NamedQuery:
     @property
     def key(self) -> str:
         """SQL of the number by which an answer is found: a hash of the arguments."""
-        named = ", ".join(f"{{{name}:{kind}}}" for name, kind in self.parameters.items())
-        return f"cityHash64({named})" if named else "toUInt64(0)"
+        return self.key_of(lambda name, kind: f"{{{name}:{kind}}}")
+
+    def key_of(self, argument: Callable[[str, str], str]) -> str:
+        """The same over other SQL; `argument` gives it for the name and type of a parameter."""
+        typed = ", ".join(argument(name, kind) for name, kind in self.parameters.items())
+        return f"cityHash64({typed})" if typed else "toUInt64(0)"
 
 
 @dataclass(frozen=True)

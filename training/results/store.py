@@ -12,7 +12,7 @@ from clickhouse_connect.driver.exceptions import ClickHouseError
 from training.console import Report
 from training.ddl import is_there, render
 from training.engine import connect_reader, identifier, literal
-from training.errors import TreehouseError
+from training.errors import TreehouseError, first_line
 from training.queries.collect import ensure_engine_tables
 from training.results.answers import Wanted, keep
 from training.results.config import NamedQuery, ResultCache
@@ -22,8 +22,6 @@ from training.results.views import (
     AnswerTable,
     answer_tables,
     clean,
-    first_line,
-    install,
     open_store,
     read_anew,
 )
@@ -84,13 +82,11 @@ def _arguments(settings: Settings, query: NamedQuery) -> list[tuple[dict[str, st
     texts = ", ".join(
         f"toString({identifier(name)}) as {identifier(name)}" for name in query.parameters
     )
-    typed = ", ".join(
-        f"cast({identifier(name)}, {literal(kind)})" for name, kind in query.parameters.items()
-    )
+    key = query.key_of(lambda name, kind: f"cast({identifier(name)}, {literal(kind)})")
     reader = connect_reader(settings, query.user)
     try:
         rows = reader.query(
-            f"select *, cityHash64({typed}) from (select {texts} from (\n{query.arguments}\n)) "
+            f"select *, {key} from (select {texts} from (\n{query.arguments}\n)) "
             f"limit {_MOST_ARGUMENTS}"
         ).result_rows
     finally:
@@ -178,9 +174,7 @@ def upkeep(client: Client, settings: Settings, cache: ResultCache) -> int:
     Returns:
         How many answers were renewed.
     """
-    open_store(client, settings, cache)
-    tables, _ = answer_tables(client, cache)
-    install(client, cache, tables)
+    tables, _ = open_store(client, settings, cache)
     renewed = renew(client, cache, tables)
     evict(client, settings, cache)
     read_anew(client, cache)

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
-from training.ddl import MACROS, credentials_of, drop_broken_dictionaries, render, run_ddl
+from training.ddl import MACROS, ensure_dictionaries, render, run_ddl
 from training.engine import identifier, literal
+from training.errors import first_line
 from training.results.config import NamedQuery, ResultCache
 
 if TYPE_CHECKING:
@@ -47,13 +48,20 @@ class AnswerTable:
         return f"{identifier(self.database)}.{identifier(self.name)}"
 
 
-def open_store(client: Client, settings: Settings, cache: ResultCache) -> None:
-    """Create the log where it is missing, and what is made of it."""
-    drop_broken_dictionaries(client, cache.database)
-    run_ddl(
-        client, STORE, "result_store_ddl", identifier(cache.database), cache.horizon_seconds,
-        credentials_of(settings),
-    )  # fmt: skip
+def open_store(
+    client: Client, settings: Settings, cache: ResultCache
+) -> tuple[dict[str, AnswerTable], dict[str, str]]:
+    """Create what is missing: the log, and a table and a view for each named query.
+
+    Returns:
+        As `answer_tables`.
+    """
+    ensure_dictionaries(
+        client, settings, STORE, "result_store_ddl", cache.database, horizon=cache.horizon_seconds
+    )
+    tables, failed = answer_tables(client, cache)
+    _install(client, cache, tables)
+    return tables, failed
 
 
 def read_anew(client: Client, cache: ResultCache) -> None:
@@ -85,7 +93,7 @@ def answer_tables(
     return tables, failed
 
 
-def install(client: Client, cache: ResultCache, tables: Mapping[str, AnswerTable]) -> None:
+def _install(client: Client, cache: ResultCache, tables: Mapping[str, AnswerTable]) -> None:
     """A table and a view for each named query, where they are missing or of another text."""
     there = {(table.database, table.name): table.comment for table in _ours(client, cache)}
     for name, answers in tables.items():
@@ -121,11 +129,6 @@ def cached_sql(cache: ResultCache, answers: AnswerTable) -> str:
         STORE, "cached_query", dictionary, answers.path, answers.name, query.key, query.sql,
         query.allowed_seconds,
     ).strip()  # fmt: skip
-
-
-def first_line(error: Exception) -> str:
-    """What an engine's error says, without its stack trace."""
-    return str(error).splitlines()[0].split(", Stack trace")[0]
 
 
 def clean(client: Client, cache: ResultCache, tables: Mapping[str, AnswerTable]) -> int:

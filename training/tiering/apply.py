@@ -12,7 +12,7 @@ from clickhouse_connect.driver.exceptions import ClickHouseError
 
 from training.console import Report
 from training.engine import identifier, literal
-from training.errors import TreehouseError
+from training.errors import TreehouseError, first_line
 from training.tiering.config import Tiering
 from training.tiering.hindrances import BUSY, room_sql
 from training.tiering.log import Move, ensure_log, last_run, unfinished, write
@@ -119,7 +119,7 @@ def _one(
             f"move partition id {literal(move.partition_id)} to volume {literal(move.to_volume)}"
         )
     except ClickHouseError as error:
-        detail = str(error).splitlines()[0].split(", Stack trace")[0]
+        detail = first_line(error)
         write(client, settings, run, move, "failed", detail)
         return "failed", detail
     write(client, settings, run, move, "finished")
