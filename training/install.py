@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import base64
 import gzip
+import hashlib
+import os
 import re
 import shlex
 import shutil
 import sys
 import tomllib
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,11 +29,35 @@ CONFIG = Path("etc/clickhouse-server")
 NETWORK_PYTHON = Path("/opt/treehouse/bin/python")
 _UDFS = ROOT / "udfs"
 _HEAD = """\
+{ # The last line closes this brace: a shell runs all or, where a part is missing, nothing.
 # Treehouse on a ClickHouse server: once, as root, on each node. Nothing needs a restart.
 # The folders are those of the stock packages and of the stock image. The scorer looks for model
 # files in ../user_files/treehouse beside its own folder: keep user_scripts_path and
-# user_files_path side by side. The programs stand at the end.
-set -e
+# user_files_path side by side. The programs stand at the end. What is there stays until every
+# file is written beside its place and has the right hash; the last line that it says is
+# "Treehouse is installed."
+set -eu
+umask 022
+staged=.treehouse-install.$$
+clean() {
+    status=$?
+    [ $status = 0 ] || echo "Treehouse is not installed: see the error above." >&2
+    %(clean)s
+    exit $status
+}
+trap clean EXIT
+trap 'exit 129' HUP
+trap 'exit 130' INT
+trap 'exit 143' TERM
+# Writes a file beside its place: folder, name, mode, SHA-256; its content comes from stdin.
+stage() {
+    mkdir -p "$1"
+    [ ! -d "$1/$2" ] || { echo "$1/$2 is a folder" >&2; exit 1; }
+    cat > "$1/$2$staged"
+    chmod "$3" "$1/$2$staged"
+    found=$(sha256sum < "$1/$2$staged")
+    [ "${found%%%% *}" = "$4" ] || { echo "$1/$2 was not written as it should be" >&2; exit 1; }
+}
 """
 _TAIL = """\
 # Models with neural networks also need a Python of the server's own (3.11 or newer); tree models
@@ -123,17 +150,24 @@ def render_print(plan: Sequence[InstallFile]) -> str:
     tail = _TAIL.format(venv=NETWORK_PYTHON.parent.parent, packages=network_packages())
     texts = [_as_command(file) for file in plan if file.is_text]
     programs = [_as_command(file) for file in plan if not file.is_text]
-    return "\n".join([_HEAD, *texts, tail, *programs])
+    places = [shlex.quote(str(file.destination)) for file in plan]
+    head = _HEAD % {"clean": "rm -f " + " ".join(f'{place}"$staged"' for place in places)}
+    moves = [f'mv -f {place}"$staged" {place}' for place in places]
+    end = ["sync", *moves, 'echo "Treehouse is installed."', "exit 0", "}\n"]
+    return "\n".join([head, *texts, tail, *programs, "# All is there: into place.", *end])
 
 
 def _as_command(file: InstallFile) -> str:
-    """The lines of shell that write a file."""
-    install = f"install -D -m {file.mode:04o} /dev/stdin {shlex.quote(str(file.destination))}"
+    """The lines of shell that write a file beside its place."""
+    content = file.source.read_bytes()
     purpose = f"# {file.purpose[0].upper()}{file.purpose[1:]}"
+    folder, name = (shlex.quote(part) for part in os.path.split(file.destination))
+    hash_of = hashlib.sha256(content).hexdigest()
+    stage = f"stage {folder} {name} {file.mode:04o} {hash_of}"
     if file.is_text:
-        return f"{purpose}.\n{install} <<'END'\n{file.source.read_text().rstrip()}\nEND\n"
-    packed = base64.encodebytes(gzip.compress(file.source.read_bytes(), mtime=0)).decode()
-    return f"{purpose}, packed by gzip.\nbase64 -d <<'END' | gunzip | {install}\n{packed}END\n"
+        return f"{purpose}.\n{stage} <<'END'\n{content.decode().removesuffix(chr(10))}\nEND\n"
+    packed = base64.encodebytes(gzip.compress(content, mtime=0)).decode()
+    return f"{purpose}, packed by gzip.\nbase64 -d <<'END' | gunzip | {stage}\n{packed}END\n"
 
 
 def network_packages() -> str:
@@ -147,31 +181,40 @@ def network_packages() -> str:
 
 
 def apply(plan: Sequence[InstallFile]) -> list[InstallFile]:
-    """Copy what is not there yet or differs; a file is replaced whole or not at all.
+    """Copy what is not there yet or differs: all of it is written beside its place, then renamed.
 
     Returns:
         The files that were written.
 
     Raises:
-        TreehouseError: A destination can't be written.
+        TreehouseError: A file can't be written; what was there still is.
     """
-    written = []
-    for file in plan:
-        if file.is_current:
-            continue
-        fresh = file.destination.with_name(f".{file.destination.name}.new")
-        try:
-            file.destination.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(file.source, fresh)
-            fresh.chmod(file.mode)
-            fresh.replace(file.destination)
-        except OSError as error:
-            raise TreehouseError(
-                "A file of the install could not be written.",
-                value=f"{file.destination}: {error.strerror}",
-                expected="folders that this user may write to",
-                fix="run it as root, or hand the output of ./treehouse install --print to somebody "
-                "who may",
-            ) from error
-        written.append(file)
-    return written
+    wanted = [file for file in plan if not file.is_current]
+    place = Path()
+    try:
+        for file in wanted:
+            place = file.destination
+            place.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(file.source, _beside(file))
+            _beside(file).chmod(file.mode)
+        for file in wanted:
+            place = file.destination
+            _beside(file).replace(place)
+    except OSError as error:
+        raise TreehouseError(
+            "A file of the install could not be written.",
+            value=f"{place}: {error.strerror}",
+            expected="folders that this user may write to, and room on the disk",
+            fix="run it as root, or hand the output of ./treehouse install --print to somebody "
+            "who may",
+        ) from error
+    finally:
+        for file in wanted:
+            with suppress(OSError):
+                _beside(file).unlink()
+    return wanted
+
+
+def _beside(file: InstallFile) -> Path:
+    """Where a file is written before it is renamed; no name that the server reads."""
+    return file.destination.with_name(f".{file.destination.name}.{os.getpid()}.new")
