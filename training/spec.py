@@ -99,7 +99,8 @@ class Spec:
         also: Further labels, by the column of the training set, which is the head's name too.
         baselines: Name to SQL expression over the training set (window functions over the rows
             of `split = 'train'` take the place of fitting): a value, a probability, the name of a
-            class, or of a sequence an array of labels, the most likely first.
+            class, or of a sequence an array of labels, the most likely first. By default one
+            constant, the best that the training rows know.
         fitted_baselines: Name to a function that answers float64[rows] for all rows.
         cohort: SQL expressions that make a cohort, for the error of sums over cohorts.
         groups: Name to SQL condition over the training set: of a sequence, the rows that are
@@ -113,6 +114,7 @@ class Spec:
         gates: What a version must keep to be published.
         watch: What is worth an alert of the monitor.
         demo: Fills the sources for `treehouse demo`.
+        label: Set by `for_label` alone: the further label that takes the label's place.
     """
 
     use_case: str
@@ -142,6 +144,7 @@ class Spec:
     retrain: Retrain = field(default_factory=Retrain)
     gates: Gates = field(default_factory=Gates)
     watch: Watch = field(default_factory=Watch)
+    label: str = ""
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -159,10 +162,10 @@ class Spec:
         """The spec of a further label: a value, from the same features."""
         also = self.also[name]
         return replace(
-            self, task="value", cost=(), known="", pace="", label_floor=also.label_floor,
-            objectives=also.objectives, trainers=also.trainers, also={}, fitted_baselines={},
+            self, label=name, task="value", cost=(), known="", pace="", best_possible="",
+            label_floor=also.label_floor, objectives=also.objectives, trainers=also.trainers,
+            also={}, fitted_baselines={}, cohort=(), groups={},
             baselines={f"{name}: {key}": sql for key, sql in also.baselines.items()},
-            cohort=(), best_possible="",
         )  # fmt: skip
 
     @property

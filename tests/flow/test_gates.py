@@ -145,6 +145,17 @@ def test_bounds_of_the_spec_hold(
 
 
 @ON_EMBEDDED
+def test_without_baselines_the_mean_is_to_be_beaten(
+    house: House, judged: Callable[..., Version], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain = replace(SPEC, baselines={}, fitted_baselines={})
+    monkeypatch.setattr(publishing, "load_spec", lambda _: plain)
+    judged(3)
+    assert [row[:2] for row in gates(house, 1)][-1] == ("beats constant", True)
+    assert "beats constant: loss " in refusal(judged, 0.001)
+
+
+@ON_EMBEDDED
 def test_a_metric_that_is_no_number_is_refused(judged: Callable[..., Version]) -> None:
     assert "metrics: mae of the test rows not finite (over by 1)" in refusal(
         judged, 3, mae=float("nan")

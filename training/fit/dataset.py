@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from training.contract import Contract
 from training.engine import identifier, literal
 from training.errors import TreehouseError
+from training.fit.baselines import label_sql, rule_columns
 from training.fit.checks import check_columns, check_rows, check_spec
 
 if TYPE_CHECKING:
@@ -171,17 +172,6 @@ def _read_sequences(
     return read_batch(client, contract, rows)[0]
 
 
-def label_sql(spec: Spec) -> str:
-    """The label as a number, as SQL: a class as its place among the classes, -1 for none."""
-    label = identifier(spec.contract.label)
-    return _class_sql(spec, label) if spec.task == "classes" else f"toFloat64({label})"
-
-
-def _class_sql(spec: Spec, sql: str) -> str:
-    named = ", ".join(map(literal, spec.classes))
-    return f"(toFloat64(indexOf([{named}], toString({sql}))) - 1)"
-
-
 def _seconds(time: str) -> str:
     return f"toUnixTimestamp64Milli(toDateTime64({time}, 3, 'UTC')) / 1000"
 
@@ -213,39 +203,16 @@ def _feature_sql(name: str, kind: str, categories: Mapping[str, tuple[str, ...]]
 
 def _extra_sql(spec: Spec) -> dict[str, str]:
     """Baselines, the cohort's number, and what is known of the true distribution."""
-    rules = {name: baseline_sql(spec, sql) for name, sql in spec.baselines.items()}
-    baselines = rules if spec.task != "sequence" else _places_sql(spec, rules)
-    baselines |= {f"group {name}": f"toFloat64({sql})" for name, sql in spec.groups.items()}
+    extra = rule_columns(spec)
+    extra |= {f"group {name}": f"toFloat64({sql})" for name, sql in spec.groups.items()}
     for name in spec.also:
-        mean = f"avgIf({identifier(name)}, split = 'train') over ()"
-        further = spec.for_label(name).baselines
-        baselines |= {key: f"toFloat64(ifNotFinite({sql}, {mean}))" for key, sql in further.items()}
+        extra |= rule_columns(spec.for_label(name))
     if spec.cohort:
-        baselines["cohort"] = f"toFloat64(dense_rank() over (order by {', '.join(spec.cohort)}))"
+        extra["cohort"] = f"toFloat64(dense_rank() over (order by {', '.join(spec.cohort)}))"
     truth = {"value": ("mean", "median"), "probability": ("mean",), "classes": spec.classes}
     if spec.best_possible:
-        baselines |= {f"best_{name}": f"toFloat64(truth.{name})" for name in truth[spec.task]}
-    return baselines
-
-
-def _places_sql(spec: Spec, rules: Mapping[str, str]) -> dict[str, str]:
-    """A column for each place of what a rule answers."""
-    return {
-        f"{name} {place}": f"{sql}[{place}]"
-        for name, sql in rules.items()
-        for place in range(1, spec.places + 1)
-    }
-
-
-def baseline_sql(spec: Spec, sql: str) -> str:
-    """A rule's answer, as SQL: a number; of a class its number; of a sequence an array."""
-    if spec.task == "sequence":
-        numbers = f"arrayMap(label -> toFloat64(label), {sql})"
-        return f"arrayResize({numbers}, {spec.places}, toFloat64(nan))"
-    if spec.task == "classes":
-        return _class_sql(spec, sql)
-    mean = f"avgIf({identifier(spec.contract.label)}, split = 'train') over ()"
-    return f"toFloat64(ifNotFinite({sql}, {mean}))"
+        extra |= {f"best_{name}": f"toFloat64(truth.{name})" for name in truth[spec.task]}
+    return extra
 
 
 def _check_baselines(spec: Spec, columns: Mapping[str, Floats]) -> None:

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from training.bundle import Expression
+from training.fit.baselines import rules
 from training.fit.candidate import Candidate
 from training.fit.class_metrics import class_metrics, probability_metrics
 from training.fit.dataset import Dataset
@@ -52,7 +53,7 @@ def measure(
     """
     test = data.rows("test")
     answers = chosen.answers(heads, data.matrix[test], data.names, data.batch(test))
-    baselines = {name: _baseline(spec, data, name)[test] for name in spec.baselines}
+    baselines = {name: _baseline(spec, data, name)[test] for name in rules(spec)}
     for name, fitted in spec.fitted_baselines.items():
         baselines[name] = fitted(client, settings, data)[test]
     if spec.task == "sequence":

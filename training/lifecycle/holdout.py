@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from training.engine import identifier, literal
-from training.fit.dataset import baseline_sql, label_sql
+from training.fit.baselines import label_sql, rules
 from training.lifecycle.losses import model_loss, rule_losses
 from training.lifecycle.statistics import training_set
 
@@ -62,7 +62,7 @@ def compare(
     since: datetime | None = None,
     confidence: float = 0.95,
 ) -> dict[str, Comparison]:
-    """Compare a model with the spec's baselines in SQL and, if given, with another version.
+    """Compare a model with its baselines in SQL and, if given, with another version.
 
     Args:
         client: Of an engine that holds the training set and the model files.
@@ -79,7 +79,7 @@ def compare(
     """
     pairs = [
         f"({literal(name)}, {', '.join(rule_losses(spec, '_model', f'_rule_{i}'))})"
-        for i, name in enumerate(spec.baselines)
+        for i, name in enumerate(rules(spec))
     ]
     if other:
         pairs.append(
@@ -127,15 +127,13 @@ def _answered_sql(settings: Settings, spec: Spec, model: Scored, other: Scored |
     Baselines are windows over all rows, so they come before the test rows are chosen.
     """
     contract = spec.contract
-    rules = [
-        f"{baseline_sql(spec, sql)} as _rule_{i}, " for i, sql in enumerate(spec.baselines.values())
-    ]
+    named = [f"{sql} as _rule_{i}, " for i, sql in enumerate(rules(spec).values())]
     theirs = f", arraySlice({other.answers()}, 2) as _other" if other else ""
     return f"""
         select
             _label,
             _time,
-            {"".join(f"_rule_{i}, " for i in range(len(rules)))}
+            {"".join(f"_rule_{i}, " for i in range(len(named)))}
             _raw_weight / avg(_raw_weight) over () as _weight,
             greatest(avg(_label) over () / 100, 1e-9) as _floor,
             arraySlice({model.answers()}, 2) as _model
@@ -143,7 +141,7 @@ def _answered_sql(settings: Settings, spec: Spec, model: Scored, other: Scored |
         from (
             select
                 *,
-                {"".join(rules)}
+                {"".join(named)}
                 {label_sql(spec)} as _label,
                 toDateTime64({identifier(contract.time)}, 3, 'UTC') as _time,
                 {identifier(contract.weight) if contract.weight else "1"} as _raw_weight

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from training.engine import identifier
+from training.fit.baselines import rules
 from training.lifecycle.artifacts import place_file
 from training.lifecycle.holdout import CHAMPION, Comparison, compare
 from training.lifecycle.losses import METRIC
@@ -42,11 +43,11 @@ def judge_quality(
         client, settings, spec, Scored.of_header(header), other,
         since=since, confidence=gates.confidence,
     )  # fmt: skip
-    if (spec.baselines or other) and not found:
+    if not found:
         yield Outcome("test rows", float("nan"), 0, "the training set has none: nothing compared")
         return
     judged = _ties if spec.task in _RANKED and not gates.proven else _beats
-    for name in spec.baselines:
+    for name in rules(spec):
         yield judged(name, found[name], gates)
     for name in spec.fitted_baselines:
         yield _beats_fitted(name, header["info"]["metrics"], METRIC[spec.task])

@@ -10,7 +10,7 @@ from jinja2.sandbox import SandboxedEnvironment
 
 from training.ddl import MACROS
 from training.engine import identifier
-from training.fit.dataset import label_sql
+from training.fit.baselines import label_sql
 from training.settings import Settings, project_vars
 
 if TYPE_CHECKING:

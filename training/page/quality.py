@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from training.engine import identifier, literal
-from training.fit.dataset import baseline_sql
+from training.fit.baselines import rules
 from training.page.subject import Missing, Subject
 
 _CURVE_STEPS = 50
@@ -88,18 +88,15 @@ def gain(subject: Subject) -> list[dict[str, Any]]:
         Missing: The model decides among classes.
     """
     _need_amounts(subject)
-    spec = subject.spec
-    rules = [
-        f"{baseline_sql(spec, sql)} as {identifier(f'rule {i}')}"
-        for i, sql in enumerate(spec.baselines.values())
-    ]
+    answers = rules(subject.spec)
+    columns = [f"{sql} as {identifier(f'rule {i}')}" for i, sql in enumerate(answers.values())]
     named = [("this model", "predicted"), ("perfect order", "actual")]
-    named += [(name, identifier(f"rule {i}")) for i, name in enumerate(spec.baselines)]
+    named += [(name, identifier(f"rule {i}")) for i, name in enumerate(answers)]
     pairs = ", ".join(f"({literal(name)}, toFloat64({sql}))" for name, sql in named)
     rows = subject.query(
         f"""
         with
-            scored as ({subject.held_out(*rules)}),
+            scored as ({subject.held_out(*columns)}),
             ordered as (
                 select
                     contender.1 as name,

@@ -10,7 +10,7 @@ from training.contract import MODELS
 from training.ddl import is_there
 from training.engine import identifier
 from training.errors import TreehouseError
-from training.fit.dataset import label_sql
+from training.fit.baselines import label_sql
 from training.lifecycle.scoring import Scored
 from training.lifecycle.versions import Version, versions
 from training.settings import read_yaml
