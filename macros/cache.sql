@@ -20,9 +20,9 @@
 {# The number that a mapping of dbt_project.yml gives a name, as SQL. #}
 {% macro _lookup(name, mapping, default) %}
     {%- if mapping is not mapping or not mapping -%} {{- return(default ~ '') -}} {%- endif -%}
-    {%- set names = mapping.keys() | map('replace', "'", "\\'") | join("', '") -%}
     {{- return(
-        'transform(' ~ name ~ ", ['" ~ names ~ "'], [" ~ mapping.values() | join(', ') ~ '], '
+        'transform(' ~ name ~ ', ' ~ string_array(mapping.keys()) ~ ', ['
+        ~ mapping.values() | join(', ') ~ '], '
         ~ default ~ ')'
     ) -}}
 {% endmacro %}
@@ -46,8 +46,8 @@
     {% if execute %}
         {% set arguments = _arguments(feature_contract('cache_admission')) %}
         {% set answer -%}
-            arrayMap(answer -> cast(tuple(
-                ifNull({{ expected_hits('answer') }} * {{ mean_ms() }} > {{ var('result_cache').store_ms }}
+            arrayMap(treehouse_answer -> cast(tuple(
+                ifNull({{ expected_hits('treehouse_answer') }} * {{ mean_ms() }} > {{ var('result_cache').store_ms }}
                     and is_deterministic = 1 and allowed_stale_seconds > 0
                     and result_bytes <= {{ var('result_cache').most_bytes }}, false),
                 toUInt32(floor(allowed_stale_seconds))

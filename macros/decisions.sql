@@ -11,14 +11,9 @@
     )
 {%- endmacro %}
 
-{# A list of strings as SQL: ('a', 'b'). #}
-{% macro string_list(values) -%}
-    ('{{ values | map('replace', "'", "\\'") | join("', '") }}')
-{%- endmacro %}
-
 {# The name of the class that a model of the task "classes" decided for, of the number that it
    answers first. The heads after the first name the classes; further labels come after them. #}
 {% macro predicted_class(use_case, value) -%}
     {%- set names = feature_contract(use_case).heads[1:] if execute else [''] -%}
-    arrayElementOrNull(['{{ names | join("', '") }}'], toUInt8(ifNull({{ value }}, 254)) + 1)
+    arrayElementOrNull({{ string_array(names) }}, toUInt8(ifNull({{ value }}, 254)) + 1)
 {%- endmacro %}

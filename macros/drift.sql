@@ -46,8 +46,8 @@ with /* treehouse monitor */ reference as (
         model = '{{ what.model }}'
         and version = {{ version if version is not none else champion_version(what) }}
         and (
-            (role = 'feature' and name in ('{{ names | join("', '") }}'))
-            or (role = 'prediction' and name = '{{ what.head }}')
+            (role = 'feature' and name in ({% for name in names %}{{ _text(name) }}{{ ', ' if not loop.last }}{% endfor %}))
+            or (role = 'prediction' and name = {{ _text(what.head) }})
         )
     order by created_at desc
     limit 1 by key
@@ -76,9 +76,9 @@ monitored as (
         ifNull(toFloat64({{ feature.column }}), nan)
         {%- else -%}
         ifNull(toString({{ feature.column }}), '')
-        {%- endif %} as monitored_{{ loop.index }},
+        {%- endif %} as treehouse_{{ loop.index }},
         {%- endfor %}
-        ifNull(toFloat64(predict_{{ what.model }}(`{{ arguments }}`)), nan) as monitored_answer
+        ifNull(toFloat64(predict_{{ what.model }}(`{{ arguments }}`)), nan) as treehouse_answer
     from {{ relation }}
     {%- if where %}
     where {{ where }}
@@ -97,15 +97,15 @@ counted as (
         select
             [
                 {%- for feature in features %}
-                {{ _cell(feature.kind, 'monitored_' ~ loop.index, 'feature/' ~ feature.name) }},
+                {{ _cell(feature.kind, 'treehouse_' ~ loop.index, 'feature/' ~ feature.name) }},
                 {%- endfor %}
-                {{ _cell('numeric', 'monitored_answer', 'prediction/' ~ what.head) }}
+                {{ _cell('numeric', 'treehouse_answer', 'prediction/' ~ what.head) }}
             ] as cells,
             [
                 {%- for feature in features %}
-                {{ 'monitored_' ~ loop.index if feature.kind == 'numeric' else 'nan' }},
+                {{ 'treehouse_' ~ loop.index if feature.kind == 'numeric' else 'nan' }},
                 {%- endfor %}
-                monitored_answer
+                treehouse_answer
             ] as numbers
         from monitored
     )
@@ -121,8 +121,8 @@ observed as (
 
     select
         [
-            {%- for name in names %}'feature/{{ name }}', {% endfor -%}
-            'prediction/{{ what.head }}'
+            {%- for name in names %}{{ _text('feature/' ~ name) }}, {% endfor -%}
+            {{ _text('prediction/' ~ what.head) }}
         ][number_of_column] as observed_key,
         sum(cell_rows) as observed_rows,
         sumIf(cell_rows, isNaN(cell)) as observed_missing,
@@ -326,12 +326,17 @@ from measured
 dictGetOrDefault('{{ what.registry }}.champions', 'version', ('{{ what.model }}', '{{ what.contract }}'), toUInt32(0))
 {%- endmacro %}
 
+{# A string as a SQL literal. #}
+{% macro _text(value) -%}
+'{{ value | replace('\\', '\\\\') | replace("'", "\\'") }}'
+{%- endmacro %}
+
 {# The cell of a value: where it begins, or the number of its category; NaN where it is missing. #}
 {% macro _cell(kind, column, key) -%}
 {%- if kind == 'numeric' -%}
-if(isNaN({{ column }}), nan, roundDown({{ column }}, if(empty(bounds['{{ key }}']), [-inf], bounds['{{ key }}'])))
+if(isNaN({{ column }}), nan, roundDown({{ column }}, if(empty(bounds[{{ _text(key) }}]), [-inf], bounds[{{ _text(key) }}])))
 {%- else -%}
-transform({{ column }}, if(empty(vocabularies['{{ key }}']), [''], vocabularies['{{ key }}']), arrayMap(i -> if(i = 1, nan, i - 1.), arrayEnumerate(if(empty(vocabularies['{{ key }}']), [''], vocabularies['{{ key }}']))), 0.)
+transform({{ column }}, if(empty(vocabularies[{{ _text(key) }}]), [''], vocabularies[{{ _text(key) }}]), arrayMap(i -> if(i = 1, nan, i - 1.), arrayEnumerate(if(empty(vocabularies[{{ _text(key) }}]), [''], vocabularies[{{ _text(key) }}]))), 0.)
 {%- endif -%}
 {%- endmacro %}
 

@@ -19,7 +19,7 @@
 {% endmacro %}
 
 {% macro experiment_literal(experiment) %}
-    {{- return("'" ~ escape_literal(experiment) ~ "'") -}}
+    {{- return(text_literal(experiment)) -}}
 {% endmacro %}
 
 {% macro _experiment_call(use_case, suffix, arguments, relation) %}
@@ -35,10 +35,10 @@
     {%- set registry = var('registry_database') -%}
     {%- set name = 'predict_' ~ contract.use_case -%}
     {%- set bundle -%}
-        dictGetOrDefault('{{ registry }}.bundles', 'bundle', ('{{ contract.use_case }}', experiment_version('{{ contract.use_case }}', experiment, unit)), {{ champion }})
+        dictGetOrDefault('{{ registry }}.bundles', 'bundle', ('{{ contract.use_case }}', experiment_version('{{ contract.use_case }}', treehouse_experiment, treehouse_unit)), {{ champion }})
     {%- endset -%}
     {%- set assignment -%}
-        if(dictGet('{{ registry }}.assignments', 'model', toString(experiment)) = '{{ contract.use_case }}', dictGet('{{ registry }}.assignments', 'challenger', toString(experiment)), toUInt32(0))
+        if(dictGet('{{ registry }}.assignments', 'model', toString(treehouse_experiment)) = '{{ contract.use_case }}', dictGet('{{ registry }}.assignments', 'challenger', toString(treehouse_experiment)), toUInt32(0))
     {%- endset -%}
     {%- set challenger -%}
         dictGetOrDefault('{{ registry }}.bundles', 'bundle', ('{{ contract.use_case }}', {{ assignment }}), toUInt64(0))
@@ -50,13 +50,8 @@
         arrayMap(answers -> cast(tuple(answers.1, answers.2, answers.2 - answers.1), 'Tuple(champion Nullable(Float64), challenger Nullable(Float64), difference Nullable(Float64))'), [({{ answers }})])[1]
     {%- endset -%}
     {{- return([
-        _predict_function(name ~ '_variant', contract, bundle, full=false, first='experiment, unit'),
-        _predict_function(name ~ '_variant_full', contract, bundle, full=true, first='experiment, unit'),
-        _create_function(name ~ '_shadow', ['experiment'] + _arguments(contract), both),
+        _predict_function(name ~ '_variant', contract, bundle, full=false, first='treehouse_experiment, treehouse_unit'),
+        _predict_function(name ~ '_variant_full', contract, bundle, full=true, first='treehouse_experiment, treehouse_unit'),
+        _create_function(name ~ '_shadow', ['treehouse_experiment'] + _arguments(contract), both),
     ]) -}}
 {% endmacro %}
-
-{# A list of strings as a SQL array: ['a', 'b']. #}
-{% macro string_array(values) -%}
-    [{% for value in values %}'{{ escape_literal(value) }}'{% if not loop.last %}, {% endif %}{% endfor %}]
-{%- endmacro %}

@@ -5,7 +5,9 @@
 
    A view keeps the text that a function had when the view was created, but dictGet stays live:
    a promotion reaches every view at its next query. The key holds the contract's hash, so a view
-   built for an older contract keeps the last champion that fits it. #}
+   built for an older contract keeps the last champion that fits it.
+
+   Arguments of our own begin with treehouse_, which no feature's name may (training/contract.py). #}
 
 {% macro create_predict_functions() %}
     {% if execute %}
@@ -22,7 +24,7 @@
     {%- set champion -%}
         dictGet('{{ registry }}.champions', 'bundle', ('{{ contract.use_case }}', '{{ contract.hash }}'))
     {%- endset -%}
-    {%- set key = "('" ~ contract.use_case ~ "', toUInt32(version))" -%}
+    {%- set key = "('" ~ contract.use_case ~ "', toUInt32(treehouse_version))" -%}
     {%- set chosen -%}
         dictGetOrDefault('{{ registry }}.bundles', 'bundle', {{ key }}, toUInt64(throwIf(not dictHas('{{ registry }}.bundles', {{ key }}), 'There is no such version of {{ contract.use_case }}; see {{ registry }}.versions')))
     {%- endset -%}
@@ -30,8 +32,8 @@
     {{- return([
         _predict_function(name, contract, champion, full=false),
         _predict_function(name ~ '_full', contract, champion, full=true),
-        _predict_function(name ~ '_at', contract, chosen, full=false, first='version'),
-        _predict_function(name ~ '_full_at', contract, chosen, full=true, first='version'),
+        _predict_function(name ~ '_at', contract, chosen, full=false, first='treehouse_version'),
+        _predict_function(name ~ '_full_at', contract, chosen, full=true, first='treehouse_version'),
     ] + _explain_functions(contract, champion) + experiment_predict_functions(contract, champion)) -}}
 {% endmacro %}
 
@@ -74,7 +76,7 @@
 {% macro _feature_names(contract, kind) %}
     {%- set names = [] -%}
     {%- for feature in contract.features if feature.kind == kind -%}
-        {%- do names.append("'" ~ feature.name ~ "'") -%}
+        {%- do names.append(text_literal(feature.name)) -%}
     {%- endfor -%}
     {{- return(names) -}}
 {% endmacro %}
@@ -83,9 +85,9 @@
     {%- set name = 'explain_' ~ contract.use_case -%}
     {%- set arguments = _arguments(contract) -%}
     {%- set answer -%}
-        arraySlice(arraySort(part -> -abs(part.2), tupleElement({{ name }}({{ arguments | join(', ') }}), 'contributions')), 1, k)
+        arraySlice(arraySort(part -> -abs(part.2), tupleElement({{ name }}({{ arguments | join(', ') }}), 'contributions')), 1, treehouse_k)
     {%- endset -%}
-    {{- return(_create_function(name ~ '_top', ['k'] + arguments, answer)) -}}
+    {{- return(_create_function(name ~ '_top', ['treehouse_k'] + arguments, answer)) -}}
 {% endmacro %}
 
 {% macro _create_function(name, arguments, answer) %}
@@ -139,7 +141,7 @@
     {%- set types = [] -%}
     {%- for head in heads -%}
         {%- do values.append('arrayElementOrNull(answer, ' ~ (loop.index + 1) ~ ')') -%}
-        {%- do types.append(adapter.quote(head) ~ ' Nullable(Float64)') -%}
+        {%- do types.append(escape_literal(adapter.quote(head)) ~ ' Nullable(Float64)') -%}
     {%- endfor -%}
     {%- do values.append('toUInt32(answer[1])') -%}
     {%- do types.append('version UInt32') -%}

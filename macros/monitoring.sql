@@ -48,20 +48,23 @@ toDateTime64(`{{ what.time }}`, 3, 'UTC')
 
 {# One row: volume against the four windows before, freshness, rows of the future. #}
 {% macro health_query(what) -%}
-with {{ _newest(what) }} as newest,
+with {{ _newest(what) }} as treehouse_newest,
 
 windows as (
 
     select
-        countIf(age = 0) as rows,
-        countIf(age between 1 and 4) as earlier_rows,
-        uniqExactIf(age, age between 1 and 4) as earlier_windows
+        countIf(treehouse_age = 0) as rows,
+        countIf(treehouse_age between 1 and 4) as earlier_rows,
+        uniqExactIf(treehouse_age, treehouse_age between 1 and 4) as earlier_windows
     from (
-        select intDiv(dateDiff('second', {{ _time(what) }}, newest), 86400 * {{ what.days }}) as age
+        select
+            intDiv(
+                dateDiff('second', {{ _time(what) }}, treehouse_newest), 86400 * {{ what.days }}
+            ) as treehouse_age
         from {{ what.features_table }}
         where
-            {{ _time(what) }} > newest - toIntervalDay({{ 5 * what.days }})
-            and {{ _time(what) }} <= newest
+            {{ _time(what) }} > treehouse_newest - toIntervalDay({{ 5 * what.days }})
+            and {{ _time(what) }} <= treehouse_newest
     )
 
 ),
@@ -86,7 +89,7 @@ select
     if(earlier_windows = 0, null, least(1, 2 * {{ binomial_tail(
         'rows', 'rows + earlier_rows', '1 / (1 + earlier_windows)'
     ) }})) as p_volume,
-    if(all_rows = future_rows, null, newest) as newest_at,
+    if(all_rows = future_rows, null, treehouse_newest) as newest_at,
     future_rows
 from windows
 cross join counted
@@ -124,18 +127,24 @@ with /* treehouse monitor */ champion as (
 answered as (
 
     select
-        {{ _time(what) }} as known_at,
+        treehouse_time as known_at,
         {%- if what.task == 'sequence' %}
-        predict_{{ what.model }}_full(`{{ names }}`) as told,
-        toFloat64(told.value = {{ what.label }}) as label,
-        told.share_1 as answer,
+        toFloat64(treehouse_told.value = treehouse_label) as label,
+        treehouse_told.share_1 as answer,
         {%- else %}
-        {{ what.label }} as label,
-        toFloat64(predict_{{ what.model }}(`{{ names }}`)) as answer,
+        treehouse_label as label,
+        toFloat64(treehouse_told) as answer,
         {%- endif %}
-        {{ what.weight }} as weight
-    from {{ what.training_set }}
-    where known_at >= (select holdout_from from champion)
+        treehouse_weight as weight
+    from (
+        select
+            {{ _time(what) }} as treehouse_time,
+            predict_{{ what.model }}{{ '_full' if what.task == 'sequence' }}(`{{ names }}`) as treehouse_told,
+            {{ what.label }} as treehouse_label,
+            {{ what.weight }} as treehouse_weight
+        from {{ what.training_set }}
+        where treehouse_time >= (select holdout_from from champion)
+    )
 
 ),
 
@@ -266,21 +275,21 @@ group by model, hour
 {%- set names = what.features | map(attribute='name') | join('`, `') -%}
 select /* treehouse monitor */
     part.feature as name,
-    avgIf(part.contribution, is_now) - avgIf(part.contribution, not is_now) as effect
+    avgIf(part.contribution, treehouse_is_now) - avgIf(part.contribution, not treehouse_is_now) as effect
 from (
-    select true as is_now, explain_{{ what.model }}(`{{ names }}`).contributions as parts
+    select true as treehouse_is_now, explain_{{ what.model }}(`{{ names }}`).contributions as treehouse_parts
     from (
         select * from {{ monitored_window(what) }}
         order by cityHash64(`{{ what['keys'] | join('`, `') }}`) limit 1000
     )
     union all
-    select false as is_now, explain_{{ what.model }}(`{{ names }}`).contributions as parts
+    select false as treehouse_is_now, explain_{{ what.model }}(`{{ names }}`).contributions as treehouse_parts
     from (
         select * from {{ what.training_set }} where split = 'train'
         order by cityHash64(`{{ what['keys'] | join('`, `') }}`) limit 1000
     )
 )
-array join parts as part
+array join treehouse_parts as part
 group by name
 having isFinite(effect)
 {%- endmacro %}

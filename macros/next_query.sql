@@ -40,7 +40,7 @@
     kind = 'Select'
     and exception_code = 0
     and notEmpty(tables)
-    and (dashboard != '' or not hasAny(databases, {{ var('next_query_left_out') }}))
+    and (dashboard != '' or not hasAny(databases, {{ string_array(var('next_query_left_out')) }}))
 {%- endmacro %}
 
 {# What each query of `queries`, a relation like stg_queries, and those before it in the same sequence

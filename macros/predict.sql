@@ -53,10 +53,12 @@
 
 {% macro _node_contract(node) %}
     {%- set meta = node.config.meta -%}
+    {%- do check_names(meta.heads or [], 'head', node, ['version', 'null']) -%}
     {%- set features = [] -%}
     {%- set parts = [] -%}
     {%- for column in node.columns.values() -%}
         {%- if (column.config.meta or column.meta).role == 'feature' -%}
+            {%- do check_names([column.name], 'feature', node, ['split']) -%}
             {%- set is_text = 'String' in column.data_type -%}
             {%- if column.data_type.startswith('Array(') -%}
                 {%- set kind = 'tokens' if is_text else 'series' -%}

@@ -113,8 +113,8 @@
         {% set contract = feature_contract('storage_tiering') %}
         {% set arguments = _arguments(contract) %}
         {% set call = 'predict_storage_tiering(' ~ arguments | join(', ') ~ ')' %}
-        {% set answer = 'ifNull(' ~ predicted_class('storage_tiering', call) ~ ', tier)' %}
-        {% do run_query(_create_function('tier_decision', ['tier'] + arguments, answer)) %}
+        {% set answer = 'ifNull(' ~ predicted_class('storage_tiering', call) ~ ', treehouse_tier)' %}
+        {% do run_query(_create_function('tier_decision', ['treehouse_tier'] + arguments, answer)) %}
     {% endif %}
 {% endmacro %}
 

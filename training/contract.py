@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import difflib
 import hashlib
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from training.errors import TreehouseError
+from training.names import check_names
 from training.settings import ROOT, read_yaml
 
 MODELS = ROOT / "models"
@@ -21,6 +23,10 @@ _ROLES = {
     "training_set": ("key", "time", "feature", "label", "weight", "known_at"),
 }
 """Roles that a column may have, by the model that it is of."""
+_SPLIT = "split"
+"""The column of every training set that says what a row is for."""
+_TUPLE = ("version", "null")
+"""What no head may be called: a field of its own tuple, and what the engine refuses there."""
 
 
 @dataclass(frozen=True)
@@ -107,18 +113,17 @@ def contracts(models: Path = MODELS) -> dict[str, Contract]:
     entries: dict[str, dict[str, Any]] = {}
     for path in sorted(models.glob("*/*.yml")):
         for entry in (read_yaml(path) or {}).get("models", []):
-            entries[entry["name"]] = entry
-    use_cases = {
-        meta["use_case"]: _contract(meta, entries)
-        for entry in entries.values()
-        if (meta := _meta(entry)).get("use_case")
-    }
-    return dict(sorted(use_cases.items()))
+            entries[entry["name"]] = entry | {"file": f"models/{path.relative_to(models)}"}
+    found = [_contract(entry, entries) for entry in entries.values() if "use_case" in _meta(entry)]
+    return {contract.use_case: contract for contract in sorted(found, key=lambda c: c.use_case)}
 
 
-def _contract(meta: dict[str, Any], entries: dict[str, dict[str, Any]]) -> Contract:
+def _contract(entry: dict[str, Any], entries: dict[str, dict[str, Any]]) -> Contract:
+    meta = _meta(entry)
     use_case = meta["use_case"]
+    check_names([use_case], "use case", entry["file"])
     columns, labels = (_columns(use_case, part, entries) for part in _ROLES)
+    _check_names(entry["file"], use_case, columns, labels, meta.get("heads") or ())
     for name, found in (
         ("feature", _with_role(columns, "feature")),
         ("key", _with_role(columns, "key")),
@@ -157,6 +162,23 @@ def _columns(use_case: str, part: str, entries: dict[str, dict[str, Any]]) -> li
             fix=f"mend models/{use_case}/{use_case}.yml",
         )
     return columns
+
+
+def _check_names(
+    file: str,
+    use_case: str,
+    columns: list[dict[str, Any]],
+    labels: list[dict[str, Any]],
+    heads: Iterable[Any],
+) -> None:
+    """Refuse names that the SQL of a use case could not be made of."""
+    own = [c["name"] for c in columns if _role(c)]
+    check_names(own, f"column of {use_case}_features", file, taken=[_SPLIT])
+    kind = f"column of {use_case}_training_set"
+    check_names(_with_role(labels, "label"), kind, file, [_SPLIT, *_with_role(columns, "feature")])
+    for role in ("weight", "known_at"):
+        check_names(_with_role(labels, role), kind, file, taken=[_SPLIT])
+    check_names(heads, f"head of {use_case}", file, taken=_TUPLE)
 
 
 def _lacks(use_case: str, part: str, expected: str) -> TreehouseError:

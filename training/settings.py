@@ -14,6 +14,7 @@ from typing import Any
 import yaml
 
 from training.errors import TreehouseError
+from training.names import check_words
 
 ROOT = Path(__file__).resolve().parent.parent
 TARGETS = ("embedded", "server")
@@ -129,7 +130,9 @@ class _Vars(dict[str, Any]):
 def project_vars() -> dict[str, Any]:
     """The vars of dbt_project.yml."""
     project = read_yaml(ROOT / "dbt_project.yml")
-    return _Vars((project.get("vars") if isinstance(project, dict) else None) or {})
+    variables = (project.get("vars") if isinstance(project, dict) else None) or {}
+    check_words(variables, "vars", "dbt_project.yml")
+    return _Vars(variables)
 
 
 def profile(target: str) -> dict[str, Any]:

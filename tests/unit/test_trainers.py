@@ -138,7 +138,7 @@ def test_xgboost_splits_categories_as_sets(sets: dict[str, Dataset], make_spec: 
     (candidate,) = fit_candidates(make_spec("value", "xgboost", "squared_error"), sets["value"])
     model: xgb.Booster = candidate.models[0]
     assert model.feature_types == ["q", "q", "c"]
-    assert any("country:{" in tree for tree in model.get_dump())
+    assert any("f2:{" in tree for tree in model.get_dump())
 
 
 def test_a_spec_names_trainers_and_objectives(make_spec: Any) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from training.errors import TreehouseError
+from training.names import check_words
 from training.settings import project_vars, read_yaml
 
 METHODS = ("always_valid", "fixed")
@@ -84,6 +85,7 @@ def read_definition(path: Path) -> dict[str, Any]:
         content = read_yaml(path)
     except OSError as error:
         raise TreehouseError("The file could not be read.", value=f"{path}: {error}") from error
+    check_words(content, "definition", str(path))
     known = {field.name for field in fields(Definition)}
     unknown = set(content) - known if isinstance(content, dict) else {repr(content)}
     if unknown:

@@ -67,8 +67,9 @@ def fit_lightgbm(spec: Spec, data: Dataset, job: Job, progress: Progress | None)
                 data.matrix[rows],
                 job.target[rows],
                 weight=None if data.weight is None else data.weight[rows],
-                feature_name=list(data.names),
-                categorical_feature=list(data.contract.of_kind("categorical")),
+                categorical_feature=[  # by place: it takes few characters in a name
+                    i for i, f in enumerate(data.contract.features) if f.kind == "categorical"
+                ],
                 reference=sets[0] if sets else None,
                 init_score=None if job.offset is None else job.offset[rows],
                 free_raw_data=False,
@@ -105,7 +106,6 @@ def fit_xgboost(spec: Spec, data: Dataset, job: Job, progress: Progress | None) 
                 job.target[rows],
                 weight=None if data.weight is None else data.weight[rows],
                 base_margin=None if job.offset is None else job.offset[rows],
-                feature_names=list(data.names),
                 feature_types=kinds,
                 enable_categorical=True,
             )

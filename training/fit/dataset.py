@@ -178,7 +178,7 @@ def _seconds(time: str) -> str:
 
 def _read(client: Client, columns: list[str], source: str, order: str) -> Floats:
     """float64[rows, columns], one column at a time in memory twice at the most."""
-    named = ", ".join(f"{sql} as c{i}" for i, sql in enumerate(columns))
+    named = ", ".join(f"{sql} as treehouse_{i}" for i, sql in enumerate(columns))
     result = client.query(
         f"select * from (select {named} from {source} order by {order})",
         column_oriented=True,

@@ -72,14 +72,16 @@ def _numeric_sql(settings: Settings, contract: Contract, header: dict[str, Any])
     names = ", ".join(f"({literal(role)}, {literal(name)})" for role, name in columns)
     return f"""
     with cells as (
-        select cell.1 as number, cell.2 as value
+        select treehouse_cell.1 as number, treehouse_cell.2 as value
         from (
-            select arrayJoin(arrayZip(range(1, {len(seen) + 1}), [{", ".join(values)}])) as cell
+            select arrayJoin(arrayZip(
+                range(1, {len(seen) + 1}), [{", ".join(values)}]
+            )) as treehouse_cell
             from {table} where split = 'train'
             union all
             select arrayJoin(arrayZip(
                 range({len(seen) + 1}, {len(columns) + 1}), arraySlice({answers}, 2)
-            )) as cell
+            )) as treehouse_cell
             from {table} where split in ({", ".join(map(literal, UNFITTED))})
         )
     ),
@@ -143,8 +145,10 @@ def _categorical_sql(settings: Settings, contract: Contract, header: dict[str, A
     )
     return f"""
     with counts as (
-        select cell.1 as name, cell.2 as category, count() as rows
-        from (select arrayJoin([{cells}]) as cell from {table} where split = 'train')
+        select treehouse_cell.1 as name, treehouse_cell.2 as category, count() as rows
+        from (
+            select arrayJoin([{cells}]) as treehouse_cell from {table} where split = 'train'
+        )
         group by name, category
     ),
     ordered as (
