@@ -40,6 +40,7 @@ create table if not exists {{ database }}.exposures{{ on_cluster }}
 )
 engine = {{ engine | replace('MergeTree', 'AggregatingMergeTree') }} order by (experiment, unit, variant)
 comment 'Which unit saw which variant, and when first; inserting again changes nothing';
+{%- if credentials is not none %}
 
 create dictionary if not exists {{ database }}.assignments{{ on_cluster }}
 (
@@ -76,6 +77,7 @@ source(clickhouse({{ credentials }} query '
 layout(complex_key_hashed())
 lifetime(min 1 max 3)
 comment 'What variant() looks up: shares and weights as bounds of a 32-bit number';
+{%- endif %}
 {{ experiment_functions(database, on_cluster) }}
 {% endmacro %}
 

@@ -1,6 +1,7 @@
 {# The registry's tables. Pure Jinja, so that Python renders the same text (training/ddl.py).
    Append-only: nothing is ever updated, and a full refresh of the dbt models never comes here.
-   A column that came later is added below its table, so that older registries get it too. #}
+   A column that came later is added below its table, so that older registries get it too.
+   `credentials` says as whom dictionaries read (training/ddl.py); none leaves them out. #}
 
 {% macro registry_ddl(database, credentials='', engine='MergeTree', cluster='') %}
 {%- set on_cluster = ' on cluster ' ~ cluster if cluster else '' -%}
@@ -112,6 +113,7 @@ create table if not exists {{ database }}.gates{{ on_cluster }}
 )
 engine = {{ engine }} order by (model, at)
 comment 'What each publish was judged by: one row for each gate';
+{%- if credentials is not none %}
 
 create dictionary if not exists {{ database }}.champions{{ on_cluster }}
 (
@@ -152,4 +154,5 @@ source(clickhouse({{ credentials }} query '
 layout(complex_key_hashed())
 lifetime(min 1 max 3)
 comment 'The model file of each version'
+{%- endif %}
 {% endmacro %}

@@ -50,6 +50,7 @@ from (
 )
 where last.1 != 'cleared'
 comment 'Of each query, reader and arguments the latest answer, unless it was taken back';
+{%- if credentials is not none %}
 
 create dictionary if not exists {{ database }}.answers
 (
@@ -65,6 +66,7 @@ source(clickhouse({{ credentials }} query
 layout(hashed())
 lifetime(min 5 max 10)
 comment 'The live answers as the views look them up: a constant for the planner, which a subquery is not'
+{%- endif %}
 {% endmacro %}
 
 {# The answers of one query; columns as `describe` lists them. A partition each, to be dropped. They

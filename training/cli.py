@@ -29,6 +29,7 @@ from training.commands import (
     workload,
 )
 from training.errors import TreehouseError
+from training.files import keep_private
 from training.settings import Settings
 
 _OF_THE_MACHINE = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM}
@@ -72,6 +73,7 @@ def options(
 ) -> None:
     """Or by variables: TREEHOUSE_TARGET, TREEHOUSE_HOME, TREEHOUSE_MEMORY, CLICKHOUSE_URL."""
     context.obj = Settings.from_environment(target)
+    keep_private(context.obj.home)
 
 
 def main() -> None:

@@ -13,8 +13,9 @@ from typing import Any
 from training.console import Report
 from training.engine import export_url
 from training.errors import TreehouseError
-from training.settings import ROOT, Settings
+from training.settings import ROOT, Settings, project_vars
 
+_HOOKED = {"build", "run", "seed", "snapshot", "test"}  # what on-run-start comes before
 _BAD = ("error", "fail", "partial success")
 
 
@@ -45,12 +46,38 @@ def invoke(settings: Settings, arguments: Sequence[str], callbacks: Sequence[Any
     """dbt with these arguments, as `dbt` itself would print it."""
     from dbt.cli.main import dbtRunner
 
+    if settings.target == "server" and _HOOKED.intersection(arguments):
+        _make_dictionaries(settings)
     with _surroundings(environment(settings)):
         try:
             return dbtRunner(callbacks=list(callbacks)).invoke([*arguments])
         finally:
             for handler in logging.getLogger("file_log").handlers:
                 handler.close()  # dbt leaves its log file open, run after run
+
+
+def _make_dictionaries(settings: Settings) -> None:
+    """Those that need a password, which dbt would write into its log with all other statements."""
+    from training.ddl import dictionary_reader
+    from training.engine import connect
+    from training.experiments.state import ensure_experiments
+    from training.registry import ensure_registry
+    from training.results.views import ensure_log
+
+    variables = project_vars()
+    results = variables["result_cache"]["database"]
+    try:
+        client = connect(settings)
+    except TreehouseError:  # dbt says so in its own words
+        return
+    try:
+        databases = (settings.registry_database, results)
+        if any("password" in dictionary_reader(client, settings, name) for name in databases):
+            ensure_registry(client, settings)
+            ensure_experiments(client, settings)
+            ensure_log(client, settings, results, variables["cache_admission_horizon_seconds"])
+    finally:
+        client.close()
 
 
 @contextmanager

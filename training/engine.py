@@ -19,6 +19,7 @@ from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
 from training.errors import TreehouseError
+from training.files import keep_private
 from training.settings import ROOT, Settings, profile
 from udfs.build import build
 from udfs.network import pack
@@ -103,6 +104,7 @@ def connect_embedded(
         extra: Further query settings.
         functions: Folder with the declarations of executable functions.
     """
+    keep_private(settings.home)
     _hold(settings.home)
     config = _prepare_home(settings, functions)
     return clickhouse_connect.get_client(
@@ -183,14 +185,20 @@ def export_url() -> None:
     try:
         parts = urlsplit(url)
         port = parts.port
-        is_readable = parts.scheme in ("http", "https") and parts.hostname
+        # One that stands further behind belongs to a password with a character of another meaning.
+        is_readable = (
+            parts.scheme in ("http", "https")
+            and parts.hostname
+            and "@" not in parts.path + parts.query + parts.fragment
+        )
     except ValueError:  # brackets or a port that make no sense
         is_readable = False
     if not is_readable:
         raise TreehouseError(
             "CLICKHOUSE_URL could not be read.",
-            value=re.sub(r"(//[^:@/]*):[^@]*@", r"\1:***@", url),
+            value=_without_secret(url),
             expected="http://user:password@host:8123 or https://user:password@host:8443",
+            fix="write / ? # @ % and : in a password as %2F %3F %23 %40 %25 and %3A",
         )
     secure = parts.scheme == "https"
     os.environ["CLICKHOUSE_HOST"] = parts.hostname or ""
@@ -200,6 +208,16 @@ def export_url() -> None:
         os.environ["CLICKHOUSE_USER"] = unquote(parts.username)
     if parts.password:
         os.environ["CLICKHOUSE_PASSWORD"] = unquote(parts.password)
+
+
+def _without_secret(url: str) -> str:
+    """An address as a message may show it, however it was mistyped."""
+    scheme, separator, rest = url.rpartition("://")
+    shown = re.split("[/?#]", rest.rpartition("@")[2])[0]
+    if "@" in rest:
+        return f"{scheme}{separator}***@{shown}"
+    is_plain = re.fullmatch(r"[\w.-]*(:\w{0,6})?", rest)
+    return url if is_plain else f"{scheme}{separator}***"
 
 
 def run_script(client: Client, statements: str | Iterable[str]) -> None:
@@ -250,9 +268,15 @@ def _hold(home: Path) -> None:
         ) from error
     lock.seek(0)
     lock.truncate()
-    lock.write(f"process {os.getpid()} ({' '.join(Path(a).name for a in sys.argv[:3])})\n")
+    lock.write(f"process {os.getpid()} ({_command()})\n")
     lock.flush()
     _locks[home] = lock
+
+
+def _command() -> str:
+    """What this process was called for; no further word of it, which may be a statement."""
+    words = [word for word in sys.argv[1:] if re.fullmatch("[a-z]+", word)]
+    return " ".join([Path(sys.argv[0]).name, *words[:1]])
 
 
 def _prepare_home(settings: Settings, functions: str) -> Path:
@@ -267,6 +291,8 @@ def _prepare_home(settings: Settings, functions: str) -> Path:
         shutil.copy2(built, fresh)
         fresh.replace(scorer)
     pack.write(scripts / pack.NAME, [sys.executable])
+    for program in (scorer, scripts / pack.NAME):
+        program.chmod(0o700)
     config = settings.home / "config.xml"
     text = _CONFIG.format(
         home=settings.home,

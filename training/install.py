@@ -19,6 +19,7 @@ from pathlib import Path
 from packaging.requirements import Requirement
 
 from training.errors import TreehouseError
+from training.files import make_folder
 from training.settings import ROOT
 from udfs.build import BINARY, build
 from udfs.network import pack
@@ -194,7 +195,7 @@ def apply(plan: Sequence[InstallFile]) -> list[InstallFile]:
     try:
         for file in wanted:
             place = file.destination
-            place.parent.mkdir(parents=True, exist_ok=True)
+            make_folder(place.parent)
             shutil.copyfile(file.source, _beside(file))
             _beside(file).chmod(file.mode)
         for file in wanted:

@@ -180,7 +180,7 @@ def _rendered(name: str, value: Any) -> Any:
     except (TemplateError, ValueError) as error:
         raise TreehouseError(
             "A field of profiles.yml could not be rendered.",
-            value=f"{name}: {value}",
+            value=name if name == "password" else f"{name}: {value}",
             expected="for a port a number, for secure True or False",
             fix="mend the variable that it names: CLICKHOUSE_PORT and so on, or CLICKHOUSE_URL",
         ) from error

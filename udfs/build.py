@@ -119,7 +119,9 @@ def build(force: bool = False, variant: str = "release") -> Path:
     current = stamp.read_text().strip() if stamp.is_file() else ""
     if not force and target.is_file() and current == fresh:
         return target
-    target.parent.mkdir(parents=True, exist_ok=True)
+    if not target.parent.is_dir():
+        target.parent.mkdir(parents=True)
+        target.parent.chmod(0o755)  # a container's server reads it from there
     _compile(target, find_compiler(variant), VARIANTS[variant], fresh)
     stamp.write_text(fresh + "\n")
     return target

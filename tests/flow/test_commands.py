@@ -169,6 +169,12 @@ def test_a_home_that_cannot_be_written_is_named(run_cli: Cli, tmp_path: Path) ->
         ("127.0.0.1:8123", "CLICKHOUSE_URL could not be read.", "127.0.0.1:8123"),
         ("http://h:eighty", "CLICKHOUSE_URL could not be read.", "http://h:eighty"),
         ("postgres://u:secret@h/x", "CLICKHOUSE_URL could not be read.", "postgres"),
+        ("u:secret@h:8123", "CLICKHOUSE_URL could not be read.", "h:8123"),
+        ("http://u:se@secret@h:port", "CLICKHOUSE_URL could not be read.", "h:port"),
+        ("http://u:12/secret@h:8123", "CLICKHOUSE_URL could not be read.", "h:8123"),
+        ("http://u:12#secret@h:8123", "CLICKHOUSE_URL could not be read.", "h:8123"),
+        ("http://u:?secret@h:8123", "CLICKHOUSE_URL could not be read.", "h:8123"),
+        ("http://u:secret#h:8123", "CLICKHOUSE_URL could not be read.", "http"),
     ],
 )
 def test_a_server_that_is_not_there_is_named(

@@ -20,6 +20,7 @@ from training.monitor.state import Finding, ensure_monitoring, read_alerts
 from training.monitor.webhook import deliver
 from training.settings import Settings
 
+TOKEN = "T0KEN/in-the-path"
 FINDING = Finding("m", 3, "drift", "country", "error", 0.31, 0.2, "moved <a lot> & more")
 
 
@@ -141,3 +142,16 @@ def test_without_an_address_nothing_is_sent(
     monkeypatch.delenv(webhook.VARIABLE, raising=False)
     assert deliver(alerts, settings) == ""
     assert read_alerts(alerts, settings)[0].is_undelivered
+
+
+def test_nothing_tells_the_address(
+    alerts: Any, settings: Settings, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It holds the secret: urllib3 would log its path at each retry."""
+    with caplog.at_level("DEBUG"):
+        assert "did not answer" in deliver(alerts, settings, f"http://127.0.0.1:1/{TOKEN}")
+    assert "T0KEN" not in caplog.text
+    for broken in (f"ftp://h/{TOKEN}", f"https:/{TOKEN}", f"http://[{TOKEN}", f"http://h:{TOKEN}"):
+        with pytest.raises(TreehouseError, match="not one of HTTP") as refused:
+            deliver(alerts, settings, broken)
+        assert "T0KEN" not in str(refused.value)

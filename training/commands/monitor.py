@@ -128,4 +128,4 @@ def metrics(
     if out is None:
         typer.echo(text, nl=False)
         return
-    write_whole(out, text.encode())
+    write_whole(out, text.encode(), shared=True)

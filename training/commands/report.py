@@ -40,7 +40,7 @@ def report(
         typer.echo(page.html, nl=False)
         return
     path = (out or settings.home / "reports" / f"{model}.html").resolve()
-    write_whole(path, page.html.encode())
+    write_whole(path, page.html.encode(), shared=out is not None)
     values = {"model": model, "version": page.version, "path": str(path)}
     show(values | {"bytes": len(page.html.encode()), "left_out": page.left_out}, json)
     if open_it:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -32,6 +33,8 @@ _RETRY = Retry(
     raise_on_status=False,
 )
 _TIMEOUT = Timeout(connect=5.0, read=10.0)
+# It tells of retries with the path of the address, in which the secret is.
+logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)
 _MARKS = {"error": ":red_circle:", "warn": ":large_yellow_circle:"}
 
 
@@ -82,11 +85,15 @@ def _escaped(alert: Alert) -> str:
 
 
 def _check(url: str) -> None:
-    parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
+    try:
+        parts = urlsplit(url)
+        is_usable = parts.scheme in ("http", "https") and parts.hostname and (parts.port or 1)
+    except ValueError:  # brackets or a port that make no sense
+        is_usable = False
+    if not is_usable:
         raise TreehouseError(
             "The address of the webhook is not one of HTTP.",
-            value=f"{VARIABLE} with the scheme {parts.scheme or 'none'}",
+            value=f"{VARIABLE}, whose value is not shown",
             expected="https://host/path",
             fix=f"set {VARIABLE} anew, or unset it",
         )

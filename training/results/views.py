@@ -56,12 +56,17 @@ def open_store(
     Returns:
         As `answer_tables`.
     """
-    ensure_dictionaries(
-        client, settings, STORE, "result_store_ddl", cache.database, horizon=cache.horizon_seconds
-    )
+    ensure_log(client, settings, cache.database, cache.horizon_seconds)
     tables, failed = answer_tables(client, cache)
     _install(client, cache, tables)
     return tables, failed
+
+
+def ensure_log(client: Client, settings: Settings, database: str, horizon_seconds: float) -> None:
+    """Create the store's log and its dictionary where they are missing."""
+    ensure_dictionaries(
+        client, settings, STORE, "result_store_ddl", database, horizon=horizon_seconds
+    )
 
 
 def read_anew(client: Client, cache: ResultCache) -> None:
