@@ -171,12 +171,12 @@ cohorts as (
         sum(weight * judged.loss) / weights as loss,
         sqrt(sum(pow(weight * judged.loss, 2)) - 2 * loss * sum(weight * weight * judged.loss)
             + loss * loss * sum(weight * weight)) / weights as loss_error,
-        sum(weight * answer) as answers,
-        sum(weight * label) as labels,
-        answers / nullIf(labels, 0) as calibration,
-        sqrt(greatest(sum(pow(weight * answer, 2))
-            - 2 * calibration * sum(weight * weight * answer * label)
-            + calibration * calibration * sum(pow(weight * label, 2)), 0)) / abs(labels)
+        sum(weight * abs(label)) as labels,
+        sum(weight * (answer - label)) / nullIf(labels, 0) as bias,
+        1 + bias as calibration,
+        sqrt(greatest(sum(pow(weight * (answer - label), 2))
+            - 2 * bias * sum(weight * weight * (answer - label) * abs(label))
+            + bias * bias * sum(pow(weight * label, 2)), 0)) / labels
             as calibration_error,
         countIf(label > 0) as positives,
         rows - positives as negatives,

@@ -47,3 +47,7 @@ class TreehouseError(Exception):
             "expected": self.expected,
             "fix": self.fix,
         }
+
+
+class UnfitError(TreehouseError):
+    """A candidate that can't be fitted to these rows; others of the same spec may."""

@@ -87,6 +87,8 @@ def show_metrics(model: str, metrics: Mapping[str, Any]) -> None:
         console.out.print(
             f"[yellow]{trainer} is not installed and was not tried:[/] {escape(command)}"
         )
+    for name, why in metrics.get("not_fitted", {}).items():
+        console.out.print(f"[yellow]{escape(name)} was left out:[/] {escape(why)}")
     show_groups(model, metrics)
     for name, further in metrics.get("also", {}).items():
         show_metrics(f"{model}: {name}", further)

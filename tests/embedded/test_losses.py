@@ -10,7 +10,7 @@ import pytest
 from clickhouse_connect.driver.client import Client
 from sklearn.metrics import log_loss, mean_tweedie_deviance
 
-from training.fit.metrics import deviance
+from training.fit.deviance import deviance_scale, deviances, scale_sql
 from training.lifecycle.losses import model_loss, rule_losses
 from training.spec import Spec
 
@@ -40,23 +40,45 @@ def mean(client: Client, sql: str, labels: Any, answers: Any) -> float:
     values = ", ".join(
         f"({label}, {list(map(float, row))})" for label, row in zip(labels, answers, strict=True)
     )
+    scale = deviance_scale(labels)
     rows = client.query(
-        f"select avg({sql}) from (select label as _label, answers, {labels.mean() / 100} as _floor "
+        f"select avg({sql}) from (select label as _label, answers, {scale} as _scale "
         f"from values('label Float64, answers Array(Float64)', {values}))"
     ).result_rows
     return float(rows[0][0])
 
 
-def test_values_are_judged_by_the_tweedie_deviance(client: Client) -> None:
+def test_values_are_judged_by_the_deviance(client: Client) -> None:
+    """Of labels above zero, scikit-learn's Tweedie deviance of what is moved up by the scale."""
     found = mean(client, model_loss(spec("value"), "answers"), LABELS, VALUES[:, None])
-    assert found == pytest.approx(mean_tweedie_deviance(LABELS, VALUES, power=1.5), rel=1e-12)
-    assert found == pytest.approx(deviance(LABELS, VALUES), rel=1e-12)
+    scale = LABELS.mean() / 100
+    expected = mean_tweedie_deviance(LABELS + scale, VALUES + scale, power=1.5)
+    assert found == pytest.approx(expected, rel=1e-9)
     ours, rule = rule_losses(spec("value"), "answers", "answers[2]")
     both = np.column_stack([VALUES, np.zeros(50)])
     assert mean(client, ours, LABELS, both) == pytest.approx(found, rel=1e-12)
-    assert mean(client, rule, LABELS, both) == pytest.approx(
-        deviance(LABELS, np.zeros(50)), rel=1e-12
-    )
+    zeros = mean_tweedie_deviance(LABELS + scale, np.full(50, scale), power=1.5)
+    assert mean(client, rule, LABELS, both) == pytest.approx(zeros, rel=1e-9)
+
+
+@pytest.mark.parametrize("factor", [1e-12, 1.0, 1e12])
+def test_values_of_either_sign_are_judged_alike_in_both_languages(
+    client: Client, factor: float
+) -> None:
+    labels, answers = factor * (LABELS - 2), factor * RNG.normal(0, 3, 50)
+    found = mean(client, model_loss(spec("value"), "answers"), labels, answers[:, None])
+    expected = deviances(labels, answers, deviance_scale(labels)).mean()
+    assert found == pytest.approx(expected, rel=1e-9)
+
+
+@pytest.mark.parametrize("labels", [LABELS, -LABELS, LABELS - 2, 1e-12 * (LABELS - 2)])
+def test_the_scale_is_that_of_the_training_rows(client: Client, labels: Any) -> None:
+    values = ", ".join(f"({label}, '{('train', 'test')[i % 2]}')" for i, label in enumerate(labels))
+    (found,), *others = client.query(
+        f"select distinct {scale_sql('label')} from values('label Float64, split String', {values})"
+    ).result_rows
+    assert not others
+    assert found == pytest.approx(deviance_scale(labels[::2]), rel=1e-12)
 
 
 def test_probabilities_are_judged_by_the_log_loss(client: Client) -> None:

@@ -18,7 +18,6 @@ from training.fit.boosters import parameters
 from training.fit.candidate import Candidate
 from training.fit.candidates import choose, fit_candidates
 from training.fit.dataset import Dataset
-from training.fit.job import TWEEDIE_POWER
 from training.fit.values import calibration_factor
 from training.spec import Boosting
 
@@ -118,6 +117,10 @@ def test_calibration_by_hand() -> None:
     assert calibration_factor(1.5 * predicted, predicted) == pytest.approx(1.5)
     assert calibration_factor(predicted, predicted) == 1.0
     assert calibration_factor(predicted, np.zeros(4)) == 1.0
+    assert calibration_factor(-1.5 * predicted, -predicted) == pytest.approx(1.5)
+    # Where both signs meet, the sum is put right by no factor.
+    signed = np.array([-2.0, -2.0, 2.0, 3.0])
+    assert calibration_factor(1.5 * signed, signed) == 1.0
     # Residuals -1, 1, 1, -1 around 3/2: error 2 / 8, so 1/2 shrinks by 1 - (1/2)^2.
     actual = 1.5 * predicted + np.array([-1.0, 1.0, 1.0, -1.0])
     assert calibration_factor(actual, predicted) == pytest.approx(1 + 0.5 * 0.75)
@@ -182,11 +185,10 @@ def test_choose_takes_the_least_loss(data: Dataset) -> None:
     chosen, scores = choose(made_up_spec(), candidates, data)
     assert chosen.name == "near"
     assert list(scores) == list(constants)
-    floor = label.mean() / 100
+    scale = data.label[data.rows("train")].mean() / 100
     for name, value in constants.items():
-        expected = mean_tweedie_deviance(
-            label, np.full(len(label), max(value, floor)), power=TWEEDIE_POWER
-        )
+        moved = np.full(len(label), value + scale)
+        expected = mean_tweedie_deviance(label + scale, moved, power=1.5)
         assert scores[name]["loss"] == pytest.approx(expected)
         assert scores[name]["trees"] == 1.0
 

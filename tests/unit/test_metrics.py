@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -40,6 +38,22 @@ def test_nobody_pays() -> None:
     assert found["zero_share"] == 1.0
     assert found["gini"] == 0.0
     assert found["mae"] == 1.0
+
+
+def test_labels_of_either_sign_by_hand() -> None:
+    """Losses are no zeros; what is a share of a sum is one of the sum of sizes."""
+    actual = np.array([-4.0, 0.0, 3.0, 1.0])
+    found = value_metrics(actual, np.array([-3.0, 1.0, 2.0, 4.0]), np.array([1.0, 1, 2, 2]))
+    assert found["zero_share"] == 0.25
+    assert found["bias"] == pytest.approx(4 / 8)
+    assert found["cohort_mape"] == pytest.approx((2 + 2) / (4 + 4))
+    # Sums in the order 3, 1, 0, -4 are 3, 4, 4, 0: an area of 11; in that of the predictions,
+    # 1, 3, 0, -4, of 1 + 4 + 4 + 0 = 9.
+    assert found["gini"] == pytest.approx(9 / 11)
+    losses = value_metrics(-np.array([1.0, 2.0, 5.0]), -np.array([1.0, 3.0, 6.0]))
+    assert losses["zero_share"] == 0
+    assert losses["bias"] == pytest.approx(-2 / 8)
+    assert losses["gini"] == pytest.approx(1)
 
 
 def test_gini_by_hand() -> None:
@@ -100,7 +114,9 @@ def test_cohort_error_by_hand() -> None:
     cohort = np.array([1.0, 1.0, 2.0])
     assert cohort_error(actual, predicted, cohort) == pytest.approx(3 / 18)
     assert value_metrics(actual, predicted, cohort)["cohort_mape"] == pytest.approx(3 / 18)
-    assert math.isnan(cohort_error(np.zeros(3), predicted, cohort))
+    assert cohort_error(np.zeros(3), predicted, cohort) is None
+    # Sums of -6 and 12: errors of 14 and 1, over 18. They add up to nothing that is divided by.
+    assert cohort_error(np.array([-1.0, -5.0, 12.0]), predicted, cohort) == pytest.approx(15 / 18)
 
 
 def test_coverage_holds_its_ends() -> None:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from scipy import integrate, stats
 
-from training.fit.metrics import deviance
+from training.fit.deviance import deviance_scale, mean_deviance
 from training.simulate import catalog
 from training.simulate import parameters as p
 from training.simulate.activity import activity
@@ -164,7 +164,8 @@ def test_who_knows_more_errs_less(values: dict[str, np.ndarray]) -> None:
     ideal, best = values["ideal_d90_ltv"], values["best_d90_ltv"]
     # Proper for the mean, as the squared error is, which a few whales would decide.
     forecasts = (ideal, best, multiplied, known)
-    errors = [deviance(actual, forecast) for forecast in forecasts]
+    scale = deviance_scale(actual)
+    errors = [mean_deviance(actual, forecast, scale) for forecast in forecasts]
     assert errors == sorted(errors)
 
 

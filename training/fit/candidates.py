@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from importlib.util import find_spec
 from types import ModuleType
 
-from training.errors import TreehouseError
+from training.errors import TreehouseError, UnfitError
 from training.fit import classifiers, sequences, trainers, values
 from training.fit.candidate import Candidate
 from training.fit.dataset import Dataset
@@ -75,10 +75,42 @@ def _missing_extra(trainer: str) -> str:
     return "" if all(find_spec(package) for package in packages) else extra
 
 
-def fit_candidates(spec: Spec, data: Dataset, progress: Progress | None = None) -> list[Candidate]:
-    """Every candidate of the spec, fitted on `train`; boosting stops early on `validation`."""
-    listener = Listener(progress)
-    return [task_of(spec).fit(spec, data, *which, listener) for which in wanted(spec)]
+def fit_candidates(
+    spec: Spec,
+    data: Dataset,
+    progress: Progress | None = None,
+    unfit: dict[str, str] | None = None,
+) -> list[Candidate]:
+    """Every candidate of the spec, fitted on `train`; boosting stops early on `validation`.
+
+    Args:
+        spec: Says which.
+        data: All rows.
+        progress: For people.
+        unfit: Takes those that can't be fitted to these labels, and why.
+
+    Raises:
+        UnfitError: None can be fitted.
+    """
+    listener, found, errors = Listener(progress), [], {}
+    for which in wanted(spec):
+        try:
+            found.append(task_of(spec).fit(spec, data, *which, listener))
+        except UnfitError as error:
+            errors[" ".join(which)] = error
+    if errors and not found:
+        raise _none_fitted(spec, errors)
+    if unfit is not None:
+        unfit |= {name: f"{error.what} Got: {error.value}." for name, error in errors.items()}
+    return found
+
+
+def _none_fitted(spec: Spec, errors: Mapping[str, UnfitError]) -> UnfitError:
+    return UnfitError(
+        f"No candidate of {spec.use_case} can be fitted to its labels.",
+        value="; ".join(f"{name}: {error.what} {error.value}" for name, error in errors.items()),
+        fix=next((error.fix for error in errors.values() if error.fix), None),
+    )
 
 
 def choose(
@@ -86,7 +118,7 @@ def choose(
 ) -> tuple[Candidate, dict[str, dict[str, float]]]:
     """The candidate of the least loss on the validation rows, and how each did.
 
-    The loss is the Tweedie deviance for values, the log loss for all others: both are proper, so
+    The loss is the deviance for values, the log loss for all others: both are proper, so
     that the best possible answer has the least.
     """
     rows = data.rows("validation")

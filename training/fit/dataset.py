@@ -15,6 +15,7 @@ from training.engine import identifier, literal
 from training.errors import TreehouseError
 from training.fit.baselines import label_sql, rule_columns
 from training.fit.checks import check_columns, check_rows, check_spec
+from training.fit.deviance import deviance_scale
 
 if TYPE_CHECKING:
     from clickhouse_connect.driver.client import Client
@@ -65,6 +66,11 @@ class Dataset:
     def names(self) -> tuple[str, ...]:
         """The features, in the order of the matrix's columns."""
         return matrix_features(self.contract)
+
+    @property
+    def scale(self) -> float:
+        """Of the deviance of a value, as the training rows say."""
+        return deviance_scale(self.label[self.rows("train")])
 
     def rows(self, *splits: str) -> NDArray[np.bool_]:
         """bool[rows]: which rows belong to one of the splits."""

@@ -88,14 +88,18 @@ def _measure_value(
 ) -> dict[str, Any]:
     actual = data.label[test]
     cohort = data.extra["cohort"][test] if "cohort" in data.extra else None
+
+    def measured(predicted: Floats) -> dict[str, Any]:
+        return value_metrics(actual, predicted, cohort, data.scale)
+
     found: dict[str, Any] = {
-        "model": value_metrics(actual, answers["value"], cohort),
-        "typical": value_metrics(actual, answers["typical"], cohort),
-        "baselines": {k: value_metrics(actual, v, cohort) for k, v in baselines.items()},
+        "model": measured(answers["value"]),
+        "typical": measured(answers["typical"]),
+        "baselines": {name: measured(values) for name, values in baselines.items()},
         "interval": {"target": spec.coverage} | coverage(actual, answers["low"], answers["high"]),
     }
     if truth:
-        best = value_metrics(actual, truth["mean"], cohort)
+        best = measured(truth["mean"])
         best["mae"] = float(np.mean(np.abs(truth["median"] - actual)))
         found["best_possible"] = best
     return found

@@ -7,11 +7,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from training.fit.deviance import deviance_scale, mean_deviance
+
 Floats = NDArray[np.float64]
 
 
 def value_metrics(
-    actual: Floats, predicted: Floats, cohort: Floats | None = None
+    actual: Floats, predicted: Floats, cohort: Floats | None = None, scale: float | None = None
 ) -> dict[str, Any]:
     """All metrics of one prediction.
 
@@ -19,38 +21,31 @@ def value_metrics(
         actual: float64[rows] in USD.
         predicted: float64[rows] in USD.
         cohort: float64[rows], a number for each cohort.
+        scale: Of the deviance; by default, that of these rows.
 
     Returns:
-        mae and rmse in USD; deviance, see there; mape_payers, the mean of |error| / actual where
-        actual > 0; zero_share; gini (normalised, 1 is a perfect ranking); bias, predicted over
-        actual sum less 1; cohort_mape, the mean over cohorts of |error of the sum| / sum, weighted
-        by the sum, so that small cohorts don't decide; deciles.
+        mae and rmse in USD; deviance, see training.fit.deviance; mape_payers, the mean of
+        |error| / actual where actual > 0; zero_share; gini (normalised, 1 is a perfect ranking);
+        bias, predicted less actual sum over the sum of all |actual|; cohort_mape, the mean over
+        cohorts of |error of the sum| / |sum|, weighted by the latter, so that small cohorts don't
+        decide; deciles. None where it would be divided by zero.
     """
-    payers = actual > 0
+    payers, size = actual > 0, float(np.abs(actual).sum())
     metrics: dict[str, Any] = {
         "mae": float(np.mean(np.abs(predicted - actual))),
         "rmse": float(np.sqrt(np.mean((predicted - actual) ** 2))),
-        "deviance": deviance(actual, predicted),
+        "deviance": mean_deviance(actual, predicted, scale or deviance_scale(actual)),
         "mape_payers": float(np.mean(np.abs(predicted - actual)[payers] / actual[payers]))
         if payers.any()
         else None,
-        "zero_share": float(np.mean(~payers)),
+        "zero_share": float(np.mean(actual == 0)),
         "gini": normalised_gini(actual, predicted),
-        "bias": float(predicted.sum() / actual.sum() - 1) if actual.sum() else None,
+        "bias": float((predicted - actual).sum()) / size if size else None,
         "deciles": deciles(actual, predicted),
     }
     if cohort is not None:
         metrics["cohort_mape"] = cohort_error(actual, predicted, cohort)
     return metrics
-
-
-def deviance(actual: Floats, predicted: Floats) -> float:
-    """Mean Tweedie deviance of power 1.5, as `training.lifecycle.losses` has it in SQL.
-
-    As there, a prediction counts as no less than a hundredth of the mean.
-    """
-    root = np.sqrt(np.maximum(predicted, max(float(actual.mean()) / 100, 1e-9)))
-    return float(np.mean(4 * (root - np.sqrt(np.maximum(actual, 0))) ** 2 / root))
 
 
 def normalised_gini(actual: Floats, predicted: Floats) -> float:
@@ -65,14 +60,11 @@ def normalised_gini(actual: Floats, predicted: Floats) -> float:
 
 
 def _gini(actual: Floats, order: Floats) -> float:
+    """Times the sum of the actual values, which may be 0 where both signs meet."""
     _, group = np.unique(-order, return_inverse=True)
-    sums = np.bincount(group, weights=actual)
-    counts = np.bincount(group)
-    if not sums.sum():
-        return 0.0
-    share = np.concatenate([[0.0], np.cumsum(sums) / sums.sum()])
-    width = counts / counts.sum()
-    return float(np.sum(width * (share[1:] + share[:-1]))) - 1.0
+    sums = np.cumsum(np.bincount(group, weights=actual))
+    width = np.bincount(group) / len(actual)
+    return float(np.sum(width * (sums + np.concatenate([[0.0], sums[:-1]])))) - float(sums[-1])
 
 
 def deciles(actual: Floats, predicted: Floats) -> list[dict[str, float]]:
@@ -90,12 +82,12 @@ def deciles(actual: Floats, predicted: Floats) -> list[dict[str, float]]:
     ]
 
 
-def cohort_error(actual: Floats, predicted: Floats, cohort: Floats) -> float:
-    """Sum over cohorts of |predicted sum - actual sum|, over the actual sum."""
+def cohort_error(actual: Floats, predicted: Floats, cohort: Floats) -> float | None:
+    """Sum over cohorts of |predicted sum - actual sum|, over that of |actual sum|."""
     _, group = np.unique(cohort, return_inverse=True)
     error = np.abs(np.bincount(group, weights=predicted - actual))
-    total = float(actual.sum())
-    return float(error.sum()) / total if total else float("nan")
+    total = float(np.abs(np.bincount(group, weights=actual)).sum())
+    return float(error.sum()) / total if total else None
 
 
 def coverage(actual: Floats, low: Floats, high: Floats) -> dict[str, float]:

@@ -101,11 +101,15 @@ def train(
 def _fit(
     client: Client, settings: Settings, spec: Spec, data: Dataset, progress: Progress | None
 ) -> _Part:
-    candidates = fit_candidates(spec, data, progress)
+    unfit: dict[str, str] = {}
+    candidates = fit_candidates(spec, data, progress, unfit)
     chosen, choice = choose(spec, candidates, data)
     heads, notes = make_heads(spec, data, chosen)
     others = [candidate for candidate in candidates if candidate is not chosen]
     metrics = measure(client, settings, spec, data, chosen, heads, others)
+    unfit |= metrics.pop("not_fitted", {})
+    if unfit:
+        metrics["not_fitted"] = unfit
     return _Part(chosen, heads, metrics | {"chosen": chosen.name, "choice": choice, **notes})
 
 

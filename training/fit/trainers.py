@@ -23,7 +23,7 @@ from sklearn.ensemble import (
 )
 
 from training.bundle import Expression, e
-from training.errors import TreehouseError
+from training.errors import TreehouseError, UnfitError, first_line
 from training.fit.boosters import fit_lightgbm, fit_xgboost, xgboost_rows
 from training.fit.dataset import Dataset
 from training.fit.job import Job, Progress
@@ -51,13 +51,21 @@ def fit(spec: Spec, data: Dataset, job: Job, progress: Progress | None = None) -
 
     Raises:
         TreehouseError: A feature holds what the trainer can't read.
+        UnfitError: The objective can't be fitted to the labels, or the library refuses.
     """
-    if job.trainer == "lightgbm":
-        return fit_lightgbm(spec, data, job, progress)
-    _refuse_infinite(data, job.trainer)
-    if job.trainer == "xgboost":
-        return fit_xgboost(spec, data, job, progress)
-    return _fit_bagged(spec.bagging, data, job, progress)
+    if job.trainer != "lightgbm":
+        _refuse_infinite(data, job.trainer)
+    _refuse_labels(data, job)
+    try:
+        if job.trainer == "lightgbm":
+            return fit_lightgbm(spec, data, job, progress)
+        if job.trainer == "xgboost":
+            return fit_xgboost(spec, data, job, progress)
+        return _fit_bagged(spec.bagging, data, job, progress)
+    except (lgb.basic.LightGBMError, xgb.core.XGBoostError, ValueError) as error:
+        raise UnfitError(
+            f"{job.trainer} could not be fitted to {job.objective}.", value=first_line(error)
+        ) from error
 
 
 def outputs(model: Any, matrix: Floats) -> Floats:
@@ -127,6 +135,24 @@ def _fit_bagged(bagging: Bagging, data: Dataset, job: Job, progress: Progress | 
     )
     weight = None if data.weight is None else data.weight[rows]
     return model.fit(data.matrix[rows], job.target[rows], sample_weight=weight)
+
+
+def _refuse_labels(data: Dataset, job: Job) -> None:
+    """What a library would refuse in words of its own, or fit to nothing."""
+    for split in ("train", "validation") if job.trainer in BOOSTED else ("train",):
+        target = job.target[job.rows(data, split)]
+        if job.objective in ("tweedie", "gamma") and not (target > 0).any():
+            raise UnfitError(
+                f"The objective {job.objective} needs labels above 0.",
+                value=f"none among the rows of the split {split}",
+                fix='leave objectives=("squared_error",) in the spec',
+            )
+        if split == "train" and job.objective == "binary" and not np.ptp(target):
+            raise UnfitError(
+                "Whether a label is above 0 can't be learnt where all or none are.",
+                value=f"{int(target.sum())} of {len(target)} rows of the split train",
+                fix='leave objectives=("squared_error", "tweedie") in the spec',
+            )
 
 
 def _refuse_infinite(data: Dataset, trainer: str) -> None:

@@ -9,15 +9,17 @@ offset, as an exposure in an actuary's rate model: trees alone can't extrapolate
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.metrics import mean_tweedie_deviance
 
 from training.bundle import Expression, e
 from training.fit import trainers
 from training.fit.candidate import Candidate, Rows
 from training.fit.dataset import Dataset
-from training.fit.job import TWEEDIE_POWER, Job, Listener, Watch
+from training.fit.deviance import mean_deviance
+from training.fit.job import Job, Listener, Watch
 from training.spec import Spec
 
 Floats = NDArray[np.float64]
@@ -28,31 +30,14 @@ OBJECTIVES = {
     "paced_tweedie": trainers.BOOSTED,
 }
 """Each with the trainers that have it."""
+_ONE_SIGN = 0.9
+"""Least share of the sum of all |prediction| that their sum has where one sign prevails."""
 
 
 def loss(_: Spec, candidate: Candidate, data: Dataset, rows: Rows) -> float:
-    """The Tweedie deviance of a candidate on some rows."""
+    """The mean deviance of a candidate on some rows."""
     weight = None if data.weight is None else data.weight[rows]
-    return deviance(data.label[rows], candidate.predict(data, rows)[:, 0], weight)
-
-
-def deviance(actual: Floats, predicted: Floats, weight: Floats | None = None) -> float:
-    """The Tweedie deviance: proper for the mean and, unlike squared error, not ruled by whales.
-
-    Predictions are floored at a hundredth of the mean label, for which it stays finite.
-
-    Args:
-        actual: float64[rows].
-        predicted: float64[rows].
-        weight: float64[rows].
-    """
-    actual = np.maximum(actual, 0.0)
-    floor = max(float(actual.mean()), 1e-9) / 100
-    return float(
-        mean_tweedie_deviance(
-            actual, np.maximum(predicted, floor), sample_weight=weight, power=TWEEDIE_POWER
-        )
-    )
+    return mean_deviance(data.label[rows], candidate.predict(data, rows)[:, 0], data.scale, weight)
 
 
 def fit(spec: Spec, data: Dataset, trainer: str, objective: str, listener: Listener) -> Candidate:
@@ -62,7 +47,8 @@ def fit(spec: Spec, data: Dataset, trainer: str, objective: str, listener: Liste
     else:
         models, rest = _one_part(spec, data, trainer, objective, listener)
     # A value is a product of exponentials of the margins, or a single margin.
-    explained = {(forest, 0): 1.0 for forest in range(len(models))}
+    share = unit_of(spec, data) if objective == "squared_error" else 1.0
+    explained = {(forest, 0): share for forest in range(len(models))}
     raw = Candidate(f"{trainer} {objective}", models, (rest,), explained)
     return _calibrated(spec, data, raw)
 
@@ -71,29 +57,30 @@ def _one_part(
     spec: Spec, data: Dataset, trainer: str, objective: str, listener: Listener
 ) -> tuple[tuple[object, ...], Expression]:
     """Squared error, Tweedie, or Tweedie times a base that starts at the pace."""
-    target = target_of(spec, data)
+    unit = unit_of(spec, data)
+    target = target_of(spec, data) / unit
     base: Expression | None = None
     offset = None
     if objective != "squared_error":
         target = np.maximum(target, 0.0)
     if objective == "paced_tweedie":
-        start = float(target[data.rows("train")].mean())
-        pace = np.nan_to_num(data.column(spec.pace), nan=0.0)
+        start = float(target[data.rows("train")].mean()) or 1.0
+        pace = np.nan_to_num(data.column(spec.pace), nan=0.0) / unit
         offset = np.log(start + np.maximum(pace, 0.0))
-        base = start + e.clip(e.if_nan(e.feature(spec.pace), 0.0), 0.0, None)
+        base = start + e.clip(e.if_nan(e.feature(spec.pace), 0.0), 0.0, None) / unit
     job = Job(
         trainer,
         objective.removeprefix("paced_"),
         target,
         offset=offset,
-        watch=_watch(spec, data, listener),
+        watch=_watch(spec, data, listener, unit),
     )
     model = trainers.fit(spec, data, job, listener.progress)
     rest = trainers.answer(job)
     return (model,), rest if base is None else base * rest
 
 
-def _watch(spec: Spec, data: Dataset, listener: Listener) -> Watch | None:
+def _watch(spec: Spec, data: Dataset, listener: Listener, unit: float) -> Watch | None:
     """The loss of a single model's outputs on the validation rows, as fitting goes on."""
     heard = listener.loss
     if heard is None:
@@ -102,10 +89,11 @@ def _watch(spec: Spec, data: Dataset, listener: Listener) -> Watch | None:
     known = data.column(spec.known)[rows] if spec.known else 0.0
     least = -np.inf if spec.label_floor is None else spec.label_floor
     weight = None if data.weight is None else data.weight[rows]
+    scale = data.scale
 
     def watch(tree: int, outputs: Floats) -> None:
-        predicted = np.maximum(known + outputs, least)
-        heard(tree, deviance(data.label[rows], predicted, weight))
+        predicted = np.maximum(known + unit * outputs, least)
+        heard(tree, mean_deviance(data.label[rows], predicted, scale, weight))
 
     return watch
 
@@ -113,7 +101,7 @@ def _watch(spec: Spec, data: Dataset, listener: Listener) -> Watch | None:
 def _two_part(
     spec: Spec, data: Dataset, trainer: str, listener: Listener
 ) -> tuple[tuple[object, ...], Expression]:
-    target = np.maximum(target_of(spec, data), 0.0)
+    target = np.maximum(target_of(spec, data) / unit_of(spec, data), 0.0)
     is_any = Job(trainer, "binary", (target > 0).astype(np.float64))
     amount = Job(trainer, "gamma", target, only=target > 0)
     models = tuple(trainers.fit(spec, data, job, listener.progress) for job in (is_any, amount))
@@ -125,14 +113,24 @@ def target_of(spec: Spec, data: Dataset) -> Floats:
     return data.label - data.column(spec.known) if spec.known else data.label
 
 
+def unit_of(spec: Spec, data: Dataset) -> float:
+    """The unit in which the target is fitted: the power of 1024 nearest to its mean size.
+
+    Libraries keep labels in float32, and split no leaf whose gain or second derivatives are below
+    bounds of their own, 1e-6 or 1e-3: labels of 1e-6 would not be fitted at all.
+    """
+    size = float(np.abs(target_of(spec, data)[data.rows("train")]).mean())
+    return 1024.0 ** round(math.log(size, 1024)) if size else 1.0
+
+
 def _calibrated(spec: Spec, data: Dataset, raw: Candidate) -> Candidate:
     """The candidate whose rest adds up to the labels' on the rows that were not fitted.
 
     Boosting under a log link that stops early predicts too little in sum.
     """
-    rows = data.rows("validation", "calibration")
-    factor = calibration_factor(target_of(spec, data)[rows], raw.predict(data, rows)[:, 0])
-    return raw.answering(_answer(spec, factor * raw.parts[0]))
+    rows, unit = data.rows("validation", "calibration"), unit_of(spec, data)
+    factor = calibration_factor(target_of(spec, data)[rows] / unit, raw.predict(data, rows)[:, 0])
+    return raw.answering(_answer(spec, (factor * unit) * raw.parts[0]))
 
 
 def calibration_factor(actual: Floats, predicted: Floats) -> float:
@@ -143,13 +141,13 @@ def calibration_factor(actual: Floats, predicted: Floats) -> float:
 
     Args:
         actual: float64[rows].
-        predicted: float64[rows], of a positive sum.
+        predicted: float64[rows]. Where both signs meet, no factor puts a sum right: then 1.
     """
     total = float(predicted.sum())
-    if total <= 0:
+    if not abs(total) > _ONE_SIGN * float(np.abs(predicted).sum()):
         return 1.0
     excess = float(actual.sum()) / total - 1
-    error = float(np.std(actual - (1 + excess) * predicted)) * np.sqrt(len(actual)) / total
+    error = float(np.std(actual - (1 + excess) * predicted)) * np.sqrt(len(actual)) / abs(total)
     if excess == 0:
         return 1.0
     return float(1 + excess * max(0.0, 1 - (error / excess) ** 2))

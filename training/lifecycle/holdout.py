@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from training.engine import identifier, literal
 from training.fit.baselines import label_sql, rules
+from training.fit.deviance import scale_sql
 from training.lifecycle.losses import model_loss, rule_losses
 from training.lifecycle.statistics import training_set
 
@@ -135,7 +136,7 @@ def _answered_sql(settings: Settings, spec: Spec, model: Scored, other: Scored |
             _time,
             {"".join(f"_rule_{i}, " for i in range(len(named)))}
             _raw_weight / avg(_raw_weight) over () as _weight,
-            greatest(avg(_label) over () / 100, 1e-9) as _floor,
+            _scale,
             arraySlice({model.answers()}, 2) as _model
             {theirs}
         from (
@@ -143,6 +144,7 @@ def _answered_sql(settings: Settings, spec: Spec, model: Scored, other: Scored |
                 *,
                 {"".join(named)}
                 {label_sql(spec)} as _label,
+                {scale_sql("_label")} as _scale,
                 toDateTime64({identifier(contract.time)}, 3, 'UTC') as _time,
                 {identifier(contract.weight) if contract.weight else "1"} as _raw_weight
             from {training_set(settings, contract)}

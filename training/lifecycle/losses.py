@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from training.fit.deviance import deviance_sql
+
 if TYPE_CHECKING:
     from training.spec import Spec
 
@@ -28,10 +30,7 @@ METRIC = {
 def model_loss(spec: Spec, answers: str) -> str:
     """Of a model's heads, an array, against `_label`.
 
-    For "value", the Tweedie deviance of power 1.5 of the first head, 4 (sqrt(m) - sqrt(y))^2 /
-    sqrt(m) (Jorgensen: Exponential dispersion models, 1987): as the squared error it is least for
-    the mean, but one large payment does not decide it. The absolute error would reward a model
-    that answers zero for all, where most labels are zero.
+    For "value", the deviance of the first head.
     """
     if spec.task == "classes":
         places = [spec.contract.heads.index(name) + 1 for name in spec.classes]
@@ -79,6 +78,4 @@ def _number_loss(spec: Spec, answer: str) -> str:
     if spec.task == "probability":
         chance = f"least(greatest({answer}, {_SURE}), {1 - _SURE})"
         return f"-(_label * log({chance}) + (1 - _label) * log(1 - {chance}))"
-    # `_floor` is a hundredth of the mean label, for a wrong zero would cost infinitely much.
-    root = f"sqrt(greatest({answer}, _floor))"
-    return f"4 * pow({root} - sqrt(greatest(_label, 0)), 2) / {root}"
+    return deviance_sql("_label", answer, "_scale")

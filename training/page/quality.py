@@ -17,7 +17,8 @@ def metrics(subject: Subject) -> dict[str, Any]:
     """Metrics as they were at the publish, for the model, its baselines and the best possible.
 
     Returns:
-        rows, and contenders: name, kind ("model", "rule" or "best"), metric to number.
+        rows; contenders: name, kind ("model", "rule" or "best"), metric to number; and left_out,
+        what could not be fitted: name to why.
     """
     stored = subject.version.metrics
     if "model" not in stored:
@@ -33,7 +34,8 @@ def metrics(subject: Subject) -> dict[str, Any]:
     if "best_possible" in stored:
         best = {"name": "best possible", "kind": "best", "metrics": stored["best_possible"]}
         contenders.append(best)
-    return {"rows": stored.get("rows"), "contenders": contenders}
+    left_out = stored.get("not_fitted", {})
+    return {"rows": stored.get("rows"), "contenders": contenders, "left_out": left_out}
 
 
 def calibration(subject: Subject) -> list[dict[str, Any]]:

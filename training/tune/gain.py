@@ -12,8 +12,8 @@ from training.fit.candidate import Candidate
 from training.fit.candidates import choose, fit_candidates
 from training.fit.classifiers import SMALLEST_SHARE
 from training.fit.dataset import Dataset
+from training.fit.deviance import deviances
 from training.fit.heads import make_heads
-from training.fit.job import TWEEDIE_POWER
 from training.fit.sequences import ranked, row_losses
 from training.spec import Spec
 
@@ -65,7 +65,7 @@ def _row_losses(spec: Spec, data: Dataset) -> dict[str, Floats]:
     chosen, _ = choose(spec, fit_candidates(spec, data), data)
     heads, _ = make_heads(spec, data, chosen)
     test = data.rows("test")
-    return _LOSSES[spec.task](spec, data.label[test], _answers(chosen, heads, data))
+    return _LOSSES[spec.task](spec, data, data.label[test], _answers(chosen, heads, data))
 
 
 def _answers(chosen: Candidate, heads: Any, data: Dataset) -> dict[str, Floats]:
@@ -73,23 +73,20 @@ def _answers(chosen: Candidate, heads: Any, data: Dataset) -> dict[str, Floats]:
     return chosen.answers(heads, data.matrix[test], data.names, data.batch(test))
 
 
-def _value_losses(_: Spec, actual: Floats, answers: dict[str, Floats]) -> dict[str, Floats]:
+def _value_losses(
+    _: Spec, data: Dataset, actual: Floats, answers: dict[str, Floats]
+) -> dict[str, Floats]:
     value = answers["value"]
     return {
-        "deviance": _deviance(np.maximum(actual, 0.0), value),
+        "deviance": deviances(actual, value, data.scale),
         "absolute error of typical": np.abs(answers["typical"] - actual),
         "squared error of value": (value - actual) ** 2,
     }
 
 
-def _deviance(actual: Floats, value: Floats) -> Floats:
-    """Tweedie deviance of each row, floored as in training.fit.values."""
-    value, p = np.maximum(value, max(float(actual.mean()), 1e-9) / 100), TWEEDIE_POWER
-    powers = actual ** (2 - p) / ((1 - p) * (2 - p)) - actual * value ** (1 - p) / (1 - p)
-    return 2 * (powers + value ** (2 - p) / (2 - p))
-
-
-def _probability_losses(_: Spec, actual: Floats, answers: dict[str, Floats]) -> dict[str, Floats]:
+def _probability_losses(
+    _: Spec, __: Dataset, actual: Floats, answers: dict[str, Floats]
+) -> dict[str, Floats]:
     value = np.clip(answers["value"], SMALLEST_SHARE, 1 - SMALLEST_SHARE)
     return {
         "log loss": -np.log(np.where(actual == 1, value, 1 - value)),
@@ -97,7 +94,9 @@ def _probability_losses(_: Spec, actual: Floats, answers: dict[str, Floats]) -> 
     }
 
 
-def _class_losses(spec: Spec, actual: Floats, answers: dict[str, Floats]) -> dict[str, Floats]:
+def _class_losses(
+    spec: Spec, _: Dataset, actual: Floats, answers: dict[str, Floats]
+) -> dict[str, Floats]:
     number = actual.astype(int)
     shares = np.column_stack([answers[name] for name in spec.classes])
     share = np.maximum(shares[np.arange(len(number)), number], SMALLEST_SHARE)
@@ -105,7 +104,9 @@ def _class_losses(spec: Spec, actual: Floats, answers: dict[str, Floats]) -> dic
     return {"log loss": -np.log(share), "cost": np.asarray(spec.costs)[number, decided]}
 
 
-def _sequence_losses(spec: Spec, actual: Floats, answers: dict[str, Floats]) -> dict[str, Floats]:
+def _sequence_losses(
+    spec: Spec, _: Dataset, actual: Floats, answers: dict[str, Floats]
+) -> dict[str, Floats]:
     labels, shares = ranked(answers, spec.places)
     misses = (labels != actual[:, None]).all(axis=1)
     return {"log loss": row_losses(actual, labels, shares), "miss": misses.astype(np.float64)}
