@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import sys
+import traceback
 from typing import Annotated
 
 import typer
@@ -86,8 +87,10 @@ def main() -> None:
         raise
     except Exception as error:
         known = _mendable(error)
-        if known is None:
-            raise
+        if known is None:  # a bug: Python's own report
+            told = "".join(traceback.format_exception(error))
+            console.err.print(told, markup=False, soft_wrap=True, end="")
+            sys.exit(1)
         if "--json" in sys.argv:
             console.show_json(known.as_dict())
         console.err.print("[red]error:[/] ", end="")

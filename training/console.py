@@ -1,24 +1,56 @@
-"""What people and scripts see: tables and progress for a terminal, one JSON object for `--json`."""
+"""What people and scripts see: tables and progress for a terminal, one JSON object for `--json`.
+
+All that goes to a terminal passes here, and what is in data steers none: no escape sequence, no
+text that runs backwards, no markup of rich's.
+"""
 
 from __future__ import annotations
 
 import json
 import math
+import re
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from typing import Any
+from contextlib import contextmanager, redirect_stdout
+from typing import Any, TextIO
 
 from rich.console import Console
+from rich.errors import MarkupError
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
+from rich.text import Text
+
+# Controls (C0 without tab and line feed, DEL, C1), what turns the direction of text or breaks lines
+# unseen, tags, and surrogates, which no terminal takes.
+_UNSEEN = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u206f\ufeff"
+    "\ud800-\udfff\U000e0000-\U000e007f]"
+)
+_COLOURS = re.compile("(\x1b\\[[0-9;]*m)")  # as programs of ours write them, dbt above all
+
+
+def visible(text: str) -> str:
+    """The same with what would steer a terminal as its code: `\\x1b`, `\\u202e`."""
+    return _UNSEEN.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
+
+
+class _Console(Console):
+    """rich's console, for text that may hold anything."""
+
+    def render_str(self, text: str, **options: Any) -> Text:
+        text = visible(text)
+        try:
+            return super().render_str(text, **options)
+        except MarkupError:  # of somebody else's, in what was not escaped
+            return super().render_str(text, **options | {"markup": False})
+
 
 # A pipe has no width of its own; 80 columns would fold every table.
 _WIDTH = None if sys.stdout.isatty() else 160
-out = Console(highlight=False, width=_WIDTH)
-err = Console(stderr=True, highlight=False)
+out = _Console(highlight=False, emoji=False, width=_WIDTH)
+err = _Console(stderr=True, highlight=False, emoji=False)
 Report = Callable[[str, int | None, int | None], None]
 
 
@@ -31,24 +63,59 @@ def step(title: str, quiet: bool = False) -> Iterator[Report]:
     started = time.perf_counter()
     if quiet or not err.is_terminal:
         if not quiet:
-            err.print(f"{title} ...")
+            err.print(f"{title} ...", markup=False)
         yield _no_report
         if not quiet:
-            err.print(f"{title}: {time.perf_counter() - started:.1f} s")
+            err.print(f"{title}: {time.perf_counter() - started:.1f} s", markup=False)
         return
     columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
     with Progress(*columns, console=err, transient=True) as bar:
-        task = bar.add_task(title, total=None)
+        task = bar.add_task(escape(visible(title)), total=None)
 
         def report(phase: str, done: int | None, total: int | None) -> None:
-            bar.update(task, description=f"{title}: {phase}", completed=done or 0, total=total)
+            description = escape(visible(f"{title}: {phase}"))
+            bar.update(task, description=description, completed=done or 0, total=total)
 
         yield report
-    err.print(f"[green]done[/] {title} [dim]{time.perf_counter() - started:.1f} s[/]")
+    err.print(f"[green]done[/] {escape(title)} [dim]{time.perf_counter() - started:.1f} s[/]")
 
 
 def _no_report(phase: str, done: int | None, total: int | None) -> None:
     """Progress that nobody watches."""
+
+
+def show_text(text: str | bytes) -> None:
+    """Text in a format of its own: as it is for a file or pipe, without what steers a terminal."""
+    content = text.encode() if isinstance(text, str) else text
+    if sys.stdout.isatty():
+        content = visible(content.decode(errors="replace")).encode()
+    sys.stdout.flush()
+    sys.stdout.buffer.write(content)
+    sys.stdout.buffer.flush()
+
+
+@contextmanager
+def guarded_stdout() -> Iterator[None]:
+    """Let what another program prints reach a terminal with nothing but its colours."""
+    if not sys.stdout.isatty():
+        yield
+        return
+    with redirect_stdout(_Guarded(sys.stdout)):
+        yield
+
+
+class _Guarded:
+    """A stream that leaves out of the terminal's commands all but colours."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        parts = _COLOURS.split(text)  # text and colours in turn
+        return self._stream.write("".join(p if i % 2 else visible(p) for i, p in enumerate(parts)))
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
 
 
 def show_json(value: Any) -> None:
@@ -79,7 +146,13 @@ def show_table(
 ) -> None:
     """Rows under a header; numbers to the right."""
     rows = [list(row) for row in rows]
-    table = Table(title=title, title_justify="left", header_style="bold", box=None, pad_edge=False)
+    table = Table(
+        title=escape(title or ""),
+        title_justify="left",
+        header_style="bold",
+        box=None,
+        pad_edge=False,
+    )
     for i, name in enumerate(columns):
         numeric = bool(rows) and all(
             isinstance(row[i], int | float) or row[i] is None for row in rows

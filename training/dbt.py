@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from training.console import Report
+from training.console import Report, guarded_stdout
 from training.engine import export_url
 from training.errors import TreehouseError
 from training.settings import ROOT, Settings, project_vars
@@ -48,7 +48,7 @@ def invoke(settings: Settings, arguments: Sequence[str], callbacks: Sequence[Any
 
     if settings.target == "server" and _HOOKED.intersection(arguments):
         _make_dictionaries(settings)
-    with _surroundings(environment(settings)):
+    with _surroundings(environment(settings)), guarded_stdout():
         try:
             return dbtRunner(callbacks=list(callbacks)).invoke([*arguments])
         finally:

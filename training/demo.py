@@ -159,7 +159,9 @@ def show_demo(result: dict[str, Any]) -> None:
         show_metrics(name, model)
         for baseline, won in model["beats"].items():
             if lost := [metric.upper() for metric, better in won.items() if not better]:
-                console.out.print(f"[yellow]Not better than {baseline} in {', '.join(lost)}[/]")
+                console.out.print(
+                    f"[yellow]Not better than {console.cell(baseline)} in {', '.join(lost)}[/]"
+                )
         top = result["top"][name]
         console.show_table(list(top[0]), [list(row.values()) for row in top], title="Ten best")
     answering = [f"version {m['version']} of {n}" for n, m in result["models"].items()]

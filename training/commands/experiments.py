@@ -73,7 +73,7 @@ def start(
         started = run(client, context.obj, definition, reason)
     show(dataclasses.asdict(started), json)
     if not json:
-        console.out.print(_next(started))
+        console.out.print(_next(started), markup=False)
 
 
 def _next(started: Definition) -> str:

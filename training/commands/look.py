@@ -39,7 +39,7 @@ def sql(
         fmt, text = fmt or own[1], text[: own.start()]
     with client_of(settings) as client:
         if fmt:
-            sys.stdout.buffer.write(client.raw_query(text, fmt=fmt))
+            console.show_text(client.raw_query(text, fmt=fmt))
             return
         columns, rows = _ask(client, text)
     if json:

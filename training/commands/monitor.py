@@ -126,6 +126,6 @@ def metrics(
     with client_of(settings) as client:
         text = read_metrics(client, settings)
     if out is None:
-        typer.echo(text, nl=False)
+        console.show_text(text)
         return
     write_whole(out, text.encode(), shared=True)

@@ -37,7 +37,7 @@ def report(
     with client_of(settings) as client, console.step(f"report {model}", json or to_stdout):
         page = write_page(client, settings, spec)
     if to_stdout:
-        typer.echo(page.html, nl=False)
+        console.show_text(page.html)
         return
     path = (out or settings.home / "reports" / f"{model}.html").resolve()
     write_whole(path, page.html.encode(), shared=out is not None)

@@ -98,7 +98,7 @@ def _show(results: list[dict[str, Any]], dry_run: bool) -> None:
 
 def _sentence(result: dict[str, Any]) -> str:
     version, detail = result["version"], console.cell(result["detail"])
-    why = f"{result['trigger']}: {result['reason']}"
+    why = console.cell(f"{result['trigger']}: {result['reason']}")
     match result["outcome"]:
         case "not due":
             return "not due"

@@ -14,7 +14,7 @@ def show_results(found: Results) -> None:
     """Warnings, one sentence for each treatment, and the table of all metrics."""
     health = found.health
     for warning in health["warnings"]:
-        console.out.print(f"[bold red]warning:[/] {warning}.")
+        console.out.print(f"[bold red]warning:[/] {console.cell(warning)}.")
     for verdict in found.verdicts:
         console.out.print(verdict, style="bold", markup=False)
     stopped = f", stopped {health['stopped_at']:%Y-%m-%d}" if health["stopped_at"] else ""
