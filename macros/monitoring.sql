@@ -280,13 +280,13 @@ from (
     select true as treehouse_is_now, explain_{{ what.model }}(`{{ names }}`).contributions as treehouse_parts
     from (
         select * from {{ monitored_window(what) }}
-        order by cityHash64(`{{ what['keys'] | join('`, `') }}`) limit 1000
+        order by cityHash64(tuple(`{{ what['keys'] | join('`, `') }}`)) limit 1000
     )
     union all
     select false as treehouse_is_now, explain_{{ what.model }}(`{{ names }}`).contributions as treehouse_parts
     from (
         select * from {{ what.training_set }} where split = 'train'
-        order by cityHash64(`{{ what['keys'] | join('`, `') }}`) limit 1000
+        order by cityHash64(tuple(`{{ what['keys'] | join('`, `') }}`)) limit 1000
     )
 )
 array join treehouse_parts as part

@@ -239,6 +239,15 @@ def identifier(name: str) -> str:
     return "`" + name.replace("\\", "\\\\").replace("`", "\\`") + "`"
 
 
+def row_hash(columns: Iterable[str], function: str = "cityHash64") -> str:
+    """SQL of a UInt64 of several columns' SQL that is never null.
+
+    A hash of a null is null, and aggregates leave that row out; a tuple of nulls has a hash, which
+    is that of its parts where none is null.
+    """
+    return f"{function}(tuple({', '.join(columns)}))"
+
+
 def _hold(home: Path) -> None:
     """Take the home folder for this process: chDB itself only says `Code: 36`."""
     if home in _locks:

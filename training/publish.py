@@ -219,7 +219,7 @@ def _insert_version(
         "holdout_from": header["holdout"][0],
         "holdout_rows": header["holdout"][1],
         "training_rows": int(lineage["rows"]),
-        "training_fingerprint": int(lineage["fingerprint"]),
+        "training_fingerprint": _fingerprint(lineage),
         "libraries": info["libraries"],
         "parameters": json.dumps(info["parameters"]),
         "metrics": json.dumps(info["metrics"]),
@@ -237,6 +237,12 @@ def _insert_version(
         parameters={"model": name, "version": number},
     ).result_rows
     return (bundle,) in kept
+
+
+def _fingerprint(lineage: dict[str, Any]) -> int:
+    """That of the fit; 0 where an older release had none, for every row held a null."""
+    found = str(lineage["fingerprint"])
+    return int(found) if found.isdigit() else 0
 
 
 def _time(text: str) -> datetime:

@@ -10,8 +10,9 @@ import pytest
 from clickhouse_connect.driver.client import Client
 
 from tests.support.datasets import CONTRACT, HEADS, made_up_spec
+from training.engine import row_hash
 from training.errors import TreehouseError
-from training.fit.dataset import SPLITS, load_dataset
+from training.fit.dataset import SPLITS, lineage, load_dataset
 from training.settings import Settings
 from training.spec import Also, Spec
 
@@ -103,6 +104,46 @@ def test_fingerprint_is_of_the_training_rows(client: Client, own: Settings, spec
     again = load_dataset(client, own, spec).lineage["fingerprint"]
     assert len(set(found)) == 3
     assert again == found[0]
+
+
+@pytest.mark.usefixtures("own")
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ({}, {"label": "if(days is null, 100, number % 3)::Float64"}),
+        ({"days": "null::Nullable(Float64)"}, {"days": "null::Nullable(Float64)", "label": "1."}),
+        ({"days": "null::Nullable(Float64)"}, {"days": "if(number = 3, null, 0.)"}),
+        ({"weight": "1."}, {"weight": "if(number = 12, 2., 1.)"}),
+    ],
+    ids=["labels beside a null", "nulls in every row", "a null for a zero", "a weight"],
+)
+def test_fingerprint_tells_rows_with_nulls_apart(
+    client: Client,
+    of_task: Callable[..., Spec],
+    before: dict[str, str],
+    after: dict[str, str],
+) -> None:
+    spec = of_task("value", weight="weight") if "weight" in before else of_task("value")
+    found = []
+    for changed in (before, after, before):
+        client.command(f"drop table if exists {_TABLE}")
+        fill(client, **changed)
+        found.append(lineage(client, _TABLE, spec)["fingerprint"])
+    assert all(isinstance(number, int) for number in found)
+    assert found[0] != found[1]
+    assert found[0] == found[2]
+
+
+def test_a_row_hash_is_never_null_and_else_the_engines(client: Client) -> None:
+    """What an older release has stored by a hash is found again where nothing was null."""
+    columns = ("1", "'a'", "[2, 3]", "nan", "toDate('2026-01-01')")
+    ((same, null, other),) = client.query(
+        f"select {row_hash(columns)} = cityHash64({', '.join(columns)}), "
+        f"{row_hash(['1', 'null'])}, {row_hash(['null', '1'])}"
+    ).result_rows
+    assert same == 1
+    assert None not in (null, other)
+    assert null != other
 
 
 def test_no_training_set(client: Client, own: Settings, spec: Spec) -> None:

@@ -69,7 +69,7 @@ def content(client: Client, raw: Settings) -> Content:
         "installs": f"{raw.raw_database}.installs",
         "truth": f"{TRUTH_DATABASE}.users",
     }
-    sql = "select count(), sum(cityHash64(*)) from "
+    sql = "select count(), sum(cityHash64(tuple(*))) from "
     return {key: client.query(sql + table).result_rows[0] for key, table in names.items()}
 
 

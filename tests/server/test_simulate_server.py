@@ -19,7 +19,7 @@ def content(client: Client, raw: Settings) -> list[tuple[int, int]]:
     """Rows of each table and a hash of them; nothing is left behind."""
     own = identifier(raw.raw_database)
     tables = (f"{own}.events", f"{own}.installs", f"{TRUTH_DATABASE}.users")
-    sql = "select count(), sum(cityHash64(*)) from "
+    sql = "select count(), sum(cityHash64(tuple(*))) from "
     found = [client.query(sql + table).result_rows[0] for table in tables]
     for database in (raw.raw_database, TRUTH_DATABASE):
         client.command(f"drop database {identifier(database)} sync")

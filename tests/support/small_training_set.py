@@ -5,9 +5,9 @@ from __future__ import annotations
 from clickhouse_connect.driver.client import Client
 
 from tests.support.small_bundle import FEATURE, USE_CASE
-from training.contract import load_contract
 from training.engine import run_script
 from training.fit.dataset import lineage
+from training.spec import load_spec
 
 TABLE = f"treehouse.{USE_CASE}_training_set"
 TEST_ROWS = 200
@@ -16,7 +16,8 @@ _SPLITS = {"train": 300, "validation": 50, "calibration": 60, "test": TEST_ROWS}
 
 def make_training_set(client: Client, *, test_day: str = "1998-01-01") -> int:
     """Make the table anew, and answer its fingerprint."""
-    contract = load_contract(USE_CASE)
+    spec = load_spec(USE_CASE)
+    contract = spec.contract
     own = {
         FEATURE: "amount",
         "visits_6m": "number % 3",
@@ -48,4 +49,4 @@ def make_training_set(client: Client, *, test_day: str = "1998-01-01") -> int:
             f"settings allow_nullable_key = 1 as {' union all '.join(rows)}",
         ],
     )
-    return int(lineage(client, TABLE, contract)["fingerprint"])
+    return int(lineage(client, TABLE, spec)["fingerprint"])

@@ -11,7 +11,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from training.contract import Contract
-from training.engine import identifier, literal
+from training.engine import identifier, literal, row_hash
 from training.errors import TreehouseError
 from training.fit.baselines import label_sql, rule_columns
 from training.fit.checks import check_columns, check_rows, check_spec
@@ -152,7 +152,7 @@ def load_dataset(client: Client, settings: Settings, spec: Spec) -> Dataset:
         label=rest["label"],
         split=rest["split"].astype(np.int8),
         extra={name: rest[name] for name in extra},
-        lineage=lineage(client, table, contract),
+        lineage=lineage(client, table, spec),
         weight=rest["weight"] if contract.weight else None,
         also={name: rest[name] for name in spec.also},
         time=rest["time"],
@@ -241,14 +241,15 @@ def _categories(client: Client, table: str, name: str) -> tuple[str, ...]:
     return tuple(rows[0][0])
 
 
-def lineage(client: Client, table: str, contract: Contract) -> dict[str, Any]:
-    """Of the training rows: times of the first and last, their number, a hash of all values."""
-    time = identifier(contract.time)
-    columns = ", ".join(identifier(f.name) for f in contract.features)
+def lineage(client: Client, table: str, spec: Spec) -> dict[str, Any]:
+    """Of the training rows: times of the first and last, their number, a hash of all values that a
+    fit reads, in any order of the rows."""
+    contract, time = spec.contract, identifier(spec.contract.time)
+    names = [f.name for f in contract.features]
+    names += [contract.label, *contract.keys, *filter(None, [contract.weight]), *spec.also]
     first, last, rows, fingerprint = client.query(
         f"select min(toDateTime64({time}, 3, 'UTC')), max(toDateTime64({time}, 3, 'UTC')), "
-        "count(), "
-        f"groupBitXor(cityHash64({columns}, {identifier(contract.label)}, "
-        f"{', '.join(map(identifier, contract.keys))})) from {table} where split = 'train'"
+        f"count(), groupBitXor({row_hash(map(identifier, names))}) "
+        f"from {table} where split = 'train'"
     ).result_rows[0]
     return {"from": first, "to": last, "rows": rows, "fingerprint": fingerprint}

@@ -99,7 +99,7 @@ def classify_sql(
         + ", _bad, _reason, _row,",
         "    reinterpretAsUInt128(sipHash128Reference(multiIf(_bad, toString(_row), "
         f"{id_text} != '', {id_text}, toString(tuple({content}))))) as _key,",
-        f"    sipHash64({content}) as _content",
+        f"    sipHash64(tuple({content})) as _content",
         "from explained",
     ]
     return "\n".join(lines)

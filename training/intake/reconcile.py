@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from clickhouse_connect.driver.client import Client
 
-from training.engine import identifier, literal
+from training.engine import identifier, literal, row_hash
 from training.errors import TreehouseError
 from training.intake.sources import Source, ensure_raw, read_sources
 from training.settings import Settings
@@ -188,11 +188,10 @@ def _rebuilt(client: Client, states: _States) -> Iterator[str]:
 
 def _different_days(client: Client, states: _States, prefix: str) -> list[str]:
     """The days whose keys and final values differ in any way: streamed, in order of the keys."""
-    columns = ", ".join(
-        [*map(identifier, states.keys), *(f"_{i}" for i in range(len(states.values)))]
-    )
+    columns = [*map(identifier, states.keys), *(f"_{i}" for i in range(len(states.values)))]
+    digest = f"sum({row_hash(columns, 'sipHash64')})"
     digests = [
-        f"select toString({states.day}) as day, count() as n, sum(sipHash64({columns})) as digest "
+        f"select toString({states.day}) as day, count() as n, {digest} as digest "
         f"from ({states.final(which)}) group by day"
         for which in ("", prefix)
     ]

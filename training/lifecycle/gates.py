@@ -138,13 +138,14 @@ def _training_set(
     name = f"{spec.use_case}_training_set"
     if not training_columns(client, settings, spec.use_case):
         return Outcome("training set", math.nan, 0, f"{name} is not in this engine: not judged")
-    now = lineage(client, training_set(settings, spec.contract), spec.contract)["fingerprint"]
-    fitted = int(header["info"]["lineage"]["fingerprint"])
+    now = lineage(client, training_set(settings, spec.contract), spec)["fingerprint"]
+    # An older release has none where every row holds a null: as text they can be compared.
+    differs = str(now) != str(header["info"]["lineage"]["fingerprint"])
     return Outcome(
         "training set",
-        float(now != fitted),
+        float(differs),
         0,
         f"{name} was built anew since the fit: train once more"
-        if now != fitted
+        if differs
         else "the one of the fit",
     )

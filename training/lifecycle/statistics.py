@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from training.contract import Contract
-from training.engine import identifier, literal
+from training.engine import identifier, literal, row_hash
 from training.lifecycle.scoring import Scored
 
 if TYPE_CHECKING:
@@ -197,11 +197,11 @@ def _importance(
     inputs = header["inputs"]
     names = [*inputs["numeric"], *inputs["categorical"]]
     contributions = Scored.of_header(header).contributions()
-    keys = ", ".join(map(identifier, (*contract.keys, contract.time)))
+    order = row_hash(map(identifier, (*contract.keys, contract.time)))
     sums = client.query(
         f"select sumForEach(arrayMap(c -> abs(c), arraySlice({contributions}, 2))) "
         f"from (select * from {training_set(settings, contract)} where split = 'train' "
-        f"order by cityHash64({keys}) limit {_EXPLAINED_ROWS})"
+        f"order by {order} limit {_EXPLAINED_ROWS})"
     ).result_rows[0][0]
     total = sum(sums) or 1.0
     return {name: value / total for name, value in zip(names, sums, strict=True)}

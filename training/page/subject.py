@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from training.contract import MODELS
 from training.ddl import is_there
-from training.engine import identifier
+from training.engine import identifier, row_hash
 from training.errors import TreehouseError
 from training.fit.baselines import label_sql
 from training.lifecycle.scoring import Scored
@@ -116,11 +116,11 @@ class Subject:
             raise Missing("The training set has no held-out rows. Build it: ./treehouse build")
         weight = f"toFloat64({identifier(self.contract.weight)})" if self.contract.weight else "1."
         more = "".join(f", {column}" for column in columns)
-        keys = ", ".join(map(identifier, (*self.contract.keys, self.contract.time)))
+        key = row_hash(map(identifier, (*self.contract.keys, self.contract.time)))
         return (
             f"select *, answers[2] as predicted from (select {self.answers} as answers, * from ("
             f"select *, {label_sql(self.spec)} as actual, {weight} as row_weight, "
-            f"cityHash64({keys}) as row_key{more} from {self.training_set}) where split = 'test')"
+            f"{key} as row_key{more} from {self.training_set}) where split = 'test')"
         )
 
     @cached_property

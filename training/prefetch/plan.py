@@ -168,9 +168,12 @@ def _freshness(
 
 def _key(one: Candidate) -> str:
     """SQL of the number by which the store finds the answer; null where there can't be one."""
-    return one.query.key_of(
-        lambda name, kind: f"accurateCastOrNull({literal(one.arguments[name])}, {literal(kind)})"
-    )
+
+    def typed(name: str, kind: str) -> str:
+        return f"accurateCastOrNull({literal(one.arguments[name])}, {literal(kind)})"
+
+    missing = [f"{typed(*parameter)} is null" for parameter in one.query.parameters.items()]
+    return f"if({' or '.join(missing) or '0'}, null, {one.query.key_of(typed)})"
 
 
 def _worth(one: Candidate) -> tuple[float, float]:

@@ -12,6 +12,7 @@ import sqlglot
 from sqlglot import exp
 from sqlglot.errors import SqlglotError
 
+from training.engine import row_hash
 from training.errors import TreehouseError
 from training.queries.shapes import describe
 from training.settings import parse_bytes, project_vars
@@ -56,8 +57,8 @@ class NamedQuery:
 
     def key_of(self, argument: Callable[[str, str], str]) -> str:
         """The same over other SQL; `argument` gives it for the name and type of a parameter."""
-        typed = ", ".join(argument(name, kind) for name, kind in self.parameters.items())
-        return f"cityHash64({typed})" if typed else "toUInt64(0)"
+        typed = [argument(name, kind) for name, kind in self.parameters.items()]
+        return row_hash(typed) if typed else "toUInt64(0)"
 
 
 @dataclass(frozen=True)
