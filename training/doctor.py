@@ -24,6 +24,7 @@ from training.bundle import Bundle, Inputs, bundle_id, e
 from training.engine import connect, identifier, literal, server_profile
 from training.errors import TreehouseError
 from training.install import network_packages, role_grants
+from training.lifecycle.sync import wrong_files
 from training.settings import ROOT, Settings, python_version_supported
 from udfs.build import build, find_compiler
 
@@ -260,6 +261,8 @@ def _model_files(client: Client, settings: Settings) -> Check:
         return Check("model files", "fail", found, fix)
     if answer != [1.0, 42.0]:
         return Check("model files", "fail", f"{answer} instead of [1, 42]", _INSTALL)
+    if wrong := wrong_files(client, settings):
+        return Check("model files", "fail", "; ".join(wrong), "./treehouse sync")
     return Check("model files", "ok", f"SQL writes and the scorer reads {settings.model_files}")
 
 

@@ -1,7 +1,7 @@
 """Model files: in the registry's `artifacts`, and on the disk of the engine that scores.
 
 Everything goes over SQL. A file is written under another name, compared with its SHA-256 and only
-then renamed: a scorer never meets half a file, and one that has the old file mapped keeps it.
+then renamed: a scorer never meets half a file, and one that has read the old one keeps it.
 """
 
 from __future__ import annotations
@@ -61,9 +61,10 @@ def place_file(client: Client, settings: Settings, bundle: int, sha256: str) -> 
             take it; what was there is still there.
     """
     name = f"{bundle:016x}.bundle"
-    if _sha256(client, settings, name) == sha256:
+    found = look_at_file(client, settings, bundle, sha256)
+    if found == "sound":
         return "sound"
-    is_there = _size(client, settings, name) is not None
+    is_there = found != "missing"
     _check_copy(client, settings, bundle, sha256)
     fresh = f"{name}.{uuid.uuid4().hex[:8]}"
     with _room_for(bundle):
@@ -99,11 +100,42 @@ def _room_for(bundle: int) -> Iterator[None]:
         ) from error
 
 
+def look_at_file(client: Client, settings: Settings, bundle: int, sha256: str) -> str:
+    """What lies on the engine's disk under a model file's name; it is not changed.
+
+    A pipe or a device has no size, and nothing that has none is opened; nor is anything read that
+    is not as large as the registry's copy.
+
+    Returns:
+        "sound", "missing", "empty or no file", or "another file".
+
+    Raises:
+        TreehouseError: The engine can't say, as of a link that leads to itself.
+    """
+    name = f"{bundle:016x}.bundle"
+    try:
+        size = _size(client, settings, name)
+        if size is None:
+            return "missing"
+        if size == 0:
+            return "empty or no file"
+        expected = _copy_size(client, settings, bundle)
+        is_sound = expected in (0, size) and _sha256(client, settings, name) == sha256
+    except ClickHouseError as error:
+        raise TreehouseError(
+            "The engine can't read what lies in a model file's place.",
+            value=f"{settings.model_files}/{name}: {first_line(error)}",
+            expected="a file, or nothing",
+            fix="remove it from the server's disk, then ./treehouse sync",
+        ) from error
+    return "sound" if is_sound else "another file"
+
+
 def remove_file(client: Client, settings: Settings, bundle: int) -> bool:
     """Give back the disk of a model file that no function asks for any more.
 
-    SQL can empty a file on a server, but not remove it. A scorer that has it mapped ends if it is
-    asked for it all the same, so the registry's functions must have forgotten it before. Returns
+    SQL can empty a file on a server, but not remove it. A scorer that has read it answers on from
+    memory, a new one refuses, so the registry's functions must have forgotten it before. Returns
     whether there was one.
     """
     name = f"{bundle:016x}.bundle"
@@ -150,9 +182,9 @@ def _check_stored(client: Client, settings: Settings, name: str, sha256: str) ->
 
 
 def _rename(client: Client, settings: Settings, name: str, pattern: str) -> None:
-    """Rename a file by reading it: %a is its name, %f the same without the last ending."""
+    """Rename a file: %a is its name, %f the same without the last ending. It is not opened."""
     client.query(
-        f"select count() from {file_sql(settings, name)} "
+        f"select count() from {_unread(settings, name)} "
         f"settings rename_files_after_processing = {literal(pattern)}"
     )
 
@@ -162,11 +194,24 @@ def file_sql(settings: Settings, name: str) -> str:
     return f"file({literal(f'{settings.model_files}/{name}')}, 'RawBLOB', 'c String')"
 
 
+def _unread(settings: Settings, name: str) -> str:
+    """SQL of a file in the folder of model files as one row, without opening it."""
+    return f"file({literal(f'{settings.model_files}/{name}')}, 'One')"
+
+
+def _copy_size(client: Client, settings: Settings, bundle: int) -> int:
+    """Bytes of the registry's copy; 0 where there is none."""
+    rows = client.query(
+        f"select max(length(content)) from {identifier(settings.registry_database)}.artifacts "
+        f"where bundle = {bundle}"
+    ).result_rows
+    return int(rows[0][0])
+
+
 def _size(client: Client, settings: Settings, name: str) -> int | None:
     """Bytes of a file of the engine; None where there is none."""
     rows = client.query(
-        f"select _size from file({literal(f'{settings.model_files}/{name}')}, 'One') "
-        "settings engine_file_empty_if_not_exists = 1"
+        f"select _size from {_unread(settings, name)} settings engine_file_empty_if_not_exists = 1"
     ).result_rows
     return int(rows[0][0]) if rows else None
 

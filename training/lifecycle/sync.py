@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from training.ddl import is_there
 from training.errors import TreehouseError
-from training.lifecycle.artifacts import place_file, remove_file
+from training.lifecycle.artifacts import look_at_file, place_file, remove_file
 from training.lifecycle.versions import versions
 
 if TYPE_CHECKING:
@@ -50,3 +51,21 @@ def _one(
         return (place_file(client, settings, bundle, sha256),)
     except TreehouseError as error:
         return ("lost", f"{error.what} {error.value}")
+
+
+def wrong_files(client: Client, settings: Settings) -> list[str]:
+    """The versions whose file on this node is not what was published, in words; none is touched."""
+    if not is_there(client, settings.registry_database, "events"):
+        return []
+    wrong = []
+    for version in versions(client, settings):
+        if version.state == "collected":
+            continue
+        try:
+            found = look_at_file(client, settings, version.bundle, version.sha256)
+        except TreehouseError as error:
+            found = f"{error.what} {error.value}"
+        if found != "sound":
+            which = ", which answers now" if version.is_champion else ""
+            wrong.append(f"version {version.version} of {version.model}{which}: {found}")
+    return wrong

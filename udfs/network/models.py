@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import os
+import stat
 from collections import OrderedDict
 from pathlib import Path
 from typing import Any
@@ -12,13 +14,14 @@ import onnxruntime as ort
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from training.bundle.container import Kind, Reader, load_json
+from training.bundle.container import MAGIC, Kind, Reader, load_json
 from training.errors import TreehouseError
 from udfs.network.inputs import NetworkInputs
 from udfs.network.rows import Names, Rows
 
 Floats = NDArray[np.float64]
 _FATAL = 4
+_ADVICE = "./treehouse sync brings back what the registry has"
 
 
 class NetworkSession:
@@ -59,6 +62,25 @@ class NetworkSession:
         return answer
 
 
+def _read(path: Path) -> bytes:
+    """All of a model file; pipes and devices are not waited for, nor files that only look large."""
+    try:
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise TreehouseError(f"cannot open model file {path}: not a file; {_ADVICE}")
+        with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
+            if file.read(len(MAGIC)) != MAGIC:
+                raise _damaged(path)
+            return MAGIC + file.read()
+    except OSError as error:
+        raise TreehouseError(
+            f"cannot open model file {path}: {error.strerror}; {_ADVICE}"
+        ) from None
+
+
+def _damaged(path: Path) -> TreehouseError:
+    return TreehouseError(f"model file {path} is damaged: its hash is not its name; {_ADVICE}")
+
+
 class Model:
     """The networks of one model file; none, if it holds only forests.
 
@@ -67,15 +89,9 @@ class Model:
     """
 
     def __init__(self, path: Path, threads: int) -> None:
-        try:
-            data = path.read_bytes()
-        except OSError as error:
-            raise TreehouseError(
-                f"cannot open model file {path}: {error.strerror}; "
-                "./treehouse sync brings back what the registry has"
-            ) from None
+        data = _read(path)
         if hashlib.sha256(data).hexdigest()[:16] != path.stem:
-            raise TreehouseError(f"model file {path} is damaged: its hash is not its name")
+            raise _damaged(path)
         reader = Reader(data)
         manifest: dict[str, Any] = load_json(reader.section(Kind.NETWORKS, 0))
         self.label = str(path)

@@ -1,12 +1,8 @@
 #include "bundle.hpp"
 
-#include <fcntl.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
-#include <cerrno>
+#include <cstdio>
 #include <cstring>
+#include <utility>
 
 #include "explain.hpp"
 #include "refusal.hpp"
@@ -14,22 +10,22 @@
 namespace treehouse {
 
 std::unique_ptr<Bundle> Bundle::open(const std::string& path) {
-    const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
-    if (fd < 0)
-        refuse("cannot open model file %s: %s; ./treehouse sync brings back what the registry has",
-               path.c_str(), std::strerror(errno));
-    struct stat status;
-    const bool known = ::fstat(fd, &status) == 0 && S_ISREG(status.st_mode) && status.st_size > 0;
-    const auto size = known ? static_cast<std::size_t>(status.st_size) : 0;
-    void* memory = known ? ::mmap(nullptr, size, PROT_READ, MAP_SHARED, fd, 0) : MAP_FAILED;
-    ::close(fd);
-    if (memory == MAP_FAILED) refuse("cannot map model file %s: not a file or empty", path.c_str());
+    return of(path, Memory::read(path), true);
+}
+
+std::unique_ptr<Bundle> Bundle::open(const std::string& folder, std::uint64_t id) {
+    char name[32];
+    std::snprintf(name, sizeof name, "/%016llx.bundle", static_cast<unsigned long long>(id));
+    return of(folder + name, Memory::shared(folder, id), false);  // its hash is compared
+}
+
+std::unique_ptr<Bundle> Bundle::of(const std::string& path, Memory memory, bool check_crc) {
     std::unique_ptr<Bundle> bundle(new Bundle);
     bundle->path_ = path;
-    bundle->data_ = static_cast<const std::uint8_t*>(memory);
-    bundle->size_ = size;
-    bundle->mapped_ = true;
-    bundle->load(true);
+    bundle->memory_ = std::move(memory);
+    bundle->data_ = bundle->memory_.data();
+    bundle->size_ = bundle->memory_.size();
+    bundle->load(check_crc);
     return bundle;
 }
 
@@ -51,9 +47,7 @@ Explainer& Bundle::explainer() const {
     return *explainer_;
 }
 
-Bundle::~Bundle() {
-    if (mapped_) ::munmap(const_cast<std::uint8_t*>(data_), size_);
-}
+Bundle::~Bundle() = default;
 
 std::string Bundle::label() const {
     if (names_.empty()) return path_;

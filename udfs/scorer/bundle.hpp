@@ -1,4 +1,4 @@
-// A bundle file, mapped read-only and checked once; everything else points into it.
+// A bundle file, in memory and checked once; everything else points into it.
 #pragma once
 
 #include <cstddef>
@@ -10,6 +10,7 @@
 #include "categories.hpp"
 #include "forest.hpp"
 #include "lanes.hpp"
+#include "memory.hpp"
 #include "walk.hpp"
 #include "program.hpp"
 
@@ -21,8 +22,10 @@ class Explainer;
 
 class Bundle {
 public:
-    // Maps the file. Throws Refusal with a line that names it.
+    // Reads the file. Throws Refusal with a line that names it.
     static std::unique_ptr<Bundle> open(const std::string& path);
+    // The file <id>.bundle of a folder, whose hash begins with the id.
+    static std::unique_ptr<Bundle> open(const std::string& folder, std::uint64_t id);
     // The same over memory that outlives the bundle; `check_crc` is false only in the fuzzer.
     static std::unique_ptr<Bundle> parse(const std::string& name, const std::uint8_t* data,
                                          std::size_t size, bool check_crc = true);
@@ -62,6 +65,7 @@ public:
 
 private:
     Bundle();
+    static std::unique_ptr<Bundle> of(const std::string& path, Memory memory, bool check_crc);
     struct Section {
         const std::uint8_t* data = nullptr;
         std::uint64_t length = 0;
@@ -81,7 +85,7 @@ private:
     std::string path_;
     const std::uint8_t* data_ = nullptr;
     std::size_t size_ = 0;
-    bool mapped_ = false;
+    Memory memory_;
     std::vector<std::unique_ptr<Lanes>> lanes_;
     std::vector<std::unique_ptr<Ranks>> ranks_;
     const FileHead* head_ = nullptr;

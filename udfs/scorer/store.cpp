@@ -1,7 +1,6 @@
 #include "store.hpp"
 
 #include <algorithm>
-#include <cstdio>
 
 namespace treehouse {
 
@@ -11,9 +10,7 @@ const Bundle& Store::get(std::uint64_t id) {
             entry.last_used = ++clock_;
             return *entry.bundle;
         }
-    char name[32];
-    std::snprintf(name, sizeof name, "/%016llx.bundle", static_cast<unsigned long long>(id));
-    entries_.push_back({id, Bundle::open(folder_ + name), ++clock_, 0});
+    entries_.push_back({id, Bundle::open(folder_, id), ++clock_, 0});
     return *entries_.back().bundle;
 }
 

@@ -1,8 +1,9 @@
-// Which files a scorer process has mapped and how often it used them, for other processes to read:
+// Which models a scorer process has in memory and how often it used them, for other processes to read:
 // one small file for each process, in .loaded beside the model files. Its owner holds a lock on it,
 // so that what a killed process left behind is told apart and removed.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <string>
 #include <vector>
@@ -35,13 +36,15 @@ public:
     static std::vector<Usage> read(const std::string& folder);
 
 private:
+    static constexpr std::size_t kEntries = 64;
     bool open();
+    void write(std::size_t place);
 
     std::string folder_;
     std::string path_;
     int fd_ = -1;
     bool tried_ = false;
-    Usage* entries_ = nullptr;
+    std::array<Usage, kEntries> entries_{};
 };
 
 }  // namespace treehouse
