@@ -61,7 +61,7 @@ select
     activity.d7_payments as d7_payments,
     toFloat64(activity.d7_largest_payment) as d7_largest_payment,
     toUInt8(activity.d7_active_days) as d7_active_days,
-    if(activity.user_id = '', null, toUInt8(activity.last_active_age)) as last_active_age,
+    if(activity.d7_events = 0, null, toUInt8(activity.last_active_age)) as last_active_age,
     if(activity.has_paid, toUInt8(activity.first_payment_age), null) as first_payment_age,
     installs.campaign_id as campaign_id,
     installs.ad_creative_id as ad_creative_id,

@@ -1,4 +1,4 @@
-"""One more use case is one folder of SQL and one spec: a copy of the project gets two.
+"""One more use case is a folder of SQL, a spec and a definition: a copy of the project gets two.
 
 One answers a probability; the other decides among classes by their cost, and answers a value
 besides. The copy goes the whole way in processes of its own, and the suite beside this file takes
@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -63,7 +64,7 @@ select
     multiIf(visits = 1, 'once', visits < 4, 'some', 'many') as habit
 from {{ ref('stg_purchases') }}
 cross join months
-where purchase_day < as_of and cityHash64(customer_id) % 4 = 0
+where purchase_day < as_of and toUInt32OrZero(extract(customer_id, '[0-9]+')) % 4 = 0
 group by customer_id, as_of
 """,
     "repeat_purchase_training_set.sql": """
@@ -234,7 +235,7 @@ def before() -> dict[str, str]:
 
 @pytest.fixture(scope="module")
 def project(before: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A copy of the project with two more folders of models and two more specs."""
+    """A copy of the project with two more folders of models, two more specs and definitions."""
     folder = copy_project(
         tmp_path_factory.mktemp("projects") / "more", "training", "udfs", "tests", "pyproject.toml"
     )
@@ -244,9 +245,11 @@ def project(before: dict[str, str], tmp_path_factory: pytest.TempPathFactory) ->
         for name, text in models.items():
             (folder / "models" / use_case / name).write_text(text.lstrip())
         (folder / "training" / "specs" / f"{use_case}.py").write_text(spec.lstrip())
+        definition = ROOT / "tests" / "support" / "more_definitions" / f"{use_case}.py"
+        shutil.copy(definition, folder / "tests" / "definitions")
     added = {path.relative_to(folder).parent for path in set(folder.rglob("*")) - copied}
     folders = {Path("models") / use_case for use_case in _USE_CASES}
-    assert added == {Path("models"), *folders, Path("training/specs")}
+    assert added == {Path("models"), *folders, Path("training/specs"), Path("tests/definitions")}
     assert before
     return folder
 
@@ -325,13 +328,15 @@ def test_the_suite_finds_them(project: Path, request: pytest.FixtureRequest) -> 
     for name in _USE_CASES:
         found = {line.split("::")[0] for line in listed.splitlines() if name in line}
         assert {Path(path).stem for path in found} == {
-            "test_empty_house", "test_leakage", "test_lifecycle", "test_splits",
+            "test_definitions", "test_empty_house", "test_leakage", "test_lifecycle",
+            "test_splits",
         }  # fmt: skip
     run(
         project, "-m", "pytest", "-q", "-p", "no:cacheprovider",
         "-k", f"(repeat_purchase{also}) and not server",
-        "tests/conformance/test_empty_house.py", "tests/conformance/test_leakage.py",
-        "tests/conformance/test_lifecycle.py", "tests/conformance/test_splits.py",
+        "tests/conformance/test_definitions.py", "tests/conformance/test_empty_house.py",
+        "tests/conformance/test_leakage.py", "tests/conformance/test_lifecycle.py",
+        "tests/conformance/test_splits.py",
     )  # fmt: skip
 
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import struct
 import subprocess
+from dataclasses import replace
 
 import lightgbm as lgb
 import numpy as np
 import pytest
+import xgboost as xgb
 
 from tests.support.scorer_pipe import Scorer, mended
 from tests.unit.test_scorer import COUNTRIES
@@ -60,6 +62,24 @@ def test_a_rank_table_that_is_not_aligned_is_refused(scorer: Scorer) -> None:
     assert done.returncode == 1
     assert "unaligned" in done.stderr
     assert "a rank table out of range" in done.stderr
+
+
+def test_float32_sums_whose_base_comes_last_are_refused(scorer: Scorer) -> None:
+    """No trainer sums so: XGBoost, which alone keeps its sums in float32, begins with the base."""
+    x = np.random.default_rng(0).normal(size=(200, 2))
+    booster = xgb.train({"max_depth": 2}, xgb.DMatrix(x, x[:, 0]), 2)
+    forest = compile_forest(booster, ("x", "y"))
+    assert (forest.sum_float32, forest.base_first) == (True, True)
+    path = scorer.folder / "last"
+    for base_first in (True, False):
+        changed = (replace(forest, base_first=base_first),)
+        bundle = Bundle("last", 1, "c", Inputs(("x", "y")), changed, {"v": e.out()})
+        path.write_bytes(bundle.to_bytes())
+        done = subprocess.run(
+            [scorer.binary, "--check", path], capture_output=True, text=True, check=False
+        )
+        assert done.returncode == (0 if base_first else 1), done.stderr
+    assert "float32 sums whose base comes last" in done.stderr
 
 
 @pytest.mark.parametrize("size", [0, 1, 63, 64, 500, -1])

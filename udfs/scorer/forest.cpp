@@ -45,15 +45,11 @@ const char* validate_node(const Forest& forest, std::uint32_t i, std::uint32_t e
     return nullptr;
 }
 
-double add(bool single, double sum, double value) {
-    return single ? static_cast<double>(static_cast<float>(sum) + static_cast<float>(value))
-                  : sum + value;
-}
-
 }  // namespace
 
 const char* Forest::validate(std::uint32_t n_inputs) const {
     if (head->n_outputs == 0) return "a forest without outputs";
+    if (has(kSumFloat32) && !has(kBaseFirst)) return "float32 sums whose base comes last";
     if (head->post > static_cast<std::uint32_t>(Post::isolation)) return "an unknown post-processor";
     for (std::uint32_t f = 0; f < head->n_features; ++f)
         if (binding[f] >= n_inputs) return "a feature bound to no input";
@@ -78,7 +74,6 @@ void evaluate(const Forest& forest, const Rows& rows, Scratch& scratch, double* 
     // Below these the fixed work of ranking and of filling registers does not pay.
     constexpr std::size_t kFewForLanes = 4, kFewForWalk = 256;
     const ForestHead& head = *forest.head;
-    const bool single = forest.has(kSumFloat32);
     const bool base_first = forest.has(kBaseFirst);
     scratch.start.resize(head.n_outputs);
     for (std::size_t k = 0; k < head.n_outputs; ++k)
@@ -91,7 +86,7 @@ void evaluate(const Forest& forest, const Rows& rows, Scratch& scratch, double* 
         for (std::size_t r = 0; r < rows.count; ++r) {
             double& margin = margins[k * rows.count + r];
             if (head.divisor != 1.0) margin /= head.divisor;
-            if (!base_first) margin = add(single, margin, forest.base[k]);
+            if (!base_first) margin += forest.base[k];
         }
     post_process(head, rows.count, margins, outputs);
 }

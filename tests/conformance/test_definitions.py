@@ -1,0 +1,138 @@
+"""Every feature and every label holds what a second definition, in plain Python, says.
+
+The real models are built by dbt and filled with random small worlds, whose every row is compared.
+A use case, feature or label that tests/definitions/ does not define is refused.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+
+import pytest
+
+from tests.conftest import Engine
+from tests.definitions import Definition, has_definition, load_definition
+from tests.support.rebuilt import Built, build_once, differences
+from tests.support.worlds import Row, World
+from training.contract import Contract, contracts
+from training.errors import TreehouseError
+from training.spec import specs
+
+SEEDS = range(4)
+PARTS = ("features", "training_set")
+
+
+@pytest.fixture(scope="module")
+def definition(contract: Contract) -> Definition:
+    """What somebody wrote of the use case; it fails with what to write if nobody did."""
+    return load_definition(contract.use_case)
+
+
+@pytest.fixture(scope="module")
+def variables() -> dict[str, object]:
+    """Vars of all definitions: the models of all use cases are built at once."""
+    merged: dict[str, object] = {}
+    for use_case in filter(has_definition, contracts()):
+        own = load_definition(use_case).variables
+        clash = {name for name in merged.keys() & own.keys() if merged[name] != own[name]}
+        assert not clash, f"{use_case} and another definition differ in the vars {clash}"
+        merged |= own
+    return merged
+
+
+@pytest.fixture(scope="module")
+def built(embedded: Engine, variables: dict[str, object]) -> Built:
+    """The features and training sets of every use case."""
+    models = [f"{use_case}_{part}" for use_case in contracts() for part in PARTS]
+    return build_once(embedded.client, embedded.settings, models, variables)
+
+
+def compare(
+    built: Built,
+    contract: Contract,
+    definition: Definition,
+    world: World,
+    expected: dict[str, Sequence[Row]],
+    *,
+    whole: bool,
+) -> None:
+    """Fail with what differs, of every row and column or of those that are expected."""
+    built.fill(world, _tables_of(built, contract))
+    keys = list(dict.fromkeys((*contract.keys, contract.time)))
+    for part, rows in expected.items():
+        columns = dict.fromkeys((*keys, *(column for row in rows for column in row)))
+        found = built.rows(f"{contract.use_case}_{part}", columns)
+        if not whole:
+            wanted = {tuple(row[key] for key in keys) for row in rows}
+            found = [row for row in found if tuple(row[key] for key in keys) in wanted or not rows]
+        said = differences(found, rows, keys, definition.within)
+        assert not said, f"{part}: {len(said)} differ\n" + "\n".join(said[:20])
+
+
+def _tables_of(built: Built, contract: Contract) -> list[str]:
+    """Tables of the use case's own, in whatever order."""
+    return [name for name in built.tables if name.startswith(contract.use_case)]
+
+
+def labels(contract: Contract) -> set[str]:
+    """Columns of the training set that somebody learns from."""
+    spec = specs().get(contract.use_case)
+    named = (contract.label, contract.weight, contract.known_at, *(spec.also if spec else ()))
+    return {name for name in named if name}
+
+
+def worlds(definition: Definition) -> list[World]:
+    """The same random worlds each time."""
+    return [World(definition.make(random.Random(seed)), definition.variables) for seed in SEEDS]
+
+
+def test_every_feature_and_label_is_defined(contract: Contract, definition: Definition) -> None:
+    """And its worlds can tell: it is null where it may be, and differs from all others."""
+    wanted = {"features": {f.name for f in contract.features}, "training_set": labels(contract)}
+    for part, names in wanted.items():
+        rows = [row for world in worlds(definition) for row in definition.rows(part, world)]
+        columns = {name: [row.get(name, "undefined") for row in rows] for name in names}
+        undefined = sorted(name for name, values in columns.items() if "undefined" in values)
+        assert rows, part
+        assert not undefined, f"tests/definitions/{contract.use_case}.py must say: {undefined}"
+        constant = [name for name, values in columns.items() if len(set(map(repr, values))) < 2]
+        assert not constant, f"the worlds of {contract.use_case} do not vary {constant}"
+        seen = {}
+        for name, values in columns.items():
+            twin = seen.setdefault(repr(values), name)
+            assert twin == name, f"in the worlds of {contract.use_case}, {name} is always {twin}"
+    nullable = {f.name for f in contract.features if f.type.startswith("Nullable(")}
+    rows = [row for world in worlds(definition) for row in definition.rows("features", world)]
+    never = sorted(name for name in nullable if all(row[name] is not None for row in rows))
+    assert not never, f"in the worlds of {contract.use_case}, {never} are never null"
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_random_worlds(built: Built, contract: Contract, definition: Definition, seed: int) -> None:
+    world = worlds(definition)[seed]
+    expected = {part: definition.rows(part, world) for part in PARTS}
+    compare(built, contract, definition, world, expected, whole=True)
+
+
+def test_worlds_counted_by_hand(built: Built, contract: Contract, definition: Definition) -> None:
+    """By the tables, and by the definition too."""
+    assert definition.counted
+    keys = list(dict.fromkeys((*contract.keys, contract.time)))
+    for counted in definition.counted:
+        world = World(counted.raw, definition.variables)
+        expected = {"features": counted.features, "training_set": counted.training_set}
+        compare(built, contract, definition, world, expected, whole=False)
+        for part, rows in expected.items():
+            wanted = {tuple(row[key] for key in keys) for row in rows}
+            defined = [
+                row for row in definition.rows(part, world)
+                if tuple(row[key] for key in keys) in wanted or not rows
+            ]  # fmt: skip
+            assert not differences(defined, rows, keys, definition.within)
+
+
+def test_a_use_case_without_a_definition_is_refused() -> None:
+    """In words that say what to write, and where."""
+    with pytest.raises(TreehouseError, match=r"tests/definitions/no_such_thing\.py"):
+        load_definition("no_such_thing")
