@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
+from functools import cache
 
 import pytest
 
@@ -82,16 +83,30 @@ def labels(contract: Contract) -> set[str]:
     return {name for name in named if name}
 
 
-def worlds(definition: Definition) -> list[World]:
-    """The same random worlds each time."""
-    return [World(definition.make(random.Random(seed)), definition.variables) for seed in SEEDS]
+@cache
+def made(use_case: str, seed: int) -> World:
+    """The same random world each time."""
+    definition = load_definition(use_case)
+    return World(definition.make(random.Random(seed)), definition.variables)
 
 
-def test_every_feature_and_label_is_defined(contract: Contract, definition: Definition) -> None:
+@cache
+def defined(use_case: str, seed: int, part: str) -> list[Row]:
+    """What that world's tables must hold."""
+    return load_definition(use_case).rows(part, made(use_case, seed))
+
+
+def all_rows(use_case: str, part: str) -> list[Row]:
+    """The same of all random worlds."""
+    return [row for seed in SEEDS for row in defined(use_case, seed, part)]
+
+
+@pytest.mark.usefixtures("definition")
+def test_every_feature_and_label_is_defined(contract: Contract) -> None:
     """And its worlds can tell: it is null where it may be, and differs from all others."""
     wanted = {"features": {f.name for f in contract.features}, "training_set": labels(contract)}
     for part, names in wanted.items():
-        rows = [row for world in worlds(definition) for row in definition.rows(part, world)]
+        rows = all_rows(contract.use_case, part)
         columns = {name: [row.get(name, "undefined") for row in rows] for name in names}
         undefined = sorted(name for name, values in columns.items() if "undefined" in values)
         assert rows, part
@@ -103,15 +118,15 @@ def test_every_feature_and_label_is_defined(contract: Contract, definition: Defi
             twin = seen.setdefault(repr(values), name)
             assert twin == name, f"in the worlds of {contract.use_case}, {name} is always {twin}"
     nullable = {f.name for f in contract.features if f.type.startswith("Nullable(")}
-    rows = [row for world in worlds(definition) for row in definition.rows("features", world)]
+    rows = all_rows(contract.use_case, "features")
     never = sorted(name for name in nullable if all(row[name] is not None for row in rows))
     assert not never, f"in the worlds of {contract.use_case}, {never} are never null"
 
 
 @pytest.mark.parametrize("seed", SEEDS)
 def test_random_worlds(built: Built, contract: Contract, definition: Definition, seed: int) -> None:
-    world = worlds(definition)[seed]
-    expected = {part: definition.rows(part, world) for part in PARTS}
+    world = made(contract.use_case, seed)
+    expected = {part: defined(contract.use_case, seed, part) for part in PARTS}
     compare(built, contract, definition, world, expected, whole=True)
 
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from clickhouse_connect.driver.exceptions import ClickHouseError
 
 from tests.conftest import Engine
 from tests.support.house import dbt
@@ -118,7 +119,7 @@ def test_version_0_answers_null(empty: Engine, contract: Contract) -> None:
 
 
 def test_a_version_that_is_not_there_is_refused(empty: Engine, contract: Contract) -> None:
-    with pytest.raises(Exception, match=f"no such version of {contract.use_case}"):
+    with pytest.raises(ClickHouseError, match=f"no such version of {contract.use_case}"):
         empty.client.query(f"select predict_{contract.use_case}_at(7, {_values(contract)})")
 
 

@@ -6,11 +6,13 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from functools import cache
+from operator import itemgetter
 from typing import Any
 
 from tests.definitions import Counted, Definition
 from tests.support.query_worlds import echoing_queries
-from tests.support.worlds import TIME_ZONE, Raw, Row, World, beside
+from tests.support.worlds import TIME_ZONE, Raw, Row, World, beside, group
 from training.settings import project_vars
 
 _ORDERS, _STOCK, _OTHER = "treehouse_workload.orders", "treehouse_workload.stock", "shop.secrets"
@@ -47,10 +49,11 @@ def _make(rng: random.Random) -> Raw:
 
     distances = (timedelta(0), _HOUR, _DAY, 7 * _DAY, 6 * _HOUR, timedelta(seconds=900))
     queries = echoing_queries(rng, 260, query, (_START, _START + 15 * _DAY), distances)
+    written = rng.choice([[_ORDERS, _ORDERS, _OTHER], [_ORDERS, _ORDERS, _STOCK, _OTHER]])
     writes = []
     for n in range(140):
         at = rng.choice(queries)["event_at"] + rng.choice([1, -1]) * rng.choice(distances)
-        database, table = rng.choice([_ORDERS, _ORDERS, _STOCK, _OTHER]).split(".")
+        database, table = rng.choice(written).split(".")
         writes.append(
             {
                 "log_id": n, "logged_at": beside(rng, at, (timedelta(microseconds=1), _HOUR)),
@@ -115,6 +118,7 @@ def _writes(world: World) -> list[tuple[str, datetime]]:
     )
 
 
+@cache
 def _ms(at: datetime) -> int:
     """Whole milliseconds."""
     return (at - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(milliseconds=1)
@@ -122,6 +126,10 @@ def _ms(at: datetime) -> int:
 
 def _features(world: World) -> Iterator[Row]:
     asked, writes = _asked(world), _writes(world)
+    alike = {
+        names: group(asked, itemgetter(*names))
+        for names in (("result_key",), ("result_key", "user_key"), ("shape",), ("dashboard",))
+    }
     shapes = {shape["shape"]: shape for shape in world.of("engine_query_shapes")}
     for query in asked:
         shape = shapes.get(query["shape"], _NEVER_SEEN)
@@ -130,7 +138,7 @@ def _features(world: World) -> Iterator[Row]:
             "log_id": query["log_id"],
             "event_at": query["event_at"],
             **{name: query[name] for name in ("dashboard", "duration_ms", *_COSTS)},
-            **_history(query, asked),
+            **_history(query, alike),
             **_volatility(query, writes),
             "hour_of_day": local.hour,
             "weekday": local.isoweekday(),
@@ -139,17 +147,13 @@ def _features(world: World) -> Iterator[Row]:
         }
 
 
-def _history(query: Row, asked: list[Row]) -> Row:
+def _history(query: Row, alike: dict[tuple[str, ...], dict[Any, list[Row]]]) -> Row:
     """What was asked before, to the millisecond: what came in the same one is not."""
 
-    def before(span: timedelta, *alike: str) -> list[Row]:
-        least = span // timedelta(milliseconds=1)
-        return [
-            other
-            for other in asked
-            if 1 <= _ms(query["event_at"]) - _ms(other["event_at"]) <= least
-            and all(other[name] == query[name] for name in alike)
-        ]
+    def before(span: timedelta, *names: str) -> list[Row]:
+        others = alike[names][itemgetter(*names)(query)]
+        now, most = _ms(query["event_at"]), span // timedelta(milliseconds=1)
+        return [other for other in others if 1 <= now - _ms(other["event_at"]) <= most]
 
     same, day = before(7 * _DAY, "result_key"), before(_DAY, "shape")
     ages = [(_ms(query["event_at"]) - _ms(other["event_at"])) / 1e3 for other in same]

@@ -55,7 +55,7 @@ def _make(rng: random.Random) -> Raw:
         for _ in range(rng.choice([0, 1, 3, 8])):
             events.append(_part_event(rng, partition, moment(born[partition]), queries))
     if rng.random() < 0.7:
-        queries += _drops(rng)
+        queries += _drops(rng, queries)
     states = [_state(rng, partition, moment()) for partition in _PARTITIONS for _ in range(2)]
     return {
         "engine_queries": [query | {"log_id": n} for n, query in enumerate(queries)],
@@ -80,8 +80,9 @@ def _part_event(rng: random.Random, partition: str, at: datetime, queries: list[
     }
 
 
-def _drops(rng: random.Random) -> list[Row]:
-    """A table and another table's database that were dropped, and one drop that failed."""
+def _drops(rng: random.Random, queries: list[Row]) -> list[Row]:
+    """A table and another table's database that were dropped, and one drop that failed; while a
+    query ran, or at the moment at which one ended."""
     nothing: Row = {
         "is_initial": True, "user_key": 1, "kind": "Drop", "read_bytes": 0, "partitions": [],
     }  # fmt: skip
@@ -94,7 +95,9 @@ def _drops(rng: random.Random) -> list[Row]:
         dropped.append((["treehouse_workload"], [], 0, 10))
     rows = []
     for databases, tables, code, day in dropped:
-        at = _START + timedelta(days=day, hours=rng.randrange(24))
+        near = _START + timedelta(days=day)
+        query = min(queries, key=lambda query: abs(query["event_at"] - near))
+        at = rng.choice([query["logged_at"], query["event_at"] + timedelta(hours=1)])
         rows.append(
             nothing | {"logged_at": at, "event_at": at - timedelta(days=3), "databases": databases,
                        "tables": tables, "exception_code": code, "query_key": 10**6 + day}

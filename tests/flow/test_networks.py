@@ -31,8 +31,10 @@ from tests.support.networks import (
     random_batch,
     reference,
 )
+from tests.support.some import some
 from training.bundle import Bundle, Network, bundle_id, e, evaluate
 from training.contract import Contract, contracts, load_contract
+from training.errors import TreehouseError
 from training.forest import compile_forest
 from training.lifecycle.parity import NETWORK_TOLERANCE
 from training.network import golden_rows, read_batch, rows_of
@@ -215,7 +217,7 @@ def test_functions_of_other_use_cases_ask_no_network(blend: Blend) -> None:
     )
     assert found
     asking = [USE_CASE, *(c.use_case for c in contracts().values() if c.has_networks)]
-    assert all(any(use_case in name for use_case in asking) for (name,) in found)
+    assert all(any(use_case in name for use_case in asking) for (name,) in some(found))
 
 
 def test_training_reads_the_rows_that_serving_is_given(blend: Blend) -> None:
@@ -286,7 +288,7 @@ def test_what_networks_contribute_is_told_as_one(blend: Blend) -> None:
 
 def test_another_answer_than_the_trainers_stops_the_publish(blend: Blend) -> None:
     before = blend.query("select count() from treehouse_registry.versions")
-    with pytest.raises(Exception, match="1 of 600 answers"):
+    with pytest.raises(TreehouseError, match="1 of 600 answers"):
         blend.publish(blend.bundle(mlp(), lstm(), error=1e-3))
     assert blend.query("select count() from treehouse_registry.versions") == before
 

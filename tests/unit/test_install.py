@@ -11,6 +11,7 @@ from xml.etree import ElementTree
 import pytest
 import yaml
 
+from tests.support.some import some
 from training.errors import TreehouseError
 from training.install import (
     NETWORK_PYTHON,
@@ -62,7 +63,7 @@ def test_apply_mends_only_what_differs(tmp_path: Path) -> None:
     apply(plan)
     plan[1].destination.write_text("something older")
     assert apply(plan) == [plan[1]]
-    assert all(file.is_current for file in plan)
+    assert all(file.is_current for file in some(plan))
 
 
 def test_a_folder_that_cannot_be_written_says_so(tmp_path: Path) -> None:
@@ -132,7 +133,7 @@ def test_the_printed_install_tells_how_to_make_the_workers_python(tmp_path: Path
 
 # That the image takes the mounts is not tested: there is no container engine where this runs.
 def test_compose_is_for_this_machine_only(compose: dict[str, Any]) -> None:
-    assert all(port.startswith("127.0.0.1:") for port in compose["ports"])
+    assert all(port.startswith("127.0.0.1:") for port in some(compose["ports"]))
     assert re.fullmatch(
         r"\$\{CLICKHOUSE_PASSWORD:-\w+\}", compose["environment"]["CLICKHOUSE_PASSWORD"]
     )
@@ -148,7 +149,7 @@ def test_the_role_grants_no_data_outside_its_own_databases() -> None:
     foreign = [(privilege, place) for privilege, place in grants if place not in own]
     assert all(
         place.startswith("system.") if privilege == "SELECT" else privilege not in on_data
-        for privilege, place in foreign
+        for privilege, place in some(foreign)
     )
 
 
