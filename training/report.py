@@ -24,6 +24,7 @@ _COLUMNS = {
         "auc": "AUC",
         "average_precision": "average precision",
         "calibration_error": "calibration error",
+        "bias": "bias",
         "lift_1": "lift 1 %",
         "lift_5": "lift 5 %",
         "lift_10": "lift 10 %",
@@ -74,11 +75,11 @@ def show_metrics(model: str, metrics: Mapping[str, Any]) -> None:
         [(name, *(row.get(key) for key in columns)) for name, row in rows],
         title=f"{model}: {metrics['rows']:,} test rows{_share(metrics)}",
     )
-    if "interval" in metrics:
+    if metrics.get("interval", {}).get("width") is not None:
         interval = metrics["interval"]
         console.out.print(
             f"Interval: {interval['coverage']:.1%} of the labels inside "
-            f"(target {interval['target']:.0%}), {interval['width']:,.2f} wide on average"
+            f"(target {interval['target']:.6g}), {interval['width']:,.2f} wide on average"
         )
     if "calibration" in metrics:
         console.out.print(f"Calibrated by: {metrics['calibration']['method']}")

@@ -145,6 +145,19 @@ def test_bounds_of_the_spec_hold(
 
 
 @ON_EMBEDDED
+def test_what_does_not_hold_in_sum_is_refused(house: House, judged: Callable[..., Version]) -> None:
+    """An interval for 90 % that held 82 %, and predictions whose sum is 40 % off."""
+    interval = {"target": 0.9, "coverage": 0.82, "rows": 2000, "calibration_rows": 2000}
+    model = {"deviance": 1.0, "bias": -0.4, "bias_error": 0.05}
+    said = refusal(judged, 3, measured={"interval": interval, "model": model})
+    assert "by 2 of 12 gates" in said
+    assert "coverage: 82.00% of 2,000 labels are inside an interval made for 0.9" in said
+    assert "bias: the sum of the predictions is off by -40.0% of the labels'" in said
+    judged(3, measured={"interval": interval | {"coverage": 0.98}, "model": model | {"bias": 0.1}})
+    assert {"coverage", "bias"} < {row[0] for row in gates(house, 1) if row[1]}
+
+
+@ON_EMBEDDED
 def test_without_baselines_the_mean_is_to_be_beaten(
     house: House, judged: Callable[..., Version], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -25,6 +27,7 @@ def small_bundle(
     fingerprint: int = 7,
     mae: float = 1.0,
     padding: str = "",
+    measured: Mapping[str, Any] | None = None,
 ) -> bytes:
     """What `train` would leave: its first head answers `factor` times the feature amount_1m.
 
@@ -36,6 +39,7 @@ def small_bundle(
         fingerprint: Of the training set that it says it was fitted to.
         mae: One of its metrics.
         padding: Makes the file larger.
+        measured: Further metrics.
     """
     wanted = load_contract(USE_CASE)
     numeric = np.random.default_rng(1).gamma(1.0, 20.0, (ROWS, len(wanted.of_kind("numeric"))))
@@ -67,6 +71,7 @@ def small_bundle(
             "metrics": {
                 "model": {"mae": mae, "gini": 0.5, "deviance": 1.0},
                 "baselines": {"BG/NBD + Gamma-Gamma": {"deviance": 2.0}},
+                **(measured or {}),
             },
             "golden": {
                 "numeric": numeric.tolist(),
@@ -77,8 +82,8 @@ def small_bundle(
     ).to_bytes()
 
 
-def write_bundle(folder: Path, factor: float, **changes: str | float) -> Path:
+def write_bundle(folder: Path, factor: float, **changes: Any) -> Path:
     """The same as a file."""
     path = folder / f"{factor}.bundle"
-    path.write_bytes(small_bundle(factor, **changes))  # type: ignore[arg-type]
+    path.write_bytes(small_bundle(factor, **changes))
     return path

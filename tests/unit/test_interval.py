@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,8 +12,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from tests.support.datasets import made_up_dataset, made_up_spec
 from training.bundle import e, evaluate
-from training.fit.interval import Interval, calibrate
+from training.errors import TreehouseError
+from training.fit.candidates import fit_candidates
+from training.fit.heads import make_heads
+from training.fit.interval import Interval, calibrate, refuse_infinite
 from training.fit.metrics import coverage
 
 Floats = NDArray[np.float64]
@@ -38,7 +43,7 @@ def population(rng: np.random.Generator, rows: int, pays: float) -> tuple[Floats
 
 @pytest.mark.parametrize("pays", [0.02, 0.2, 0.9])
 @pytest.mark.parametrize("bins", [1, 20])
-@pytest.mark.parametrize("share", [0.8, 0.9])
+@pytest.mark.parametrize("share", [0.8, 0.9, 0.96, 0.97, 0.99])
 @pytest.mark.parametrize("floored", [True, False])
 def test_new_labels_are_held(pays: float, bins: int, share: float, floored: bool) -> None:
     """Coverage over many calibrations lies in a binomial band above the target.
@@ -53,7 +58,7 @@ def test_new_labels_are_held(pays: float, bins: int, share: float, floored: bool
         interval = calibrate(label, predicted, known if floored else None, share, bins)
         label, predicted, known = population(rng, rows, pays)
         low, high, _ = answers(interval, predicted, known if floored else None)
-        held += coverage(label, low, high)["coverage"] / repeats
+        held += float(np.mean((low <= label) & (label <= high))) / repeats
     # The order statistics of the calibration and the share of new rows inside are both random.
     band = 4 * math.sqrt(2 * share * (1 - share) / (rows * repeats))
     assert share - band <= held
@@ -85,10 +90,73 @@ def test_ends_are_order_statistics() -> None:
     assert interval.middle == (29.0**2,)
 
 
-def test_fewer_rows_than_the_tail_asks_for_give_the_extremes() -> None:
-    label = np.array([3.0, 9.0, 4.0, 1.0, 5.0])
-    interval = calibrate(label, np.zeros(5), None, 0.9, 1)
-    assert (interval.below, interval.above) == ((1.0,), (9.0,))
+@pytest.mark.parametrize(
+    ("share", "needed"), [(0.5, 3), (0.9, 19), (0.96, 49), (0.97, 66), (0.99, 199), (0.999, 1999)]
+)
+def test_too_few_rows_have_no_end(share: float, needed: int) -> None:
+    """Each tail of m rows is (1 - share) / 2 >= 1 / (m + 1) or there is no such order statistic."""
+    label = np.random.default_rng(0).permutation(np.arange(float(needed)))
+    enough = calibrate(label, np.zeros(needed), None, share, 20)
+    assert (enough.below, enough.above) == ((0.0,), (needed - 1.0,))
+    refuse_infinite(enough, needed, share)
+    few = calibrate(label[1:], np.zeros(needed - 1), None, share, 20)
+    assert (few.below, few.above) == ((-np.inf,), (np.inf,))
+    with pytest.raises(TreehouseError) as refused:
+        refuse_infinite(few, needed - 1, share)
+    assert refused.value.value == f"{needed - 1:,} rows"
+    assert refused.value.expected == f"at least {needed:,}"
+
+
+def test_an_interval_that_is_answered_needs_its_rows() -> None:
+    """One that is not, of heads or a further label, is no reason to refuse the model."""
+    data = made_up_dataset(2000)
+    calibrating = np.flatnonzero(data.rows("calibration"))[150:]
+    split = data.split.copy()
+    split[calibrating] = 0
+    data = replace(data, split=split)
+    spec = made_up_spec(coverage=0.99, objectives=("squared_error",))
+    (chosen,) = fit_candidates(spec, data)
+    with pytest.raises(TreehouseError, match="takes more calibration rows") as refused:
+        make_heads(spec, data, chosen)
+    assert (refused.value.value, refused.value.expected) == ("150 rows", "at least 199")
+    unanswered = replace(data, contract=replace(data.contract, heads=("value",)))
+    assert set(make_heads(spec, unanswered, chosen)[0]) >= {"value"}
+    assert set(make_heads(replace(spec, label="further"), data, chosen)[0]) >= {"value"}
+    assert coverage(np.zeros(2), np.full(2, -np.inf), np.ones(2)) == {"coverage": 1, "width": None}
+
+
+def test_what_is_known_is_no_floor_where_some_is_paid_back() -> None:
+    """Labels below it are held like all others."""
+    data = made_up_dataset(6000)
+    rng = np.random.default_rng(1)
+    back = np.where(rng.random(6000) < 0.08, 0.5, 1.0) * data.column("early")
+    for label, is_floor in ((back, False), (data.label, True)):
+        paid = replace(data, label=label)
+        spec = made_up_spec(known="early", objectives=("squared_error",))
+        (chosen,) = fit_candidates(spec, paid)
+        heads, _ = make_heads(spec, paid, chosen)
+        test = paid.rows("test")
+        found = chosen.answers(heads, paid.matrix[test], paid.names)
+        assert bool((found["low"] >= paid.column("early")[test]).all()) == is_floor
+        assert coverage(label[test], found["low"], found["high"])["coverage"] > 0.87  # type: ignore[operator]
+
+
+@pytest.mark.parametrize("fewest", [50, 199])
+def test_no_group_is_smaller_than_its_quantile_takes(fewest: int) -> None:
+    """Also where equal predictions begin just behind a bound."""
+    rng = np.random.default_rng(0)
+    share = 1 - 2 / (fewest + 1)
+    for predicted in (
+        np.concatenate([[-2.0, -1.0], np.zeros(1000), np.arange(1.0, 1000.0)]),
+        np.concatenate([np.arange(101.0), np.full(900, 101.0), [200.0, 300.0]]),
+        rng.integers(0, 9, 2000).astype(float),
+        rng.normal(0, 1, 1003),
+    ):
+        interval = calibrate(rng.normal(0, 1, len(predicted)), predicted, None, share, 20)
+        group = np.searchsorted(interval.knots, predicted, side="right")
+        assert np.bincount(group).min() >= fewest
+        assert np.isfinite([interval.below, interval.above]).all()
+    assert len(interval.knots) + 1 == min(20, 1003 // fewest)
 
 
 def test_a_group_at_its_floor_spends_all_of_the_miss_above() -> None:
@@ -179,7 +247,7 @@ def test_no_group_is_empty_and_all_numbers_are_usable(
 
 @settings(max_examples=40, deadline=None)
 @given(
-    rows=st.integers(20, 500),
+    rows=st.integers(40, 500),
     share=st.floats(0.5, 0.95),
     bins=st.integers(1, 8),
     seed=st.integers(0, 2**32 - 1),
@@ -196,5 +264,6 @@ def test_calibration_rows_are_held(rows: int, share: float, bins: int, seed: int
     inside = (label >= low - slack) & (label <= high + slack)
     for number in np.unique(group):
         size = int((group == number).sum())
-        k = max(math.floor((1 - share) / 2 * (size + 1) + 1e-9), 1)
+        k = math.floor((1 - share) / 2 * (size + 1) + 1e-9)
+        assert k >= 1
         assert (~inside[group == number]).sum() == 2 * (k - 1)

@@ -20,7 +20,8 @@ _NUMBER = re.compile(r"(LowCardinality\()?(Nullable\()?(U?Int\d+|B?Float\d+|Deci
 
 
 def check_spec(spec: Spec) -> None:
-    """Refuse a spec whose task there is not, or that forecasts by what is no numeric feature.
+    """Refuse a spec whose task there is not, that forecasts by what is no numeric feature, or
+    that asks for an interval that there is not.
 
     Raises:
         TreehouseError: It names the field and what it may be.
@@ -35,6 +36,14 @@ def check_spec(spec: Spec) -> None:
                 expected="one of " + ", ".join(filter(None, known)),
                 fix=f"mend `{name}` in training/specs/{spec.use_case}.py",
             )
+
+    if not (0 < spec.coverage < 1 and spec.interval_bins >= 1):
+        raise TreehouseError(
+            f"The spec of {spec.use_case} asks for an interval that there is not.",
+            value=f"coverage {spec.coverage}, interval_bins {spec.interval_bins}",
+            expected="a coverage between 0 and 1, such as 0.9, and at least 1 bin",
+            fix=f"mend `coverage` or `interval_bins` in training/specs/{spec.use_case}.py",
+        )
 
 
 def check_columns(client: Client, settings: Settings, spec: Spec) -> None:

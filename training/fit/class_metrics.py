@@ -16,7 +16,7 @@ from sklearn.metrics import (
 )
 
 from training.fit.classifiers import mean_log_loss
-from training.fit.metrics import deciles
+from training.fit.metrics import bias, deciles
 
 Floats = NDArray[np.float64]
 _TOPS = (0.01, 0.05, 0.1)
@@ -35,7 +35,8 @@ def probability_metrics(
 
     Returns:
         log_loss in nats; brier; auc, and average_precision (None where one outcome is missing);
-        calibration_error, see there; base_rate; lift_1, lift_5 and lift_10: the share of ones
+        calibration_error, see there; base_rate; bias and bias_error, see
+        training.fit.metrics; lift_1, lift_5 and lift_10: the share of ones
         among the highest 1, 5 and 10 % of predictions over the base rate; deciles.
     """
     predicted = np.clip(predicted, 0.0, 1.0)
@@ -50,6 +51,7 @@ def probability_metrics(
         else None,
         "calibration_error": calibration_error(actual, predicted, weight),
         "base_rate": base,
+        **bias(actual, predicted, weight),
         "deciles": deciles(actual, predicted),
     }
     order = np.argsort(-predicted, kind="stable")

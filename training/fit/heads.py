@@ -15,11 +15,14 @@ from training.fit.calibration import calibrated_probability, calibrated_shares
 from training.fit.candidate import Candidate
 from training.fit.classifiers import raw_shares, relative_sizes, softmax
 from training.fit.dataset import Dataset
-from training.fit.interval import calibrate
+from training.fit.interval import calibrate, refuse_infinite
 from training.spec import Spec
 
 Floats = NDArray[np.float64]
+Bools = NDArray[np.bool_]
 Heads = dict[str, Expression]
+_ROUNDING = 1e-9
+"""Relative difference of two sums of the same amounts."""
 _TIE = 1 - 1e-9
 """Costs nearer to each other than this are equal, and the first class is decided for: a last bit
 of somebody's exp() decides nothing."""
@@ -39,7 +42,7 @@ def make_heads(spec: Spec, data: Dataset, chosen: Candidate) -> tuple[Heads, dic
 
 def _value_heads(spec: Spec, data: Dataset, chosen: Candidate) -> tuple[Heads, dict[str, Any]]:
     rows = data.rows("calibration")
-    floor, least = _floor(spec, data)
+    floor, least = _floor(spec, data, rows)
     interval = calibrate(
         data.label[rows],
         chosen.predict(data, rows)[:, 0],
@@ -47,15 +50,22 @@ def _value_heads(spec: Spec, data: Dataset, chosen: Candidate) -> tuple[Heads, d
         spec.coverage,
         spec.interval_bins,
     )
+    if not spec.label and {"low", "high"} & set(data.contract.heads):
+        refuse_infinite(interval, int(rows.sum()), spec.coverage)
     (value,) = chosen.parts
     low, high = interval.ends(value, floor)
     return {"value": value, "low": low, "high": high, "typical": interval.typical(value, floor)}, {}
 
 
-def _floor(spec: Spec, data: Dataset) -> tuple[Expression | None, Floats | None]:
-    """The least that a label can be, as an expression and as float64[rows]."""
+def _floor(spec: Spec, data: Dataset, rows: Bools) -> tuple[Expression | None, Floats | None]:
+    """The least that a label can be, as an expression and as float64[rows].
+
+    What is known already is none where labels fall below it: some of it was paid back.
+    """
     if spec.known:
-        return e.feature(spec.known), data.column(spec.known)
+        known = data.column(spec.known)
+        is_least = (data.label - known)[rows] >= -_ROUNDING * np.abs(known[rows])
+        return (e.feature(spec.known), known) if is_least.all() else (None, None)
     if spec.label_floor is not None:
         return e.const(spec.label_floor), np.full(len(data.label), spec.label_floor)
     return None, None

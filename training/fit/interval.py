@@ -13,12 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from training.bundle import Expression, e
+from training.errors import TreehouseError
 
 Floats = NDArray[np.float64]
 
 
 _FEWEST = 50
-"""Fewest calibration rows of a group."""
+"""Fewest calibration rows of a group, whatever the coverage."""
 
 
 @dataclass(frozen=True)
@@ -62,13 +63,17 @@ def calibrate(
         predicted: float64[rows].
         floor: float64[rows], the least that each label can be (what is known already), or None.
         coverage: In (0, 1), split evenly between the two sides.
-        bins: Groups by predicted value; fewer where there are under 50 rows a group.
+        bins: Groups by predicted value; fewer where a group would have under 50 rows, or fewer
+            than a tail of such a coverage takes: 199 for 0.99.
+
+    Returns:
+        Offsets; the upper one is infinite where all rows together are too few for the coverage.
     """
     residual = actual - predicted
     at_floor = np.zeros(len(actual), dtype=np.bool_) if floor is None else actual <= floor
-    knots, groups = _groups(predicted, bins)
+    knots, groups = _groups(predicted, bins, max(_FEWEST, _fewest((1 - coverage) / 2)))
     ends = [_ends(residual[rows], at_floor[rows], 1 - coverage) for rows in groups]
-    middle_knots, groups = _groups(predicted, len(actual))
+    middle_knots, groups = _groups(predicted, len(actual), _FEWEST)
     return Interval(
         knots,
         tuple(low for low, _ in ends),
@@ -83,6 +88,21 @@ def calibrate(
     )
 
 
+def refuse_infinite(interval: Interval, rows: int, coverage: float) -> None:
+    """Refuse an interval without an upper end.
+
+    Raises:
+        TreehouseError: It says how many calibration rows the coverage takes.
+    """
+    if np.isinf(interval.above).any():
+        raise TreehouseError(
+            f"An interval that holds {coverage:.6g} of the labels takes more calibration rows.",
+            value=f"{rows:,} rows",
+            expected=f"at least {_fewest((1 - coverage) / 2):,}",
+            fix="give the split calibration more rows, or lower `coverage` in the spec",
+        )
+
+
 def _median_share(actual: Floats, predicted: Floats) -> float:
     """The factor of least absolute error: the median of the ratios, weighted by the prediction."""
     above = predicted > 0
@@ -94,27 +114,47 @@ def _median_share(actual: Floats, predicted: Floats) -> float:
     return max(float(ratio[order][np.searchsorted(reached, reached[-1] / 2)]), 0.0)
 
 
-def _groups(predicted: Floats, bins: int) -> tuple[tuple[float, ...], list[NDArray[np.bool_]]]:
-    """Bounds of groups of about equal size, and bool[rows] for each."""
-    bins = max(1, min(bins, len(predicted) // _FEWEST))
-    # Predictions are often equal (users who did nothing). A knot that is one of them, and not the
-    # least, leaves no group empty.
-    knots = np.unique(np.quantile(predicted, np.linspace(0, 1, bins + 1)[1:-1], method="nearest"))
-    knots = knots[knots > predicted.min()]
+def _groups(
+    predicted: Floats, bins: int, fewest: int
+) -> tuple[tuple[float, ...], list[NDArray[np.bool_]]]:
+    """Bounds of at most `bins` groups of about equal size, and bool[rows] for each.
+
+    Each has `fewest` rows, where there are so many: predictions are often equal (users who did
+    nothing), and equal ones share a group.
+    """
+    rows, bins = len(predicted), max(1, min(bins, len(predicted) // fewest))
+    values, first = np.unique(np.sort(predicted), return_index=True)
+    knots, start = [], 0
+    while True:
+        quantile = (start * bins // rows + 1) * rows / bins  # the next beyond the last knot
+        place = int(np.searchsorted(first, max(start + fewest, quantile)))
+        if place == len(first) or rows - first[place] < fewest:
+            break
+        start = int(first[place])
+        knots.append(float(values[place]))
     group = np.searchsorted(knots, predicted, side="right")
-    return tuple(knots.tolist()), [group == g for g in range(len(knots) + 1)]
+    return tuple(knots), [group == g for g in range(len(knots) + 1)]
 
 
 def _ends(residual: Floats, at_floor: NDArray[np.bool_], miss: float) -> tuple[float, float]:
     """Offsets of the lower and the upper end of one group.
 
-    The k-th smallest and largest residual with k = floor(miss / 2 * (n + 1)), at least the first.
-    Where so many labels lie at their floor that the lower end would be there, it is the floor
-    itself (minus infinity, raised to the floor later), nothing can fall below it, and the upper
-    end may be missed by all of `miss`.
+    The k-th smallest and largest residual with k = floor(miss / 2 * (n + 1)); infinity for k = 0,
+    where the rows are too few. Where so many labels lie at their floor that the lower end would be
+    there, it is the floor itself (minus infinity, raised to the floor later), nothing can fall
+    below it, and the upper end may be missed by all of `miss`.
     """
-    ordered = np.sort(residual)
+    ordered = np.concatenate([[-np.inf], np.sort(residual), [np.inf]])
     is_one_sided = float(at_floor.mean()) >= miss / 2
-    tail = miss if is_one_sided else miss / 2
-    k = max(int(np.floor(tail * (len(ordered) + 1) + 1e-9)), 1)  # 0.05 * 60 is under 3
-    return -np.inf if is_one_sided else float(ordered[k - 1]), float(ordered[-k])
+    k = _rank(miss if is_one_sided else miss / 2, len(residual))
+    return -np.inf if is_one_sided else float(ordered[k]), float(ordered[-1 - k])
+
+
+def _rank(tail: float, rows: int) -> int:
+    """Of the order statistic beyond which a new label lies with a chance of at most `tail`."""
+    return int(np.floor(tail * (rows + 1) + 1e-9))  # 0.05 * 60 is under 3
+
+
+def _fewest(tail: float) -> int:
+    """Rows from which on there is such an order statistic."""
+    return int(np.ceil(1 / tail - 1 - 1e-9))

@@ -96,7 +96,12 @@ def _measure_value(
         "model": measured(answers["value"]),
         "typical": measured(answers["typical"]),
         "baselines": {name: measured(values) for name, values in baselines.items()},
-        "interval": {"target": spec.coverage} | coverage(actual, answers["low"], answers["high"]),
+        "interval": {
+            "target": spec.coverage,
+            "rows": int(test.sum()),
+            "calibration_rows": int(data.rows("calibration").sum()),
+            **coverage(actual, answers["low"], answers["high"]),
+        },
     }
     if truth:
         best = measured(truth["mean"])

@@ -26,11 +26,11 @@ def value_metrics(
     Returns:
         mae and rmse in USD; deviance, see training.fit.deviance; mape_payers, the mean of
         |error| / actual where actual > 0; zero_share; gini (normalised, 1 is a perfect ranking);
-        bias, predicted less actual sum over the sum of all |actual|; cohort_mape, the mean over
-        cohorts of |error of the sum| / |sum|, weighted by the latter, so that small cohorts don't
-        decide; deciles. None where it would be divided by zero.
+        bias and bias_error, see there; cohort_mape, the mean over cohorts of |error of the sum|
+        / |sum|, weighted by the latter, so that small cohorts don't decide; deciles. None where it
+        would be divided by zero.
     """
-    payers, size = actual > 0, float(np.abs(actual).sum())
+    payers = actual > 0
     metrics: dict[str, Any] = {
         "mae": float(np.mean(np.abs(predicted - actual))),
         "rmse": float(np.sqrt(np.mean((predicted - actual) ** 2))),
@@ -40,12 +40,29 @@ def value_metrics(
         else None,
         "zero_share": float(np.mean(actual == 0)),
         "gini": normalised_gini(actual, predicted),
-        "bias": float((predicted - actual).sum()) / size if size else None,
+        **bias(actual, predicted),
         "deciles": deciles(actual, predicted),
     }
     if cohort is not None:
         metrics["cohort_mape"] = cohort_error(actual, predicted, cohort)
     return metrics
+
+
+def bias(actual: Floats, predicted: Floats, weight: Floats | None = None) -> dict[str, Any]:
+    """How far the sum of the predictions is off, as a share, and the standard error of that.
+
+    The bias is the predicted less the actual sum, over the sum of all |actual|; its error is that
+    of a ratio of sums (Cochran: Sampling techniques, 1977, section 6.4). Both are None where all
+    labels are 0.
+    """
+    weight = np.ones(len(actual)) if weight is None else weight
+    size = weight * np.abs(actual)
+    if not (total := float(size.sum())):
+        return {"bias": None, "bias_error": None}
+    error = weight * (predicted - actual)
+    found = float(error.sum()) / total
+    spread = float(np.sqrt(np.sum((error - found * size) ** 2)))
+    return {"bias": found, "bias_error": spread / total}
 
 
 def normalised_gini(actual: Floats, predicted: Floats) -> float:
@@ -90,7 +107,8 @@ def cohort_error(actual: Floats, predicted: Floats, cohort: Floats) -> float | N
     return float(error.sum()) / total if total else None
 
 
-def coverage(actual: Floats, low: Floats, high: Floats) -> dict[str, float]:
-    """Share of the actual values inside the interval, and its mean width in USD."""
+def coverage(actual: Floats, low: Floats, high: Floats) -> dict[str, float | None]:
+    """Share of the actual values inside the interval; its mean width in USD, None for infinite."""
     inside = (actual >= low) & (actual <= high)
-    return {"coverage": float(inside.mean()), "width": float((high - low).mean())}
+    width = float((high - low).mean())
+    return {"coverage": float(inside.mean()), "width": width if np.isfinite(width) else None}

@@ -17,6 +17,7 @@ from training.lifecycle.outcome import Outcome
 from training.lifecycle.quality import judge_quality
 from training.lifecycle.scoring import KINDS, answers_sql
 from training.lifecycle.statistics import training_columns, training_set
+from training.lifecycle.sums import judge_sums
 
 if TYPE_CHECKING:
     from clickhouse_connect.driver.client import Client
@@ -37,6 +38,7 @@ def judge(
         Outcome("size", size, most, f"{size:,} bytes, at most {most:,}"),
         *_latency(client, settings, header, spec.gates),
         _metrics(header),
+        *judge_sums(header, spec.gates),
         _training_set(client, settings, spec, header),
     ]
     if not math.isnan(found[-1].value):

@@ -20,6 +20,12 @@ class Gates:
     worse_by: float = 0.0
     """Share by which the loss may certainly exceed the champion's. Refused is a version whose
     whole interval lies above: on few rows that needs a large difference."""
+    uncovered: float = 0.0
+    """Share of the labels that may certainly lie outside of the interval beyond those that
+    `coverage` allows, on the test rows. More inside than asked for is always allowed."""
+    bias: float = 0.25
+    """How far the sum of the predictions may certainly be from the sum of the labels, as a share
+    of the latter. Lower where sums are what counts, as in budgets; infinite where only ranks do."""
     proven: bool = False
     """Whether the whole interval must lie below each baseline's loss, and not only its middle.
     Where most labels are zero that takes thousands of test rows."""
