@@ -145,8 +145,12 @@ def test_bounds_of_the_spec_hold(
 
 
 @ON_EMBEDDED
-def test_what_does_not_hold_in_sum_is_refused(house: House, judged: Callable[..., Version]) -> None:
+def test_what_does_not_hold_in_sum_is_refused(
+    house: House, judged: Callable[..., Version], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """An interval for 90 % that held 82 %, and predictions whose sum is 40 % off."""
+    patient = replace(SPEC, gates=Gates(row_us=1e6, call_ms=1e6))
+    monkeypatch.setattr(publishing, "load_spec", lambda _: patient)
     interval = {"target": 0.9, "coverage": 0.82, "rows": 2000, "calibration_rows": 2000}
     model = {"deviance": 1.0, "bias": -0.4, "bias_error": 0.05}
     said = refusal(judged, 3, measured={"interval": interval, "model": model})
@@ -161,7 +165,8 @@ def test_what_does_not_hold_in_sum_is_refused(house: House, judged: Callable[...
 def test_without_baselines_the_mean_is_to_be_beaten(
     house: House, judged: Callable[..., Version], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    plain = replace(SPEC, baselines={}, fitted_baselines={})
+    bounds = Gates(row_us=1e6, call_ms=1e6)
+    plain = replace(SPEC, baselines={}, fitted_baselines={}, gates=bounds)
     monkeypatch.setattr(publishing, "load_spec", lambda _: plain)
     judged(3)
     assert [row[:2] for row in gates(house, 1)][-1] == ("beats constant", True)

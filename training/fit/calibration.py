@@ -1,9 +1,9 @@
 """From a classifier's answers to probabilities that hold, on rows that no tree has seen.
 
-A probability takes what has the least log loss in cross-validation over the calibration rows:
-nothing; a logistic curve over the log odds (Platt 1999); the beta family, which can bend both ends
-apart (Kull, Silva Filho, Flach 2017); or isotonic regression (Zadrozny, Elkan 2002), which needs
-the most rows. Classes take a temperature (Guo, Pleiss, Sun, Weinberger 2017).
+A probability takes a curve only where cross-validation over the calibration rows shows, beyond
+chance, that it gains: a logistic curve over the log odds (Platt 1999); the beta family, which can
+bend both ends apart (Kull, Silva Filho, Flach 2017); or isotonic regression (Zadrozny, Elkan 2002),
+which needs the most rows. Classes take a temperature (Guo, Pleiss, Sun, Weinberger 2017) likewise.
 """
 
 from __future__ import annotations
@@ -17,17 +17,15 @@ from scipy.optimize import minimize, minimize_scalar
 from scipy.special import log_softmax
 from sklearn.isotonic import IsotonicRegression
 from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import StratifiedKFold
+from sklearn.model_selection import KFold, StratifiedKFold
 
 from training.bundle import Expression, e, evaluate
 from training.fit.candidate import Candidate
-from training.fit.classifiers import log_odds, mean_log_loss
+from training.fit.classifiers import SMALLEST_SHARE, log_odds
 from training.fit.dataset import Dataset
 
 Floats = NDArray[np.float64]
 _FOLDS = 5
-_FEWEST = 25
-"""Fewest calibration rows of either outcome; with fewer, the answer stays as it is."""
 LEAST_ENTROPY = 0.01
 """In nats: below, a row counts as no surer than this."""
 Curve = Callable[[Expression, Expression], Expression]
@@ -46,10 +44,12 @@ class _Rows:
     def take(self, rows: NDArray[np.int64]) -> _Rows:
         return _Rows(self.part[rows], self.odds[rows], self.actual[rows], self.weight[rows])
 
-    def loss(self, curve: Curve) -> float:
+    def losses(self, curve: Curve) -> Floats:
+        """float64[rows]: the log loss of each in nats."""
         expression = curve(e.feature("part"), e.feature("odds"))
         found = evaluate(expression, inputs={"part": self.part, "odds": self.odds})
-        return mean_log_loss(self.actual, found, self.weight)
+        share = np.clip(found, SMALLEST_SHARE, 1 - SMALLEST_SHARE)
+        return np.asarray(-np.log(np.where(self.actual == 1, share, 1 - share)))
 
 
 def calibrated_probability(
@@ -61,20 +61,43 @@ def calibrated_probability(
     found = candidate.answers({"part": part, "odds": odds}, data.matrix[rows], data.names)
     weight = np.ones(int(rows.sum())) if data.weight is None else data.weight[rows]
     given = _Rows(found["part"], found["odds"], data.label[rows], weight)
-    methods: dict[str, Callable[[_Rows], Curve]] = {
-        "none": lambda _: lambda part, _: part if candidate.is_share else e.sigmoid(part)
-    }
-    if np.bincount(given.actual.astype(int), minlength=2).min() >= _FEWEST:
-        methods |= {"platt": _platt, "beta": _beta, "isotonic": _isotonic}
-    losses = {name: _cross_validated(method, given) for name, method in methods.items()}
-    best = min(losses, key=lambda name: losses[name])
-    return methods[best](given)(part, odds), {best: losses[best]} | losses
+    untouched: Curve = lambda part, _: part if candidate.is_share else e.sigmoid(part)  # noqa: E731
+    taken, losses = _taken(untouched, given)
+    curve = _METHODS[taken][0](given) if taken in _METHODS else untouched
+    means = {name: float(np.average(loss, weights=weight)) for name, loss in losses.items()}
+    return curve(part, odds), {taken: means[taken]} | means
 
 
-def _cross_validated(method: Callable[[_Rows], Curve], given: _Rows) -> float:
+def _taken(untouched: Curve, given: _Rows) -> tuple[str, dict[str, Floats]]:
+    """The method that is taken, and the log loss of each row by each, fitted on other rows.
+
+    From the plainest on, a curve is taken where it gains more than the standard error of its gain
+    (the rule of one standard error of Breiman, Friedman, Olshen, Stone: Classification and
+    Regression Trees, 1984, section 3.4.3): few positives would often find one that fits them.
+    """
+    taken, losses = "none", {"none": given.losses(untouched)}
+    rarer = int(min(given.actual.sum(), (1 - given.actual).sum()))
+    for name, (method, fewest) in _METHODS.items():
+        if rarer >= fewest:
+            losses[name] = _cross_validated(method, given)
+            if exceeds_error(losses[taken] - losses[name], given.weight):
+                taken = name
+    return taken, losses
+
+
+def exceeds_error(gains: Floats, weight: Floats) -> bool:
+    """Whether the mean gain of rows is more than its own standard error."""
+    mean = float(np.average(gains, weights=weight))
+    return mean > float(np.sqrt(np.sum((weight * (gains - mean)) ** 2))) / float(weight.sum())
+
+
+def _cross_validated(method: Callable[[_Rows], Curve], given: _Rows) -> Floats:
+    """float64[rows]: each row's log loss by a curve that was fitted on other rows."""
+    found = np.empty(len(given.actual))
     folds = StratifiedKFold(_FOLDS, shuffle=True, random_state=0)
-    parts = folds.split(given.odds, given.actual)
-    return float(np.mean([given.take(test).loss(method(given.take(fit))) for fit, test in parts]))
+    for fit, test in folds.split(given.odds, given.actual):
+        found[test] = given.take(test).losses(method(given.take(fit)))
+    return found
 
 
 def _platt(given: _Rows) -> Curve:
@@ -108,6 +131,16 @@ def _isotonic(given: _Rows) -> Curve:
     return lambda part, _: e.linear(part, knots, values)
 
 
+_METHODS: dict[str, tuple[Callable[[_Rows], Curve], int]] = {
+    "platt": (_platt, 25),
+    "beta": (_beta, 25),
+    "isotonic": (_isotonic, 250),
+}
+"""Each with the fewest calibration rows of the rarer outcome; with fewer it is not tried. Isotonic
+regression overfits below about a thousand rows even of equal shares (Niculescu-Mizil, Caruana:
+Predicting good probabilities with supervised learning, 2005, section 5)."""
+
+
 def sharpness(logs: Floats, actual: Floats, weight: Floats | None = None) -> float:
     """What to multiply logs of shares by: the temperature's inverse, of the least log loss.
 
@@ -116,13 +149,18 @@ def sharpness(logs: Floats, actual: Floats, weight: Floats | None = None) -> flo
         actual: float64[rows], numbers of classes.
         weight: float64[rows].
     """
-    number = actual.astype(int)[:, None]
 
     def loss(power: float) -> float:
-        shares = log_softmax(np.exp(power) * logs, axis=1)
-        return -float(np.average(np.take_along_axis(shares, number, axis=1)[:, 0], weights=weight))
+        return float(np.average(_share_losses(np.exp(power) * logs, actual), weights=weight))
 
     return float(np.exp(minimize_scalar(loss, bounds=(-3, 3), method="bounded").x))
+
+
+def _share_losses(logs: Floats, actual: Floats) -> Floats:
+    """float64[rows]: the log loss of each in nats, of logs of shares up to a constant."""
+    number = actual.astype(int)[:, None]
+    found: Floats = -np.take_along_axis(log_softmax(logs, axis=1), number, axis=1)[:, 0]
+    return found
 
 
 def entropies(logs: Floats) -> Floats:
@@ -156,10 +194,22 @@ def sharpness_by_entropy(logs: Floats, actual: NDArray[np.int64]) -> tuple[float
 
 
 def calibrated_shares(candidate: Candidate, data: Dataset) -> tuple[tuple[Expression, ...], float]:
-    """Logs of the classes' shares up to a constant, and the temperature's inverse."""
+    """Logs of the classes' shares up to a constant, and the temperature's inverse.
+
+    The latter is 1 unless its gain is beyond chance, as a curve's must be.
+    """
     rows = data.rows("calibration")
     logs = log_odds(candidate)
     heads = {str(i): log for i, log in enumerate(logs)}
     found = np.column_stack([*candidate.answers(heads, data.matrix[rows], data.names).values()])
-    factor = sharpness(found, data.label[rows], None if data.weight is None else data.weight[rows])
+    weight = np.ones(len(found)) if data.weight is None else data.weight[rows]
+    actual = data.label[rows]
+    factor = sharpness(found, actual, weight)
+    told = np.empty(len(found))
+    for fit, test in KFold(_FOLDS, shuffle=True, random_state=0).split(found):
+        told[test] = _share_losses(
+            sharpness(found[fit], actual[fit], weight[fit]) * found[test], actual[test]
+        )
+    if not exceeds_error(_share_losses(found, actual) - told, weight):
+        factor = 1.0
     return tuple(factor * log for log in logs), factor
