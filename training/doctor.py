@@ -23,8 +23,9 @@ from packaging.requirements import Requirement
 from training.bundle import Bundle, Inputs, bundle_id, e
 from training.engine import connect, identifier, literal, server_profile
 from training.errors import TreehouseError
-from training.install import network_packages, role_grants
+from training.install import network_packages
 from training.lifecycle.sync import wrong_files
+from training.roles import role_grants
 from training.settings import ROOT, Settings, python_version_supported
 from udfs.build import build, find_compiler
 

@@ -6,7 +6,6 @@ import base64
 import gzip
 import hashlib
 import os
-import re
 import shlex
 import shutil
 import sys
@@ -20,6 +19,7 @@ from packaging.requirements import Requirement
 
 from training.errors import TreehouseError
 from training.files import make_folder
+from training.roles import ROLES
 from training.settings import ROOT
 from udfs.build import BINARY, build
 from udfs.network import pack
@@ -67,7 +67,7 @@ _TAIL = """\
 #   {venv}/bin/pip install {packages}
 # Then, as an administrator of ClickHouse, a user for Treehouse:
 #   CREATE USER treehouse IDENTIFIED BY '...';
-#   GRANT treehouse TO treehouse;
+#   GRANT treehouse TO treehouse;   (docs/roles.md: roles for others)
 # And from here:
 #   CLICKHOUSE_URL=http://treehouse:...@host:8123 ./treehouse --target server doctor
 """
@@ -129,18 +129,11 @@ def install_plan(root: Path = Path("/")) -> list[InstallFile]:
             root / CONFIG / "treehouse_function.xml",
         ),
         InstallFile(
-            "the role with what Treehouse's user may do",
-            _UDFS / "treehouse_role.xml",
+            "the roles: what Treehouse's user, analysts, dashboards and trainers may do",
+            ROLES,
             root / CONFIG / "users.d" / "treehouse.xml",
         ),
     ]
-
-
-def role_grants() -> list[tuple[str, str]]:
-    """What the role of the install grants: privilege and place, such as SELECT on treehouse*.*."""
-    text = (_UDFS / "treehouse_role.xml").read_text()
-    grants = re.findall(r"<query>GRANT (.+) ON (\S+)</query>", text)
-    return [(privilege, place) for names, place in grants for privilege in names.split(", ")]
 
 
 def render_print(plan: Sequence[InstallFile]) -> str:

@@ -62,6 +62,16 @@ _CONFIG = """\
 {volumes}  {extra}
 </clickhouse>
 """
+ROLES = ("dashboard", "analyst", "trainer", "operator")  # each of treehouse_<role>, as <role>_user
+_ROLE_USERS = "".join(
+    f"""<{role}_user>
+      <password>{READER_PASSWORD}</password>
+      <networks><ip>127.0.0.1</ip></networks>
+      <grants><query>GRANT treehouse_{role}</query></grants>
+    </{role}_user>
+    """
+    for role in ROLES
+)
 # The default user only keeps the listener open, so whatever forgets its user and password fails
 # here as it does on a server that asks for them.
 _USERS = f"""\
@@ -96,6 +106,7 @@ _USERS = f"""\
       <networks><ip>127.0.0.1</ip></networks>
       <grants><query>GRANT SELECT, dictGet ON treehouse_results*.*</query></grants>
     </outsider>
+    {_ROLE_USERS}
     <{ADMIN}>
       <password>{ADMIN_PASSWORD}</password>
       <networks><ip>127.0.0.1</ip></networks>

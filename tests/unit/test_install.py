@@ -20,8 +20,8 @@ from training.install import (
     install_plan,
     network_packages,
     render_print,
-    role_grants,
 )
+from training.roles import granted, role_grants
 from training.settings import ROOT
 
 SCORER = Path("var/lib/clickhouse/user_scripts/treehouse-scorer")
@@ -154,6 +154,8 @@ def test_the_role_grants_no_data_outside_its_own_databases() -> None:
 
 
 def test_every_grant_of_the_role_is_read() -> None:
-    role = ElementTree.parse(ROOT / "udfs" / "treehouse_role.xml")
+    role = ElementTree.parse(ROOT / "udfs" / "treehouse_role.xml").find("roles/treehouse")
+    assert role is not None
     queries = [query.text or "" for query in role.iter("query")]
     assert sum(query.count(",") + 1 for query in queries) == len(role_grants())
+    assert granted()["treehouse_operator"] == ("treehouse",)

@@ -45,19 +45,26 @@ def install(
     show: Annotated[
         bool, typer.Option("--print", help="The install as a shell script to read and to run.")
     ] = False,
+    roles: Annotated[
+        bool, typer.Option("--roles", help="The roles alone, as SQL for an administrator.")
+    ] = False,
     to: Annotated[
         Path | None, typer.Option(help="Root folder of the machine or container: / or a mount.")
     ] = None,
     yes: Annotated[bool, typer.Option("--yes", help="Don't ask before --to writes.")] = False,
 ) -> None:
-    """What an operator puts on a ClickHouse server, once: scorer, declaration, role."""
+    """What an operator puts on a ClickHouse server, once: scorer, declaration, roles."""
     from training.install import apply, install_plan, render_print
+    from training.roles import as_sql
 
+    if roles:
+        typer.echo(as_sql(), nl=False)
+        return
     if show:
         typer.echo(render_print(install_plan(to or Path("/"))), nl=False)
         return
     if to is None:
-        raise typer.BadParameter("say --print or --to <folder>")
+        raise typer.BadParameter("say --print, --roles or --to <folder>")
     plan = install_plan(to)
     missing = [file for file in plan if not file.is_current]
     rows = [
