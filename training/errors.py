@@ -5,7 +5,7 @@ from __future__ import annotations
 
 def first_line(error: Exception) -> str:
     """What an engine's error says, without its stack trace."""
-    return str(error).splitlines()[0].split(", Stack trace")[0]
+    return next(iter(str(error).splitlines()), "").split(", Stack trace")[0]
 
 
 class TreehouseError(Exception):

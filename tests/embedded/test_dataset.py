@@ -342,3 +342,32 @@ def test_costs_that_do_not_fit(of_task: Callable[..., Spec]) -> None:
     for cost in (((0, 1), (1, 0)), ((0, 1, 1), (1, 0, -1), (1, 1, 0))):
         with pytest.raises(TreehouseError, match="does not fit its classes"):
             _ = replace(spec, cost=cost).costs
+
+
+@pytest.mark.parametrize("absent", ["simulation_truth_elsewhere.users", "no_such_table"])
+def test_what_is_known_of_simulated_data_is_missed_nowhere(
+    client: Client, own: Settings, spec: Spec, absent: str
+) -> None:
+    fill(client)
+    sql = f"select user_id as key, 1. as mean, 1. as median from {absent}"
+    data = load_dataset(client, own, replace(spec, best_possible=sql))
+    assert not any(name.startswith("best_") for name in data.extra)
+    there = "select toString(number) as key, 2. as mean, 1. as median from numbers(600)"
+    data = load_dataset(client, own, replace(spec, best_possible=there))
+    assert set(data.extra["best_mean"]) == {2.0}
+
+
+def test_a_mistake_in_best_possible_is_told(client: Client, own: Settings, spec: Spec) -> None:
+    fill(client)
+    error = refusal(client, own, replace(spec, best_possible="select 1 as key, nonsense as mean"))
+    assert error.what == "`best_possible` of made_up can't be run."
+    assert "nonsense" in str(error.value)
+
+
+@pytest.mark.parametrize("changes", [{"coverage": 1.0}, {"coverage": 0.0}, {"interval_bins": 0}])
+def test_an_interval_that_there_is_not(
+    client: Client, own: Settings, spec: Spec, changes: dict[str, float]
+) -> None:
+    fill(client)
+    error = refusal(client, own, replace(spec, **changes))  # type: ignore[arg-type]
+    assert "asks for an interval that there is not" in error.what

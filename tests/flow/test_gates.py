@@ -207,8 +207,8 @@ def test_the_comparison_is_scipys(house: House, judged: Callable[..., Version]) 
     scale = mean / 100
 
     def loss(factor: float) -> Any:
-        root = np.sqrt(factor * amount + scale)
-        return 4 * (root - np.sqrt(label + scale)) ** 2 / root
+        y, m = label + scale, factor * amount + scale
+        return 2 * (y**0.7 / (-0.3 * 0.7) - y * m**-0.3 / -0.3 + m**0.7 / 0.7)
 
     ours, theirs = loss(3), loss(2)
     interval = stats.ttest_1samp(ours - theirs, 0).confidence_interval(0.9)

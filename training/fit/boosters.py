@@ -11,7 +11,8 @@ import xgboost as xgb
 from numpy.typing import NDArray
 
 from training.fit.dataset import Dataset
-from training.fit.job import TWEEDIE_POWER, Job, Progress, Watch
+from training.fit.deviance import TWEEDIE_POWER
+from training.fit.job import Job, Progress, Watch
 from training.spec import Boosting, Spec
 
 Floats = NDArray[np.float64]

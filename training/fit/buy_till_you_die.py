@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from training.settings import Settings
 
 Floats = NDArray[np.float64]
+_PENALTIES = (1e-3, 1e-2, 1e-1, 1.0)
 
 
 def bg_nbd_gamma_gamma(client: Client, settings: Settings, data: Dataset) -> Floats:
@@ -32,15 +33,15 @@ def bg_nbd_gamma_gamma(client: Client, settings: Settings, data: Dataset) -> Flo
     It is fitted on all purchases before the test's snapshot day.
 
     Raises:
-        TreehouseError: The library is not installed.
+        TreehouseError: The library is not installed, or does not converge.
     """
     lifetimes = _import_lifetimes()
     frequency, recency, age, monetary, horizon = _summary(client, settings)
     repeat = (frequency > 0) & (monetary > 0)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        counts = lifetimes.BetaGeoFitter(penalizer_coef=1e-3).fit(frequency, recency, age)
-        money = _fit_spend(lifetimes, frequency[repeat], monetary[repeat])
+        counts = _fitted(lifetimes, lifetimes.BetaGeoFitter, frequency, recency, age)
+        money = _fitted(lifetimes, lifetimes.GammaGammaFitter, frequency[repeat], monetary[repeat])
         purchases = counts.conditional_expected_number_of_purchases_up_to_time(
             horizon, frequency, recency, age
         )
@@ -50,16 +51,17 @@ def bg_nbd_gamma_gamma(client: Client, settings: Settings, data: Dataset) -> Flo
     return values
 
 
-def _fit_spend(lifetimes: Any, frequency: Floats, monetary: Floats) -> Any:
-    """Gamma-Gamma under the weakest penalty for which it converges."""
-    for penalty in (1e-3, 1e-2, 1e-1):
+def _fitted(lifetimes: Any, fitter: Any, *columns: Floats) -> Any:
+    """A fitter of the library under the weakest penalty for which it converges."""
+    for penalty in _PENALTIES:
         try:
             with redirect_stdout(io.StringIO()):
-                return lifetimes.GammaGammaFitter(penalizer_coef=penalty).fit(frequency, monetary)
+                return fitter(penalizer_coef=penalty).fit(*columns)
         except lifetimes.utils.ConvergenceError:
             continue
     raise TreehouseError(
-        "The baseline Gamma-Gamma did not converge.", value=f"{len(monetary)} rows"
+        f"{fitter.__name__} does not converge under any penalty.",
+        value=f"{len(columns[0]):,} customers, penalties {', '.join(map(str, _PENALTIES))}",
     )
 
 

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import TYPE_CHECKING, get_args
 
+from clickhouse_connect.driver.exceptions import ClickHouseError
+
 from training.engine import identifier
-from training.errors import TreehouseError
+from training.errors import TreehouseError, first_line
 from training.spec import Task
 
 if TYPE_CHECKING:
@@ -16,6 +19,7 @@ if TYPE_CHECKING:
     from training.spec import Spec
 
 _FEWEST_ROWS = 50
+_ABSENT = re.compile(r"UNKNOWN_(TABLE|DATABASE)|ACCESS_DENIED|[Cc]ode:? (60|81|497)\b")
 _NUMBER = re.compile(r"(LowCardinality\()?(Nullable\()?(U?Int\d+|B?Float\d+|Decimal\(.*\)|Bool)\)*")
 
 
@@ -44,6 +48,28 @@ def check_spec(spec: Spec) -> None:
             expected="a coverage between 0 and 1, such as 0.9, and at least 1 bin",
             fix=f"mend `coverage` or `interval_bins` in training/specs/{spec.use_case}.py",
         )
+
+
+def with_known_truth(client: Client, spec: Spec) -> Spec:
+    """The spec, without `best_possible` where what it names is not in this engine.
+
+    Raises:
+        TreehouseError: It is no SQL for another reason.
+    """
+    if not spec.best_possible:
+        return spec
+    try:
+        client.query(f"select * from ({spec.best_possible}) limit 0")
+    except ClickHouseError as error:
+        text = first_line(error)
+        if _ABSENT.search(text):
+            return replace(spec, best_possible="")
+        raise TreehouseError(
+            f"`best_possible` of {spec.use_case} can't be run.",
+            value=text,
+            fix=f"mend it in training/specs/{spec.use_case}.py",
+        ) from error
+    return spec
 
 
 def check_columns(client: Client, settings: Settings, spec: Spec) -> None:

@@ -14,7 +14,7 @@ from training.contract import Contract
 from training.engine import identifier, literal, row_hash
 from training.errors import TreehouseError
 from training.fit.baselines import label_sql, rule_columns
-from training.fit.checks import check_columns, check_rows, check_spec
+from training.fit.checks import check_columns, check_rows, check_spec, with_known_truth
 from training.fit.deviance import deviance_scale
 
 if TYPE_CHECKING:
@@ -117,6 +117,7 @@ def load_dataset(client: Client, settings: Settings, spec: Spec) -> Dataset:
     contract = spec.contract
     table = f"{identifier(settings.database)}.{identifier(contract.use_case + '_training_set')}"
     check_spec(spec)
+    spec = with_known_truth(client, spec)
     check_columns(client, settings, spec)
     check_rows(client, table, spec, label_sql(spec), SPLITS)
     categories = {

@@ -13,8 +13,6 @@ from training.fit.dataset import Dataset
 Floats = NDArray[np.float64]
 Progress = Callable[[str, int | None, int | None], None]
 Watch = Callable[[int, Floats], None]
-TWEEDIE_POWER = 1.3
-"""Between Poisson (1) and gamma (2)."""
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from training.bundle import Expression
+from training.errors import TreehouseError, first_line
 from training.fit.baselines import rules
 from training.fit.candidate import Candidate
 from training.fit.class_metrics import class_metrics, probability_metrics
@@ -48,14 +49,15 @@ def measure(
             only they have probabilities.
 
     Returns:
-        task; rows; model; baselines by name; best_possible, on simulated data; and for values
+        task; rows; model; baselines by name; not_fitted, baselines that could not be, and why, if
+        there are any; best_possible, on simulated data; and for values
         typical (the median's metrics) and interval; for sequences groups, the same of some rows.
     """
     test = data.rows("test")
     answers = chosen.answers(heads, data.matrix[test], data.names, data.batch(test))
     baselines = {name: _baseline(spec, data, name)[test] for name in rules(spec)}
-    for name, fitted in spec.fitted_baselines.items():
-        baselines[name] = fitted(client, settings, data)[test]
+    fitted, failed = _fitted_baselines(client, settings, spec, data, test)
+    baselines |= fitted
     if spec.task == "sequence":
         for other in others:
             baselines[f"{other.name} (not taken)"] = np.hstack(
@@ -69,7 +71,31 @@ def measure(
     if not all(np.isfinite(values).all() for values in truth.values()):
         truth = {}
     found = _MEASURES[spec.task](spec, data, test, answers, baselines, truth)
-    return {"task": spec.task, "rows": int(test.sum()), **found}
+    not_fitted = {"not_fitted": failed} if failed else {}
+    return {"task": spec.task, "rows": int(test.sum()), **found, **not_fitted}
+
+
+def _fitted_baselines(
+    client: Client, settings: Settings, spec: Spec, data: Dataset, test: Rows
+) -> tuple[dict[str, Floats], dict[str, str]]:
+    """What each answers for the test rows; and why others can't be compared with.
+
+    They are code of the spec's: whatever is wrong with one, the model is trained all the same.
+    """
+    found, failed = {}, {}
+    for name, fit in spec.fitted_baselines.items():
+        try:
+            answers = np.asarray(fit(client, settings, data), dtype=np.float64)[test]
+        except TreehouseError as error:
+            failed[name] = " ".join(filter(None, (error.what, str(error.value or ""))))
+        except Exception as error:
+            failed[name] = f"{type(error).__name__}: {first_line(error)}"
+        else:
+            if np.isfinite(answers).all():
+                found[name] = answers
+            else:
+                failed[name] = "It answers what is no number for some test rows."
+    return found, failed
 
 
 def _baseline(spec: Spec, data: Dataset, name: str) -> Floats:

@@ -109,6 +109,8 @@ def _beats(name: str, found: Comparison, gates: Gates) -> Outcome:
 
 def _beats_fitted(name: str, metrics: dict[str, Any], metric: str) -> Outcome:
     """A baseline that is no SQL: as it was measured after the fit, on the same rows."""
+    if reason := metrics.get("not_fitted", {}).get(name):
+        return Outcome(f"beats {name}", 0.0, 0.0, f"not compared, for it was not fitted: {reason}")
     ours, theirs = metrics["model"].get(metric), metrics["baselines"].get(name, {}).get(metric)
     if ours is None or theirs is None:
         missing = f"no {metric} was measured at the fit: train once more"
