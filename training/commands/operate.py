@@ -114,6 +114,17 @@ def test(context: typer.Context) -> None:
     raise typer.Exit(code or bool(failed))
 
 
+@app.command(
+    context_settings=PASS_THROUGH | {"help_option_names": []},
+    rich_help_panel="Work on Treehouse",
+    epilog=example("mutate fit gates --sample 40"),
+)
+def mutate(context: typer.Context) -> None:
+    """Put deliberate errors into the code, one at a time, and see which the tests miss."""
+    command = [sys.executable, "-m", "tests.mutation", *context.args]
+    raise typer.Exit(subprocess.run(command, cwd=ROOT).returncode)
+
+
 def _started(*command: str) -> subprocess.Popen[str]:
     """A module of this environment, which runs beside the others; its words are kept for it."""
     return subprocess.Popen(

@@ -1,0 +1,64 @@
+"""The command line: which targets, how many mutants, what became of them."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+from rich.console import Console
+
+from tests.mutation.mutants import read_targets, sample
+from tests.mutation.run import BaselineError, Result, try_all
+
+ROOT = Path(__file__).parents[2]
+_ENOUGH = 0.95
+
+
+def main() -> int:
+    """Exit code 1 if fewer than 95 % are caught, 2 if the tests fail by themselves."""
+    targets = read_targets()
+    names = [target.name for target in targets]
+    parser = argparse.ArgumentParser(
+        prog="./treehouse mutate",
+        description="Put deliberate errors into the code, one at a time, on a copy of the tree, "
+        "and see which the tests miss.",
+        epilog="example: ./treehouse mutate fit gates --sample 40",
+    )
+    parser.add_argument("target", nargs="*", help=f"of {', '.join(names)}; all by default")
+    parser.add_argument("--sample", type=int, default=120, help="how many errors; 0: every one")
+    parser.add_argument("--seed", type=int, default=1, help="which ones are drawn")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="at a time")
+    given = parser.parse_args()
+    if unknown := set(given.target) - set(names):
+        parser.error(f"unknown: {', '.join(unknown)}; expected some of {', '.join(names)}")
+    chosen = [target for target in targets if target.name in (given.target or names)]
+    mutants = sample(chosen, ROOT, given.sample, given.seed)
+    console = Console(highlight=False, markup=False, soft_wrap=True)
+    with console.status("the tests as they are") as status:
+
+        def told(done: int, result: Result) -> None:
+            status.update(f"{done} of {len(mutants)} errors tried")
+            if not result.is_caught:
+                _show(console, result)
+
+        try:
+            results = try_all(ROOT, mutants, given.jobs, told)
+        except BaselineError as error:
+            console.print(f"The tests fail without any error put in:\n{error}")
+            return 2
+    caught = sum(result.is_caught for result in results)
+    share = caught / max(len(results), 1)
+    console.print(f"{caught} of {len(results)} errors were caught: {share:.1%}")
+    return int(share < _ENOUGH)
+
+
+def _show(console: Console, result: Result) -> None:
+    mutant = result.mutant
+    console.print(f"missed: {mutant.file}:{mutant.line}")
+    console.print(f"  - {mutant.was.strip()}\n  + {mutant.now.strip()}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
