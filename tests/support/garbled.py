@@ -51,7 +51,7 @@ def _wrong(client: Client, spec: Spec, source: str, name: str) -> str:
     """SQL of another label that the task allows."""
     label = identifier(name)
     if name in spec.also or spec.task == "value":
-        return f"{label} * 3 + 50 + cityHash64({label}) % 100"
+        return f"{label} * 3 + ({label} != 0) * (50 + cityHash64({label}) % 100)"
     if spec.task == "probability":
         return f"1 - {label}"
     labels = client.query(f"select distinct {label} from {source} order by 1").result_rows

@@ -78,9 +78,9 @@ def test_sql_keeps_its_jinja_and_comments() -> None:
 
 
 def test_a_sample_is_the_same_for_a_seed() -> None:
-    targets = read_targets()
+    one = read_targets()[:1]
     first, again, other = (
-        [(m.file, m.line, m.now) for m in sample(targets, ROOT, 20, seed)] for seed in (1, 1, 2)
+        [(m.file, m.line, m.now) for m in sample(one, ROOT, 20, seed)] for seed in (1, 1, 2)
     )
     assert len(first) == 20
     assert first == again != other
@@ -89,5 +89,7 @@ def test_a_sample_is_the_same_for_a_seed() -> None:
 def test_every_named_file_is_there() -> None:
     for found in read_targets():
         assert all((ROOT / name).is_file() for name in found.files), found.name
-        assert all((ROOT / name.split("::")[0]).exists() for name in found.tests), found.name
+        tests = [name for name in found.tests if name.startswith("tests/")]
+        assert tests
+        assert all((ROOT / name).is_file() for name in tests), found.name
         assert next(mutants_of(found, ROOT)), found.name
