@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+import lightgbm as lgb
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -123,7 +124,6 @@ def test_nothing_left_to_come(data: Dataset) -> None:
     [
         (("tweedie",), -1e6, "needs labels above 0"),
         (("two_part",), -1e6, "can't be learnt where all or none are"),
-        (("two_part",), 1.0, "can't be learnt where all or none are"),
         (("tweedie", "two_part"), -1e6, "needs labels above 0"),
     ],
 )
@@ -137,15 +137,27 @@ def test_what_can_not_be_fitted_is_refused(
     assert "objectives=" in str(refused.value.fix)
 
 
-def test_a_library_that_refuses_is_named(data: Dataset) -> None:
-    """Here LightGBM, of a feature's name that it does not take in JSON."""
-    wild = replace(data.contract.features[1], name="a,b")
-    contract = replace(data.contract, features=(data.contract.features[0], wild,
-                                                data.contract.features[2]))  # fmt: skip
-    spec = made_up_spec(objectives=("squared_error",))
+def test_a_library_that_refuses_is_named(data: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: Any, **__: Any) -> Any:
+        raise lgb.basic.LightGBMError("Check failed: in words of its own")
+
+    monkeypatch.setattr(lgb, "train", refuse)
     with pytest.raises(UnfitError) as refused:
-        fit_candidates(spec, replace(data, contract=contract))
+        fit_candidates(made_up_spec(objectives=("squared_error",)), data)
     assert "lightgbm could not be fitted to squared_error" in str(refused.value.value)
+    assert "in words of its own" in str(refused.value.value)
+
+
+@pytest.mark.parametrize("trainer", _BOTH)
+def test_where_all_have_some_two_parts_are_one(data: Dataset, trainer: str) -> None:
+    """The probability is 1, and what is left is a gamma regression of the amount."""
+    spec = made_up_spec(objectives=("two_part",), trainers=(trainer,))
+    (candidate,) = fit_candidates(spec, replace(data, label=data.label + 1))
+    assert len(candidate.models) == 1
+    test = data.rows("test")
+    ours, constant = errors(candidate, replace(data, label=data.label + 1))
+    assert ours < constant
+    assert (candidate.predict(data, test) > 0).all()
 
 
 @pytest.mark.parametrize("trainer", ["lightgbm", "xgboost", "random_forest", "extra_trees"])

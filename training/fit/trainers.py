@@ -151,7 +151,7 @@ def _refuse_labels(data: Dataset, job: Job) -> None:
             raise UnfitError(
                 "Whether a label is above 0 can't be learnt where all or none are.",
                 value=f"{int(target.sum())} of {len(target)} rows of the split train",
-                fix='leave objectives=("squared_error", "tweedie") in the spec',
+                fix='leave objectives=("squared_error",) in the spec',
             )
 
 

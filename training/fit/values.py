@@ -101,9 +101,12 @@ def _watch(spec: Spec, data: Dataset, listener: Listener, unit: float) -> Watch 
 def _two_part(
     spec: Spec, data: Dataset, trainer: str, listener: Listener
 ) -> tuple[tuple[object, ...], Expression]:
+    """Whether there is any, times how much; where all training rows have some, only the latter."""
     target = np.maximum(target_of(spec, data) / unit_of(spec, data), 0.0)
     is_any = Job(trainer, "binary", (target > 0).astype(np.float64))
     amount = Job(trainer, "gamma", target, only=target > 0)
+    if is_any.target[data.rows("train")].all():
+        return (trainers.fit(spec, data, amount, listener.progress),), trainers.answer(amount)
     models = tuple(trainers.fit(spec, data, job, listener.progress) for job in (is_any, amount))
     return models, trainers.answer(is_any, 0) * trainers.answer(amount, 1)
 
