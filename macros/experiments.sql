@@ -35,7 +35,7 @@
     {%- set registry = var('registry_database') -%}
     {%- set name = 'predict_' ~ contract.use_case -%}
     {%- set bundle -%}
-        dictGetOrDefault('{{ registry }}.bundles', 'bundle', ('{{ contract.use_case }}', experiment_version('{{ contract.use_case }}', treehouse_experiment, treehouse_unit)), {{ champion }})
+        dictGetOrDefault('{{ registry }}.bundles', 'bundle', ('{{ contract.use_case }}', experiment_version('{{ contract.use_case }}', treehouse_experiment, treehouse_unit)), assumeNotNull({{ champion }}))
     {%- endset -%}
     {%- set assignment -%}
         if(dictGet('{{ registry }}.assignments', 'model', toString(treehouse_experiment)) = '{{ contract.use_case }}', dictGet('{{ registry }}.assignments', 'challenger', toString(treehouse_experiment)), toUInt32(0))

@@ -1,0 +1,127 @@
+"""One query, one version: while versions are promoted back and forth, no answer mixes two."""
+
+from __future__ import annotations
+
+import itertools
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import pytest
+
+from clickhouse_connect.driver.client import Client
+
+from tests.flow.conftest import House
+from tests.support import torn
+from training.bundle import bundle_id
+from training.contract import load_contract
+from training.engine import connect, run_script
+from training.publish import upload
+from training.settings import Settings
+
+READERS = 3
+Promote = Callable[[], None]
+
+
+@pytest.fixture
+def promote(house: House) -> Iterator[Promote]:
+    """Lets the other version of both models answer, at each call; views of them are there."""
+    client, settings = house.engine.client, house.engine.settings
+    rows: dict[int, list[str]] = {1: [], 2: []}
+    for factor, make in itertools.product(torn.FACTORS, (torn.forest_bundle, torn.network_bundle)):
+        bundle = make(factor)
+        data = bundle.to_bytes()
+        upload(client, settings, data, {"numeric": [], "categorical": [], "answers": []})
+        rows[bundle.version].append(
+            f"(now64(6), '{bundle.model}', '{load_contract(bundle.model).hash}', 'promote', "
+            f"{bundle.version}, {bundle_id(data)})"
+        )
+    own, turn = connect(settings), itertools.cycle(rows.values())
+
+    def promote() -> None:
+        own.command(
+            "insert into treehouse_registry.events (at, model, contract, action, version, bundle) "
+            "values " + ", ".join(next(turn))
+        )
+        own.command("system reload dictionary treehouse_registry.champions")
+
+    promote()
+    run_script(client, [*torn.views(), *torn.experiment()])
+    yield promote
+    own.close()
+    for name in ("torn_keeper", "torn_views", "torn_view", "torn_source", "torn_kept"):
+        client.command(f"drop table treehouse.{name} sync")
+
+
+class Readers:
+    """Ask every form in turn and insert batch after batch, until each has answers enough."""
+
+    def __init__(self, settings: Settings, queries: dict[str, str], answers: int) -> None:
+        self.settings, self.answers = settings, answers
+        self.queries, self.done = queries, dict.fromkeys([*queries, "insert"], 0)
+        self.mixed: dict[str, list[set[float]]] = {name: [] for name in queries}
+        self.seen: set[float] = set()
+        self.failures: list[BaseException] = []
+        works = [self._ask] * READERS + [self._insert]
+        self.threads = [threading.Thread(target=self._run, args=(work,)) for work in works]
+
+    def _run(self, work: Callable[[Client], None]) -> None:
+        client = connect(self.settings)
+        try:
+            work(client)
+        except BaseException as error:  # told to the test
+            self.failures.append(error)
+        client.close()
+
+    def _ask(self, client: Client) -> None:
+        while min(self.done[name] for name in self.queries) < self.answers and not self.failures:
+            for name, query in self.queries.items():
+                found = factors(client.query(query).result_rows)
+                self.seen |= found
+                if len(found) != 1 or not found <= set(torn.FACTORS):
+                    self.mixed[name].append(found)
+                self.done[name] += 1
+
+    def _insert(self, client: Client) -> None:
+        for batch in itertools.count():
+            if batch >= self.answers or self.failures:
+                return
+            client.command(torn.insert(batch))
+            self.done["insert"] += 1
+
+
+def factors(rows: Sequence[Sequence[Any]]) -> set[float]:
+    """Every number of an answer, rid of what rounding leaves."""
+    cells = [cell for row in rows for cell in row]
+    numbers = [n for cell in cells for n in (cell if isinstance(cell, list) else [cell])]
+    return {round(n, 4) for n in numbers}
+
+
+def run(house: House, promote: Promote, answers: int, promotions: int) -> None:
+    """So many answers of each form, under at least so many promotions; none mixes two versions."""
+    readers = Readers(house.engine.settings, torn.queries(), answers)
+    promoted = 0
+    for thread in readers.threads:
+        thread.start()
+    while any(thread.is_alive() for thread in readers.threads):
+        promote()
+        promoted += 1
+    print(house.engine.target, promoted, readers.done, {n: len(m) for n, m in readers.mixed.items()})
+    assert readers.failures == []
+    assert readers.seen == set(torn.FACTORS)
+    assert min(readers.done.values()) >= answers
+    assert promoted >= promotions
+    kept = house.query(torn.KEPT_FACTORS)
+    assert len(kept) == answers
+    assert {rows for rows, _ in kept} == {torn.BLOCKS * torn.BLOCK_ROWS}
+    stored = {batch: found for batch, (_, found) in enumerate(kept) if len(factors([[found]])) > 1}
+    assert {name: mixed[:3] for name, mixed in readers.mixed.items() if mixed} | stored == {}
+
+
+def test_no_answer_mixes_two_versions(house: House, promote: Promote) -> None:
+    run(house, promote, answers=60, promotions=20)
+
+
+@pytest.mark.slow
+def test_no_answer_of_many_mixes_two_versions(house: House, promote: Promote) -> None:
+    run(house, promote, answers=5000, promotions=200)
