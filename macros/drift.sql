@@ -321,11 +321,6 @@ select
 from measured
 {%- endmacro %}
 
-{# The version that answers now, looked up at each query; 0 where none is promoted. #}
-{% macro champion_version(what) -%}
-dictGetOrDefault('{{ what.registry }}.champions', 'version', ('{{ what.model }}', '{{ what.contract }}'), toUInt32(0))
-{%- endmacro %}
-
 {# A string as a SQL literal. #}
 {% macro _text(value) -%}
 '{{ value | replace('\\', '\\\\') | replace("'", "\\'") }}'

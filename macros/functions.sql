@@ -7,8 +7,7 @@
    live: a promotion reaches every view at its next query. The key holds the contract's hash, so a
    view built for an older contract keeps the last champion that fits it.
 
-   One query is answered by one version, whatever it names and how often: the engine evaluates equal
-   scalar subqueries once a query, and its views, shards and blocks of an insert share the value.
+   One query is answered by one version, whatever it names and how often (macros/champion.sql).
 
    Arguments of our own begin with treehouse_, which no feature's name may (training/contract.py). #}
 
@@ -24,7 +23,7 @@
 
 {% macro predict_functions(contract) %}
     {%- set registry = var('registry_database') -%}
-    {%- set champion = _champion(contract) -%}
+    {%- set champion = champion_bundle(registry, contract.use_case, contract.hash) -%}
     {%- set key = "('" ~ contract.use_case ~ "', toUInt32(treehouse_version))" -%}
     {%- set chosen -%}
         dictGetOrDefault('{{ registry }}.bundles', 'bundle', {{ key }}, toUInt64(throwIf(not dictHas('{{ registry }}.bundles', {{ key }}), 'There is no such version of {{ contract.use_case }}; see {{ registry }}.versions')))
@@ -36,16 +35,6 @@
         _predict_function(name ~ '_at', contract, chosen, full=false, first='treehouse_version'),
         _predict_function(name ~ '_full_at', contract, chosen, full=true, first='treehouse_version'),
     ] + _explain_functions(contract, champion) + experiment_predict_functions(contract, champion)) -}}
-{% endmacro %}
-
-{# The model file that answers. Without `materialize` the lookup would be folded at each place where it
-   stands, at its own moment, before the subquery is known to be the same; without the subquery too.
-   Both halves are needed, and so is that the text is the same in every function of the model. #}
-{% macro _champion(contract) %}
-    {{- return(
-        "(select dictGet('" ~ var('registry_database') ~ ".champions', 'bundle', materialize(('"
-        ~ contract.use_case ~ "', '" ~ contract.hash ~ "'))))"
-    ) -}}
 {% endmacro %}
 
 {% macro _explain_functions(contract, champion) %}

@@ -8,13 +8,15 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import pytest
-
 from clickhouse_connect.driver.client import Client
+from clickhouse_connect.driver.exceptions import ClickHouseError
 
-from tests.flow.conftest import House
+from tests.flow.conftest import ARGUMENTS, House
 from tests.support import torn
+from tests.support.small_bundle import USE_CASE
 from training.bundle import bundle_id
 from training.contract import load_contract
+from training.doctor import diagnose
 from training.engine import connect, run_script
 from training.publish import upload
 from training.settings import Settings
@@ -106,7 +108,7 @@ def run(house: House, promote: Promote, answers: int, promotions: int) -> None:
     while any(thread.is_alive() for thread in readers.threads):
         promote()
         promoted += 1
-    print(house.engine.target, promoted, readers.done, {n: len(m) for n, m in readers.mixed.items()})
+    print(house.engine.target, promoted, readers.done)  # for who runs it with -s
     assert readers.failures == []
     assert readers.seen == set(torn.FACTORS)
     assert min(readers.done.values()) >= answers
@@ -125,3 +127,44 @@ def test_no_answer_mixes_two_versions(house: House, promote: Promote) -> None:
 @pytest.mark.slow
 def test_no_answer_of_many_mixes_two_versions(house: House, promote: Promote) -> None:
     run(house, promote, answers=5000, promotions=200)
+
+
+def test_where_is_never_moved_to_prewhere(house: House) -> None:
+    """The engine knows executable functions everywhere else; README says so."""
+    house.promoted(2)
+    call = f"predict_{USE_CASE}({ARGUMENTS})"
+    moving = {
+        "optimize_move_to_prewhere": 1,
+        "query_plan_optimize_prewhere": 1,
+        "move_all_conditions_to_prewhere": 1,
+    }
+    query = f"select count() > 0 from treehouse.flow_rows where {call} > 19 and amount_1m < 11"
+    assert house.engine.client.query(query, settings=moving).result_rows == [(1,)]
+    with pytest.raises(ClickHouseError, match="Unknown function treehouse_score"):
+        house.query(f"select count() from treehouse.flow_rows prewhere {call} > 19")
+
+
+def test_a_columns_default_takes_a_fixed_version_only(house: House) -> None:
+    house.promoted(2)
+    columns = "a Float64, b Nullable(Float64) default "
+    empty = ", ".join("a" if name == "amount_1m" else "nan" for name in ARGUMENTS.split(", "))
+    table = "create table treehouse.torn_default ({}) engine = MergeTree order by tuple()"
+    with pytest.raises(ClickHouseError, match="Select query is not allowed"):
+        house.query(table.format(f"{columns} predict_{USE_CASE}({empty})"))
+    client = house.engine.client
+    client.command(table.format(f"{columns} predict_{USE_CASE}_at(1, {empty})"))
+    client.command("insert into treehouse.torn_default (a) values (10)")
+    assert house.query("select b from treehouse.torn_default") == [(20,)]
+    client.command("drop table treehouse.torn_default sync")
+
+
+def test_doctor_names_what_an_older_release_made(house: House) -> None:
+    client = house.engine.client
+    lookup = "dictGet('treehouse_registry.champions', 'bundle', ('a', 'b'))"
+    client.command(f"create view treehouse.torn_old as select {lookup} as bundle")
+    (registry,) = (c for c in diagnose(house.engine.settings) if c.name == "registry")
+    client.command("drop view treehouse.torn_old sync")
+    assert registry.status == "warn"
+    assert "treehouse.torn_old" in registry.found
+    assert "predict_" not in registry.found
+    assert "./treehouse build" in registry.fix

@@ -109,5 +109,6 @@ def _keep(
 @cache
 def macros() -> Any:
     """The pure macros of both files, as one module: they call one another."""
-    text = "".join((MACROS / name).read_text() for name in ("drift.sql", "monitoring.sql"))
+    files = ("champion.sql", "drift.sql", "monitoring.sql")
+    text = "".join((MACROS / name).read_text() for name in files)
     return SandboxedEnvironment(extensions=["jinja2.ext.do"]).from_string(text).module
