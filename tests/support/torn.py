@@ -144,7 +144,7 @@ def queries() -> dict[str, str]:
         "group and having": f"select {_VALUE} as value, any({_OF_VERSION}[{_FULL}.version]) "
         f"from {ROWS} where x = 1 group by value having value = min({_VALUE})",
         "subqueries": f"select {_VALUE}, (select any({_VALUE}) from {ROWS}), low "
-        f"from {ROWS} as one inner join (select x, {_FULL}.low / x / 2 as low from {ROWS}) as other "
+        f"from {ROWS} as one inner join (select x, {_FULL}.low / x / 2 as low from {ROWS}) as two "
         "using x limit 1",
         "union": f"select groupUniqArray(f) from (select {_VALUE} as f from {ROWS} union all "
         f"select {_OF_VERSION}[{_FULL}.version] from {ROWS} limit 3000)",
