@@ -2,10 +2,26 @@
 
 from __future__ import annotations
 
+import re
+
 
 def first_line(error: Exception) -> str:
     """What an engine's error says, without its stack trace."""
     return next(iter(str(error).splitlines()), "").split(", Stack trace")[0]
+
+
+def without_text(told: str) -> str:
+    """Of what an engine's error says the name and code alone: the rest quotes the query.
+
+    For logs that others read than those who asked.
+    """
+    if not told:
+        return ""
+    code = re.search(r"\bCode: (\d+)", told)
+    names = re.findall(r"\(([A-Z][A-Z0-9_]{2,})\)", told)
+    if code is None:
+        return "it could not be asked; who runs it is told why"
+    return f"{names[-1]} (code {code[1]})" if names else f"code {code[1]}"
 
 
 class TreehouseError(Exception):

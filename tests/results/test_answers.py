@@ -291,3 +291,32 @@ def test_an_answer_is_of_who_reads_it(
     assert {kind for _, kind in written.result_rows} <= {"Select"}
     for client in (board, outsider):
         client.close()
+
+
+def test_the_log_quotes_no_query(shop: Engine) -> None:
+    """Whoever reads the log reads no constant of others; who runs it is told the whole."""
+    given = _GIVEN | {
+        "queries": {
+            "failing": {"sql": f"select throwIf(country = 'JP', 'PLANT3D') from {SHOP}.orders"},
+            "unreadable": {"sql": f"select unknown + 'PLANT3D' from {SHOP}.orders"},
+        }
+    }
+    cache = ResultCache.configured(given)
+    wanted = [Wanted(query, {}, 60.0) for query in cache.queries.values()]
+    told = keep(shop.client, shop.settings, cache, wanted)
+    assert all("PLANT3D" in row["detail"] for row in told)
+    logged = shop.client.query(
+        "select name, detail from treehouse_results.results where state = 'failed' order by name"
+    ).result_rows
+    assert logged == [
+        ("failing", "FUNCTION_THROW_IF_VALUE_IS_NON_ZERO (code 395)"),
+        ("unreadable", "UNKNOWN_IDENTIFIER (code 47)"),
+    ]
+
+
+def test_a_user_of_the_owners_name_shares_nothing_with_the_owner(cache: ResultCache) -> None:
+    query = cache.queries["everything"]
+    users = ("", "own", "own_", "own__", "board", "owner")
+    databases = [cache.answers_of(replace(query, user=user)) for user in users]
+    assert len(set(databases)) == len(users)
+    assert (databases[0], databases[4]) == ("treehouse_results_own", "treehouse_results_board")

@@ -15,7 +15,7 @@ from clickhouse_connect.driver.exceptions import ClickHouseError
 
 from training.console import Report
 from training.engine import connect_reader
-from training.errors import TreehouseError, first_line
+from training.errors import TreehouseError, first_line, without_text
 from training.queries.collect import left_out
 from training.results.config import NamedQuery, ResultCache
 from training.results.versions import versions
@@ -120,25 +120,25 @@ def _reader(settings: Settings, user: str) -> Iterator[Client | str]:
 def _keep(keeper: _Keeper, reader: Client | str, wanted: Wanted, failed: str) -> dict[str, Any]:
     query = wanted.query
     table = keeper.tables.get(query.name)
+    told = reader if isinstance(reader, str) else failed
     row: dict[str, Any] = {
         "run": keeper.run, "name": query.name, "query_hash": table.name if table else "",
         "state": "failed", "reason": wanted.reason, "result_id": secrets.randbits(63) | 1,
-        "version": keeper.versions.get(query.name, 0), "detail": failed,
+        "version": keeper.versions.get(query.name, 0),
     }  # fmt: skip
-    if isinstance(reader, str):
-        row["detail"] = reader
-    elif table:
+    if table and not isinstance(reader, str):
         try:
             row |= _answer(keeper, reader, wanted, table.path, row["result_id"])
         except ClickHouseError as error:
-            row["detail"] = first_line(error)
+            told = first_line(error)
+    row["detail"] = without_text(told)  # others may read the log, and the text quotes constants
     client, database = keeper.client, keeper.cache.database
     client.insert("results", [list(row.values())], list(row), database=database)
     if row["state"] == "stored":
         read_anew(client, keeper.cache)
     shown = ("name", "reason", "state", "result_id", "answer_rows", "answer_bytes", "seconds",
              "expires_at", "detail")  # fmt: skip
-    return {name: row.get(name) for name in shown}
+    return {name: row.get(name) for name in shown} | {"detail": told}
 
 
 def _answer(

@@ -83,8 +83,12 @@ class ResultCache:
     horizon_seconds: float = 21_600.0
 
     def answers_of(self, query: NamedQuery) -> str:
-        """The database of its answers: who may read it may read all that its user may."""
-        return f"{self.database}_{query.user or 'own'}"
+        """The database of its answers: who may read it may read all that its user may.
+
+        `own` is the owner's; a user of that name has another one.
+        """
+        clash = "_" if re.fullmatch("own_*", query.user) else ""
+        return f"{self.database}_{query.user or 'own'}{clash}"
 
     @classmethod
     def configured(cls, given: Mapping[str, Any] | None = None) -> ResultCache:

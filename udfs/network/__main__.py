@@ -6,12 +6,19 @@ import argparse
 import io
 import os
 import pkgutil
+import re
 import sys
 from contextlib import suppress
 from importlib.abc import MetaPathFinder
 from pathlib import Path
 
 _BUFFER_BYTES = 1 << 20
+# Controls, and what turns the direction of text; as udfs/scorer/text.cpp has them.
+_STEERS = re.compile(
+    "[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u206f\ufeff\ud800-\udfff"
+    "\U000e0000-\U000e007f]"
+)
+_FOLDERS = re.compile(r"(?<![\w.])/(?:[^\s/'\"():]+/)+")
 
 
 def main() -> None:
@@ -20,8 +27,8 @@ def main() -> None:
     source, target, errors = _own_pipes()
 
     def refuse(error: Exception) -> None:
-        text = " ".join(str(error).split()) or type(error).__name__
-        os.write(errors, f"treehouse-network: {text}\n".encode())
+        text = told(error, arguments.files)
+        os.write(errors, f"treehouse-network: {text}\n".encode(errors="replace"))
 
     sys.meta_path.insert(0, _WithoutPandas())
     try:
@@ -37,6 +44,14 @@ def main() -> None:
     except BrokenPipeError:  # the query was cancelled
         os._exit(1)
     sys.exit(not answered)
+
+
+def told(error: Exception, files: Path) -> str:
+    """An error on one line, for whoever asks a query: a model's names may hold anything, and where
+    the server keeps its data and its Python is nothing for them."""
+    text = str(error).replace(str(files), "/".join(("...", *files.parts[-2:])))
+    text = _STEERS.sub("?", " ".join(text.split()))
+    return _FOLDERS.sub(".../", text) or type(error).__name__
 
 
 class _WithoutPandas(MetaPathFinder):

@@ -7,24 +7,10 @@
 
 #include "refusal.hpp"
 #include "serve.hpp"
+#include "text.hpp"
 #include "usage.hpp"
 
 namespace treehouse {
-
-std::string quoted(const std::string& text) {
-    std::string json = "\"";
-    for (const char c : text) {
-        char escaped[8];
-        if (static_cast<unsigned char>(c) < 0x20) {
-            std::snprintf(escaped, sizeof escaped, "\\u%04x", static_cast<unsigned>(c));
-            json += escaped;
-            continue;
-        }
-        if (c == '"' || c == '\\') json += '\\';
-        json += c;
-    }
-    return json + '"';
-}
 
 namespace {
 
@@ -33,15 +19,17 @@ void write_loaded(const std::string& folder, std::uint64_t rows, Writer& writer)
     const std::vector<Usage> files = UsageBoard::read(folder);
     std::string texts;
     for (const Usage& file : files) {
-        char text[256];
-        const int size = std::snprintf(
-            text, sizeof text,
-            "{\"bundle\":\"%016llx\",\"model\":%s,\"version\":%u,\"process\":%u,"
-            "\"blocks\":%llu,\"rows\":%llu}",
-            static_cast<unsigned long long>(file.bundle), quoted(file.model).c_str(), file.version,
-            file.process, static_cast<unsigned long long>(file.blocks),
-            static_cast<unsigned long long>(file.rows));
-        for (auto left = static_cast<std::uint64_t>(size);; left >>= 7) {
+        char bundle[24];
+        std::snprintf(bundle, sizeof bundle, "%016llx",
+                      static_cast<unsigned long long>(file.bundle));
+        // a name grows when it is quoted: no buffer of a fixed size holds every one
+        const std::string text = std::string("{\"bundle\":\"") + bundle +
+                                 "\",\"model\":" + quoted(file.model) +
+                                 ",\"version\":" + std::to_string(file.version) +
+                                 ",\"process\":" + std::to_string(file.process) +
+                                 ",\"blocks\":" + std::to_string(file.blocks) +
+                                 ",\"rows\":" + std::to_string(file.rows) + "}";
+        for (auto left = std::uint64_t{text.size()};; left >>= 7) {
             texts += static_cast<char>(left < 128 ? left : left % 128 | 128);
             if (left < 128) break;
         }

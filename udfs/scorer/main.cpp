@@ -9,6 +9,7 @@
 
 #include "refusal.hpp"
 #include "serve.hpp"
+#include "text.hpp"
 
 #ifndef TREEHOUSE_SOURCE_HASH
 #define TREEHOUSE_SOURCE_HASH "unknown"
@@ -55,7 +56,7 @@ void check(const char* path, bool as_json) {
     if (!as_json) {
         std::printf("%s: %u forests, %llu trees, %llu nodes, %u heads, %u numeric and %u "
                     "categorical inputs, %llu bytes\n",
-                    bundle->label().c_str(), head.n_forests, trees, nodes, head.n_heads,
+                    visible(bundle->label()).c_str(), head.n_forests, trees, nodes, head.n_heads,
                     head.n_numeric, head.n_categorical,
                     static_cast<unsigned long long>(head.length));
         return;
@@ -107,15 +108,19 @@ int start(int count, char** arguments) {
         return 0;
     }
     if (folder.empty()) folder = default_folder();
-    if (loaded) {
-        serve_loaded(STDIN_FILENO, STDOUT_FILENO, folder);
-        return 0;
+    try {
+        if (loaded) {
+            serve_loaded(STDIN_FILENO, STDOUT_FILENO, folder);
+            return 0;
+        }
+        Store store(folder);
+        if (rounds != 0)
+            measure(STDIN_FILENO, store, task, rounds, batch);
+        else
+            serve(STDIN_FILENO, STDOUT_FILENO, store, task);
+    } catch (const Refusal& refusal) {
+        throw Refusal(shortened(refusal.what(), folder));
     }
-    Store store(folder);
-    if (rounds != 0)
-        measure(STDIN_FILENO, store, task, rounds, batch);
-    else
-        serve(STDIN_FILENO, STDOUT_FILENO, store, task);
     return 0;
 }
 
@@ -126,7 +131,8 @@ int main(int count, char** arguments) {
     try {
         return treehouse::start(count, arguments);
     } catch (const std::exception& error) {
-        std::fprintf(stderr, "treehouse-scorer: %s\n", error.what());
+        const std::string text = treehouse::visible(error.what());  // one line, whatever names hold
+        std::fprintf(stderr, "treehouse-scorer: %s\n", text.c_str());
         return 1;
     }
 }

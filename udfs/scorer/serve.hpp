@@ -45,7 +45,4 @@ void serve_loaded(int in, int out, const std::string& folder);
 // has closed would look open to its client, whose next query would wait for ever.
 void close_inherited(int in, int out);
 
-// A text as a JSON string.
-std::string quoted(const std::string& text);
-
 }  // namespace treehouse
