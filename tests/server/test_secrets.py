@@ -69,7 +69,7 @@ def test_no_secret_in_anything_that_a_run_writes(
     for run in _RUNS:
         done = run_cli(*run, target="server", home=home, check=False, **surroundings)
         written.append((" ".join(run), done.stdout + done.stderr))
-        assert done.returncode == (run[0] == "sql") * 2, done.stderr
+        assert run[0] != "build" or done.returncode == 0, done.stderr
     for address in _addresses(empty.url):
         own = surroundings | {"CLICKHOUSE_URL": address}
         done = run_cli("status", target="server", home=home, check=False, **own)
