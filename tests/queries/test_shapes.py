@@ -68,6 +68,34 @@ def test_measures() -> None:
         ("select 1 from orders where country = 'DE'", "none", True),
         ("select rand() from orders", "none", False),
         ("select generateUUIDv4(), hostName() from orders", "none", False),
+        ("select 1 from orders where at >= CURRENT_DATE", "relative", False),
+        ("select 1 from orders where at >= curdate()", "relative", False),
+        ("select 1 from orders where at >= CURRENT_TIMESTAMP", "relative", False),
+        ("select 1 from orders where at >= LOCALTIMESTAMP", "relative", False),
+        ("select 1 from orders where at >= UTC_TIMESTAMP", "relative", False),
+        ("select 1 from orders where at >= `now`()", "relative", False),
+        ("select 1 from orders where at >= nowInBlock()", "relative", False),
+        ("select 1 from orders where who = USER", "none", False),
+        ("select arrayShuffle([1, 2]), queryID(), timezone() from orders", "none", False),
+        ("select mine(at) from orders", "none", False),  # which nobody knows
+        ("select count() from system.parts", "none", False),
+        ("select a from url('http://there/', CSV, 'a Int32')", "none", False),
+        ("select a from generateRandom('a Int32')", "none", False),
+        ("select a from shop.those_since(since = '2026-01-01')", "none", False),
+        ("select 'now()', orders.user from orders -- now()", "none", True),
+        ("select number from numbers(10) where number in (1, 2) and (number) > 1", "none", True),
+        (
+            "select country, sumIf(amount, at > {a:DateTime('UTC')}) as n, uniqArrayIf([1], 1)"
+            " from orders group by country order by n desc",
+            "none",
+            True,
+        ),
+        (
+            "select cast(at as Nullable(Date)), amount::Decimal(9, 2), arrayJoin([1]), count() over"
+            " (partition by at) from orders join o using (at) where exists (select 1)",
+            "none",
+            True,
+        ),
     ],
 )
 def test_time_ranges_and_what_changes_by_itself(

@@ -15,6 +15,7 @@ from training.errors import TreehouseError
 from training.results.answers import Wanted, keep
 from training.results.config import NamedQuery, ResultCache
 from training.results.store import clear, fill, history, make_plan, stored
+from training.results.versions import renew
 from training.results.views import answer_tables
 
 _SQL = f"select country, count() as n from {SHOP}.orders group by country"
@@ -190,6 +191,14 @@ def test_nothing_is_kept_without_a_decision(shop: Engine) -> None:
         ({"sql": f"drop table {SHOP}.orders"}, "one SELECT"),
         ({"sql": f"select 1 from {SHOP}.orders; select 2"}, "one SELECT"),
         ({"sql": f"select now() from {SHOP}.orders"}, "now"),
+        ({"sql": f"select CURRENT_TIMESTAMP from {SHOP}.orders"}, "CURRENT_TIMESTAMP in"),
+        ({"sql": f"select CURRENT_DATE from {SHOP}.orders"}, "CURRENT_DATE in"),
+        ({"sql": f"select curdate() from {SHOP}.orders"}, "curdate in"),
+        ({"sql": f"select `now64`(3) from {SHOP}.orders"}, "now64 in"),
+        ({"sql": f"select user(), queryID() from {SHOP}.orders"}, "user, queryID in"),
+        ({"sql": f"select arrayShuffle([country]) from {SHOP}.orders"}, "arrayShuffle in"),
+        ({"sql": f"select 1 from {SHOP}.orders, (select 1 from system.parts)"}, "system in"),
+        ({"sql": f"with u as (select 1) select 1 from {SHOP}.orders, url('x') as u"}, "url("),
         ({"sql": f"select ( from {SHOP}.orders"}, "sqlglot"),
     ],
 )
@@ -197,6 +206,97 @@ def test_what_can_not_be_kept_is_refused(change: dict[str, Any], named: str) -> 
     with pytest.raises(TreehouseError, match="can't be used") as caught:
         ResultCache.configured(_GIVEN | {"queries": {"q": change}})
     assert named in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("sql", "named"),
+    [
+        (f"select today as day, n from {SHOP}.counted", "today"),
+        (f"select USER as who, n from {SHOP}.counted", "currentUser"),
+        (f"select n from {SHOP}.counted where late(n)", "now"),
+        (f"select n from {SHOP}.over_late", "now"),
+        (f"select n from {SHOP}.thrown", "rand"),
+        (f"select n from {SHOP}.counted where n in (select n from {SHOP}.late)", "now"),
+        (f"select n, treehouse_loaded(1) from {SHOP}.counted", "treehouse_loaded"),
+    ],
+)
+def test_what_the_engine_says_changes_by_itself_is_not_kept(
+    shop: Engine, sql: str, named: str
+) -> None:
+    """Words without parentheses, SQL functions, and views in views."""
+    counted = f"select n from {SHOP}.counted"
+    views = {
+        "counted": f"select count() as n from {SHOP}.orders",
+        "late": f"{counted} where now() > n",
+        "over_late": f"select n from {SHOP}.late",
+        "thrown": f"{counted} where rand() > 1",
+    }
+    for name, text in views.items():
+        shop.client.command(f"create or replace view {SHOP}.{name} as {text}")
+    shop.client.command("create or replace function late as (n) -> n < toUnixTimestamp(now())")
+    try:
+        tables = {f"{SHOP}.{name}": 60 for name in (*views, "orders")}
+        queries = {"moves": {"sql": sql}, "stays": {"sql": counted}}
+        cache = ResultCache.configured(_GIVEN | {"tables": tables, "queries": queries})
+        plan = {entry.query.name: entry for entry in make_plan(shop.client, shop.settings, cache)}
+        assert (plan["moves"].admit, plan["moves"].ttl_seconds) == (False, 0)
+        assert named in plan["moves"].why
+        assert named not in plan["stays"].why
+        wanted = [Wanted(query, {}, 60.0) for query in cache.queries.values()]
+        done = {row["name"]: row for row in keep(shop.client, shop.settings, cache, wanted)}
+        assert done["moves"]["state"] == "failed"
+        assert named in done["moves"]["detail"]
+        assert done["stays"]["state"] == "stored"
+    finally:
+        shop.client.command("drop function late")
+
+
+def test_a_column_may_have_the_name_of_a_function(shop: Engine) -> None:
+    """`user` alone is a call only where nothing is called so."""
+    shop.client.command(f"alter table {SHOP}.orders add column user String default 'Jo'")
+    sql = f"select user, max(now) as now from (select user, 1 as now from {SHOP}.orders) group by 1"
+    cache = ResultCache.configured(_GIVEN | {"queries": {"by_country": {"sql": sql}}})
+    assert _keep(shop, cache)["state"] == "stored"
+    assert _read(shop) == [("Jo", 1)]
+
+
+def test_an_answer_is_stored_for_no_longer_than_its_owner_allows(shop: Engine) -> None:
+    """At most 300 s, whatever is wanted; a renewal moves the end by as long, and no further."""
+    cache = ResultCache.configured(_GIVEN)
+    for wanted, kept in ((10_000.0, 300), (301.0, 300), (20.0, 20)):
+        _keep(shop, cache, seconds=wanted)
+        renew(shop.client, cache, answer_tables(shop.client, cache)[0])
+        lives = shop.client.query(
+            "select state, dateDiff('second', computed_at, expires_at), "
+            "dateDiff('second', verified_at, expires_at) "
+            "from treehouse_results.results order by at desc limit 2"
+        ).result_rows
+        assert {state for state, *_ in lives} == {"stored", "renewed"}
+        assert {row[1] for row in lives if row[0] == "stored"} == {kept}
+        assert all(left <= kept for *_, left in lives)
+
+
+def test_a_plan_gives_no_longer_life_than_the_owner_allows(shop: Engine) -> None:
+    """Though the decision says more; and less if it says less."""
+    database = shop.settings.database
+    shop.client.command(f"create database if not exists {database} engine = Atomic")
+    cache = ResultCache.configured(_GIVEN)
+    for decided, kept in ((10_000, 300.0), (20, 20.0)):
+        shop.client.command(
+            f"create or replace view {database}.cache_admission_panels as select 'sales' as "
+            f"dashboard, 'by_country' as panel, true as admit, {decided} as ttl_seconds, "
+            "1 as model_version"
+        )
+        (entry,) = make_plan(shop.client, shop.settings, cache)
+        assert (entry.admit, entry.ttl_seconds) == (True, kept)
+        fill(shop.client, shop.settings, cache)
+        ends = shop.client.query(
+            "select dateDiff('second', computed_at, expires_at) "
+            "from treehouse_results.results order by at desc limit 1"
+        ).result_rows
+        assert ends == [(kept,)]
+        clear(shop.client, cache)
+    shop.client.command(f"drop view {database}.cache_admission_panels sync")
 
 
 def test_a_name_is_one_plain_word() -> None:

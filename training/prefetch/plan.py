@@ -18,6 +18,7 @@ from training.queries import call_statements
 from training.queries.calls import calls_of
 from training.queries.collect import UNLOGGED, left_out
 from training.queries.logs import QUERY_LOG, Logs
+from training.results.analysis import analyse
 from training.results.answers import Wanted
 from training.results.config import NamedQuery, ResultCache
 from training.results.store import fresh_seconds
@@ -70,11 +71,12 @@ def make_plan(
     """Every candidate with its decision, the best first: what is saved for what it costs."""
     with left_out(client, "prefetch"):
         fresh = _freshness(client, cache, found)
+        analyses = analyse(client, cache)
     seconds = read = 0.0
     planned = []
     for one in sorted(found, key=_worth, reverse=True):
         left = fresh.get(_identity(one), 0.0)
-        decision = one.decision
+        decision = analyses[one.query.name].refusal or one.decision
         if decision == TAKEN and left is None:
             decision = "its arguments do not fit its parameters"
         elif decision == TAKEN and left and left > limits.pass_seconds:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,7 @@ from training.queries.calls import calls_of
 from training.queries.files import header, opened
 from training.queries.logs import PART_LOG, PARTS, QUERY_LOG, Logs, completed
 from training.queries.shapes import describe
+from training.queries.views import Knowledge
 from training.settings import ROOT, Settings, project_vars
 
 CONTRACTS = ROOT / "models" / "staging" / "engine.yml"
@@ -176,10 +177,11 @@ class _Run:
     def shapes(self, origin: str, since: datetime) -> tuple[int, int]:
         """Parse each shape once, from a query that has it, whose text is not kept."""
         words = {name for (name,) in self.read("select name from system.functions")}
+        knowledge = Knowledge.of(self.client, project_vars()["result_cache"]["database"])
         statement = statements.new_shapes(self.raw, origin, _BATCH)
         found = unparsed = 0
         while rows := self.read(statement, since=since):
-            described = [_describe(row, words, self.at) for row in rows]
+            described = [_describe(row, words, knowledge, self.at) for row in rows]
             self.client.insert(
                 "engine_query_shapes",
                 [list(row.values()) for row in described],
@@ -256,12 +258,17 @@ class _Run:
         return {name: text for name, text in texts.items() if f"{{{name}:" in statement}
 
 
-def _describe(row: Sequence[Any], words: set[str], at: datetime) -> dict[str, Any]:
+def _describe(
+    row: Sequence[Any], words: set[str], knowledge: Knowledge, at: datetime
+) -> dict[str, Any]:
     """A row of engine_query_shapes, from one of statements.new_shapes()."""
     shape, text, tables, columns = row
     names = words.union(*(name.split(".") for name in (*tables, *columns)))
     known = {"shape": shape, "first_seen_at": at, "tables": tables, "columns": columns}
-    return known | asdict(describe(text, names))
+    own = [name.rpartition(".")[2] for name in columns]
+    found = describe(text, names, knowledge.functions, own, knowledge.steady_views)
+    moves = not knowledge.moving_views.isdisjoint(tables)
+    return known | asdict(replace(found, is_deterministic=found.is_deterministic and not moves))
 
 
 def _text(moment: datetime) -> str:

@@ -16,12 +16,11 @@ from sqlglot.dialects.clickhouse import ClickHouse
 from sqlglot.errors import SqlglotError
 from sqlglot.tokenizer_core import Token, TokenType
 
+from training.queries.functions import CLOCK, Functions
+
 MAX_CHARACTERS = 65_536  # longer ones are mostly lists of values; parsing them takes seconds
 _TOKENIZER = ClickHouse.tokenizer_class
 _KEYWORDS = {**_TOKENIZER.KEYWORDS, **_TOKENIZER.SINGLE_TOKENS}
-_CLOCK = frozenset({"now", "now64", "today", "yesterday", "utctimestamp", "currenttimestamp"})
-_RANDOM = re.compile(r"rand|generate(uuid|ulid|snowflake)|fuzz")
-_LOCAL = frozenset({"hostname", "rownumberinblock", "runningdifference", "currentuser", "uptime"})
 _DATE = re.compile(r"\d{4}-\d\d-\d\d")
 _COMPARISONS = (exp.Predicate, exp.Between)
 
@@ -46,13 +45,23 @@ class Shape:
     has_limit: bool = False
 
 
-def describe(query: str, names: Collection[str]) -> Shape:
+def describe(
+    query: str,
+    names: Collection[str],
+    functions: Functions | None = None,
+    columns: Collection[str] = (),
+    views: Collection[str] = (),
+) -> Shape:
     """The shape of a SELECT; of anything else or what can't be parsed, an empty one.
 
     Args:
         query: Its text, as it was sent.
         names: Words that may be kept: functions of the engine, parts of the names of the tables
             and columns that the engine says were used.
+        functions: Of the engine; without them those of the engine that Treehouse was tested with,
+            and no function of a user's own.
+        columns: Names that are known to be columns, and so no calls of functions.
+        views: With parameters, as database.name, that are known not to change by themselves.
     """
     if len(query) > MAX_CHARACTERS:
         return Shape()
@@ -63,8 +72,8 @@ def describe(query: str, names: Collection[str]) -> Shape:
         return Shape()
     if not isinstance(tree, exp.Query):
         return Shape()
-    functions = _functions(tree)
-    clocks = not functions.isdisjoint(_CLOCK)
+    moving = (functions or Functions.shipped()).moved_by(tokens, columns, views)
+    clocks = any(word.lower() in CLOCK for word in moving)
     return Shape(
         is_parsed=True,
         text=_text(tokens, frozenset(names)),
@@ -77,7 +86,7 @@ def describe(query: str, names: Collection[str]) -> Shape:
             for clause in tree.find_all(exp.Where, exp.PreWhere, exp.Having)
         ),
         time_range="relative" if clocks else "absolute" if _has_dates(tree) else "none",
-        is_deterministic=not (clocks or functions & _LOCAL or any(map(_RANDOM.match, functions))),
+        is_deterministic=not moving,
         has_limit=tree.find(exp.Limit, exp.Fetch) is not None,
     )
 
@@ -93,15 +102,6 @@ def _may_keep(token: Token, names: frozenset[str]) -> bool:
     if token.token_type in (TokenType.VAR, TokenType.IDENTIFIER):
         return token.text in names
     return _KEYWORDS.get(token.text.upper()) is token.token_type  # and not a string of that text
-
-
-def _functions(tree: exp.Expr) -> frozenset[str]:
-    """Names of the functions called, in lower case without underscores."""
-    found = {
-        str(call.this) if isinstance(call, exp.Anonymous) else call.sql_name()
-        for call in tree.find_all(exp.Func)
-    }
-    return frozenset(name.lower().replace("_", "") for name in found)
 
 
 def _has_dates(tree: exp.Expr) -> bool:

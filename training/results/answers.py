@@ -17,6 +17,7 @@ from training.console import Report
 from training.engine import connect_reader
 from training.errors import TreehouseError, first_line, without_text
 from training.queries.collect import left_out
+from training.results.analysis import analyse
 from training.results.config import NamedQuery, ResultCache
 from training.results.versions import versions
 from training.results.views import (
@@ -38,7 +39,7 @@ class Wanted:
     Attributes:
         query: The query.
         arguments: Values of its parameters, as text.
-        ttl_seconds: For how long, from when its query begins.
+        ttl_seconds: For how long, from when its query begins; at most as long as is allowed.
         reason: "admitted" or "prefetched".
     """
 
@@ -84,12 +85,17 @@ def keep(
         until its end.
     """
     found, failed = open_store(client, settings, cache)
+    analyses = analyse(client, cache)
+    refused = {name: one.refusal for name, one in analyses.items() if one.refusal}
     limits = {
         "max_execution_time": cache.most_seconds,
         "max_result_bytes": cache.most_bytes,
         "result_overflow_mode": "throw",
     } | dict(limits or {})
-    keeper = _Keeper(client, cache, found, versions(client, cache), limits, uuid.uuid4())
+    found = {name: table for name, table in found.items() if name not in refused}
+    failed = refused | failed
+    known = versions(client, cache, analyses)
+    keeper = _Keeper(client, cache, found, known, limits, uuid.uuid4())
     done: list[dict[str, Any]] = []
     readers: dict[str, Client | str] = {}
     with ExitStack() as opened:
@@ -166,7 +172,8 @@ def _answer(
     return {
         "state": "stored", "user": user, "arguments": key,
         "computed_at": computed_at, "verified_at": computed_at,
-        "expires_at": computed_at + timedelta(seconds=wanted.ttl_seconds),
+        "expires_at": computed_at
+        + timedelta(seconds=min(wanted.ttl_seconds, query.allowed_seconds)),
         "answer_rows": rows, "answer_bytes": len(block),
         "seconds": ran - began, "store_seconds": time.perf_counter() - ran,
     }  # fmt: skip

@@ -14,6 +14,7 @@ from training.ddl import is_there, render
 from training.engine import connect_reader, identifier, literal
 from training.errors import TreehouseError, first_line
 from training.queries.collect import ensure_engine_tables
+from training.results.analysis import analyse
 from training.results.answers import Wanted, keep
 from training.results.config import NamedQuery, ResultCache
 from training.results.versions import renew
@@ -59,8 +60,12 @@ def make_plan(client: Client, settings: Settings, cache: ResultCache) -> tuple[E
     """Every named query by the decisions on what its dashboard and panel asked."""
     decided = _decisions(client, settings)
     fresh = fresh_seconds(client, cache, answer_tables(client, cache)[0])
+    analyses = analyse(client, cache)
     entries = []
     for query in cache.queries.values():
+        if refusal := analyses[query.name].refusal:
+            entries.append(Entry(query, {}, False, 0.0, refusal, 0.0))
+            continue
         decision = decided.get((query.dashboard, query.panel))
         try:
             found = _arguments(settings, query)

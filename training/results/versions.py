@@ -8,28 +8,28 @@ allows, at least but for the time between two passes; and nobody who reads it pa
 from __future__ import annotations
 
 import hashlib
-import re
 import uuid
 from typing import TYPE_CHECKING
 
 from training.ddl import render
 from training.engine import identifier
+from training.results.analysis import Analysis, analyse
 from training.results.config import NamedQuery, ResultCache
 from training.results.views import STORE, AnswerTable
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Mapping
 
     from clickhouse_connect.driver.client import Client
 
-_CALL = re.compile(r"\b(\w+)\s*\(")
 
-
-def versions(client: Client, cache: ResultCache) -> dict[str, int]:
+def versions(
+    client: Client, cache: ResultCache, analyses: Mapping[str, Analysis] | None = None
+) -> dict[str, int]:
     """By name of the query: a number that changes with its tables; none where that can't be told.
 
-    That is so for tables that are not MergeTree, and for queries that call what looks elsewhere:
-    dictionaries, models, functions of the user's own.
+    That is so for tables that are not MergeTree, and for queries that look elsewhere, as into
+    dictionaries, or change by themselves.
     """
     tables = sorted({table for query in cache.queries.values() for table in query.tables})
     rows = client.query(
@@ -37,32 +37,20 @@ def versions(client: Client, cache: ResultCache) -> dict[str, int]:
         "where table_name in {tables:Array(String)}",
         parameters={"tables": tables},
     ).result_rows
-    moving = _moving_functions(client)
     found: dict[str, int] = {str(table): int(number) for table, number in rows}
+    analyses = analyse(client, cache) if analyses is None else analyses
     return {
         name: number
         for name, query in cache.queries.items()
-        if (number := _version(query, found, moving))
+        if analyses[name] == Analysis() and (number := _version(query, found))
     }
 
 
-def _version(query: NamedQuery, tables: Mapping[str, int], moving: Collection[str]) -> int:
+def _version(query: NamedQuery, tables: Mapping[str, int]) -> int:
     if not set(tables).issuperset(query.tables):
-        return 0
-    if any(call.lower() in moving for call in _CALL.findall(query.sql)):
         return 0
     text = ",".join(f"{table}={tables[table]}" for table in query.tables)
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "big") | 1
-
-
-def _moving_functions(client: Client) -> frozenset[str]:
-    """Functions whose answers may change though no table does, in lower case."""
-    rows = client.query(
-        "select lower(name) from system.functions "
-        "where origin != 'System' or deterministic = 0 "
-        "or startsWith(name, 'dict') or startsWith(name, 'region')"
-    ).result_rows
-    return frozenset(name for (name,) in rows)
 
 
 def renew(client: Client, cache: ResultCache, tables: Mapping[str, AnswerTable]) -> int:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -12,6 +11,7 @@ from clickhouse_connect.driver.exceptions import ClickHouseError
 from training.ddl import MACROS, ensure_dictionaries, render, run_ddl
 from training.engine import identifier, literal
 from training.errors import first_line
+from training.results.analysis import without_parameters
 from training.results.config import NamedQuery, ResultCache
 
 if TYPE_CHECKING:
@@ -85,7 +85,8 @@ def answer_tables(
     tables, failed = {}, {}
     for name, query in cache.queries.items():
         try:
-            described = client.query(f"describe table (\n{_without_parameters(query)}\n)")
+            sql = without_parameters(query.sql, query.parameters)
+            described = client.query(f"describe table (\n{sql}\n)")
         except ClickHouseError as error:
             failed[name] = first_line(error)
             continue
@@ -115,15 +116,6 @@ def _install(client: Client, cache: ResultCache, tables: Mapping[str, AnswerTabl
                 f"create or replace view {identifier(cache.database)}.{identifier(name)} "
                 f"sql security invoker as\n{view} comment {literal(comment)}"
             )
-
-
-def _without_parameters(query: NamedQuery) -> str:
-    """The query with the default of each parameter's type, which is enough to know its columns."""
-    sql = query.sql
-    for name, kind in query.parameters.items():
-        default = f"defaultValueOfTypeName({literal(kind)})".replace("\\", "\\\\")
-        sql = re.sub(rf"\{{\s*{name}\s*:[^{{}}]*\}}", default, sql)
-    return sql
 
 
 def cached_sql(cache: ResultCache, answers: AnswerTable) -> str:
