@@ -8,9 +8,11 @@ import os
 import re
 import shutil
 import sys
-from collections.abc import Iterable
-from contextlib import suppress
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, TextIO
 from urllib.parse import unquote, urlsplit
 
@@ -114,6 +116,33 @@ def connect_embedded(
         settings=query_settings(settings) | (extra or {}),
         query_limit=0,
     )
+
+
+@contextmanager
+def throwaway(settings: Settings) -> Iterator[tuple[Client, Settings]]:
+    """An embedded engine that only reads files: it holds no home folder and leaves nothing behind.
+
+    Args:
+        settings: Whose memory bounds it.
+
+    Returns:
+        A client, and the settings that go with it.
+    """
+    with TemporaryDirectory(prefix="treehouse-") as folder:
+        own = replace(settings, target="embedded", home=Path(folder))
+        config = own.home / "config.xml"
+        limit = f"<max_server_memory_usage>{own.memory_bytes}</max_server_memory_usage>"
+        config.write_text(f"<clickhouse>{limit}</clickhouse>")
+        client = clickhouse_connect.get_client(
+            interface="chdb",
+            path=str(own.data),
+            chdb_options={"config-file": str(config)},
+            settings=query_settings(own),
+        )
+        try:
+            yield client, own
+        finally:
+            client.close()
 
 
 def connect_reader(settings: Settings, user: str = "") -> Client:

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from training.errors import TreehouseError
-from training.replay import cache, learned, policies, queues
+from training.replay import adaptive, cache, learned, policies, queues
 from training.replay.clairvoyant import belady, next_requests, upper_bound
 from training.replay.traces import CacheTrace, Flags
 
@@ -24,6 +24,8 @@ ONLINE = {
     "s3-fifo": queues.s3_fifo,
     "w-tinylfu": queues.w_tinylfu,
     "gdsf": policies.gdsf,
+    "sieve": adaptive.sieve,
+    "arc": adaptive.arc,
 }
 every_policy = pytest.mark.parametrize("policy", ONLINE.values(), ids=list(ONLINE))
 
@@ -66,6 +68,12 @@ def test_lru_is_that_of_the_textbook(objects: list[int], capacity: int) -> None:
 def test_lfu_keeps_what_was_used_most() -> None:
     hits = policies.lfu(trace_of([1, 1, 1, 2, 3, 1, 2, 3]), 2)
     assert hits.tolist() == [False, True, True, False, False, True, False, False]
+
+
+def test_a_full_lfu_still_admits() -> None:
+    """A newcomer is used least often of all, and would be the first to go, had it to be kept."""
+    hits = policies.lfu(trace_of([1, 1, 2, 2, 3, 3, 3]), 2)
+    assert hits.tolist() == [False, True, False, True, False, True, True]
 
 
 def test_gdsf_prefers_what_is_small() -> None:
@@ -234,7 +242,57 @@ def test_the_verdict_is_of_the_best_of_each_kind() -> None:
 
 
 @pytest.mark.parametrize(
-    ("objects", "rate"), [([1], 0.0), ([1, 1], 1.0), ([1, 2, 3, 4], 0.0), ([1] * 50, 1.0)]
+    ("early", "late", "plays"),
+    [(False, True, True), (True, False, False), (True, True, False)],
+)
+def test_the_learned_policy_gives_way_to_a_rule_that_was_better(
+    monkeypatch: pytest.MonkeyPatch, small: CacheTrace, early: bool, late: bool, plays: bool
+) -> None:
+    """Better before the judged requests: what it does on those themselves nobody knows by then."""
+    judged_from = len(small) // 2
+
+    def replay(trace: CacheTrace, *_: object) -> Flags:
+        n = len(trace)
+        return np.where(np.arange(n) < judged_from, early, late).astype(bool)
+
+    monkeypatch.setattr(learned, "replay", replay)
+    monkeypatch.setattr(learned, "fit", lambda *_: np.ones((1, 1), np.float32))
+    result = cache.replay(small, cache.Options(0.1))
+    rows = {row["policy"]: row for row in result["policies"]}
+    for aim, measure in (("objects", "object_hit_rate"), ("bytes", "byte_hit_rate")):
+        ours = rows[f"learned for {aim}"]
+        if plays:
+            assert ours[measure] == rows[ours["plays"]][measure] > rows["lru"][measure]
+            assert result["verdict"][measure]["winner"] == "rule"
+        else:
+            assert (ours["plays"], ours[measure]) == ("", float(late))
+
+
+def test_strangers_traces_have_right_numbers() -> None:
+    """Sizes of nothing, one object, objects that never come again, all at the same time."""
+    n = 40
+    time, ids, ones = np.zeros(n), np.arange(n), np.ones(n)
+    same = np.zeros(n, np.int64)
+    for objects, size, expected in (
+        (ids, np.zeros(n, np.int64), 0.0),
+        (ids, np.full(n, 2**40), 0.0),
+        (same, np.zeros(n, np.int64), 1.0),
+        (same, np.full(n, 7), 0.0),  # which does not fit half of it
+        (ids % 2, np.array([2**40, 1])[ids % 2], 0.5),  # of which one is larger than the cache
+    ):
+        rows = cache.replay(
+            CacheTrace(time, objects, objects, size, ones), cache.Options(0.5)
+        )["policies"]  # fmt: skip
+        by_name = {row["policy"]: row for row in rows}
+        for name in ("lru", "lfu", "gdsf", "sieve", "arc", "belady", "belady by size, for objects"):
+            assert by_name[name]["object_hit_rate"] == expected, (name, expected)
+        assert all(0 <= row["byte_hit_rate"] <= 1 for row in rows)
+        assert by_name["upper bound"]["object_hit_rate"] >= expected
+
+
+@pytest.mark.parametrize(
+    ("objects", "rate"),
+    [([1], 0.0), ([1, 1], 1.0), ([1, 2, 3], 0.0), ([1, 2, 3, 4], 0.0), ([1] * 50, 1.0)],
 )
 def test_where_all_fits_each_repeated_request_is_a_hit(objects: list[int], rate: float) -> None:
     """Of the second half, which is judged."""

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from tests.support.some import some
 from training.errors import TreehouseError
@@ -124,6 +125,7 @@ def _trace(partitions: int = 20, days: int = 60) -> TieringTrace:
 
 def test_every_policy_is_reported_beside_the_optimum() -> None:
     result = tiering.replay(_trace(), tiering.Options(), PRICES)
+    assert [row["policy"] for row in result["policies"]].count("tier_decision (refitted)") == 1
     rows = {row["policy"].split()[0]: row for row in result["policies"]}
     assert list(rows) == ["all", "age,", "age", "last", "tier_decision", "optimum"]
     assert all(
@@ -134,6 +136,47 @@ def test_every_policy_is_reported_beside_the_optimum() -> None:
     assert all(sum(row["reads"].values()) == pytest.approx(1) for row in some(rows.values()))
     assert result["step_hours"] == 24
     assert result["winner"] in [row["policy"] for row in result["policies"]]
+
+
+def test_what_is_saved_is_of_the_total_that_is_minimised() -> None:
+    """Money and waiting, not money alone: who waits for what was moved away saves nothing."""
+    result = tiering.replay(_trace(6, 12), tiering.Options(step_hours=24.0), PRICES)
+    hot = result["policies"][0]["total_usd"]
+    waits = [row for row in result["policies"] if row["waiting_hours"] > 0]
+    assert waits
+    for row in result["policies"]:
+        assert row["saved"] == pytest.approx(1 - row["total_usd"] / hot)
+
+
+@pytest.mark.parametrize("is_bad_early", [True, False])
+def test_a_forest_that_loses_to_a_rule_before_gives_way_to_it(
+    monkeypatch: pytest.MonkeyPatch, is_bad_early: bool
+) -> None:
+    """Of blocks that are read all the time all but hot is dear; what it does later nobody knows
+    when it is chosen."""
+    days, begin = 60, 30
+
+    def forest(demand: Demand, since: int, *_: object) -> NDArray[np.int8]:
+        is_early = demand.shape[1] < days
+        tier = 2 if is_early == is_bad_early else 0
+        schedule = np.full((demand.shape[0], demand.shape[1] - since), tier, np.int8)
+        schedule[:, 0] = 0
+        return schedule
+
+    monkeypatch.setattr(tiering, "by_classes", forest)
+    rows = [(p, day) for day in range(days) for p in range(5)]
+    time = np.array([day * 86_400.0 for _, day in rows])
+    block, size = np.array([p for p, _ in rows]), np.full(len(rows), 10**9)
+    trace = TieringTrace(time, block, np.zeros(len(rows), bool), size, size, np.zeros(5, int))
+    result = tiering.replay(trace, tiering.Options(train=begin / days), PRICES)
+    by_name = {row["policy"]: row for row in result["policies"]}
+    ours, hot = by_name[tiering.REFITTED], by_name["all hot"]["total_usd"]
+    if is_bad_early:
+        assert ours["plays"] in ("age", "last access")
+        assert ours["total_usd"] == by_name[ours["plays"]]["total_usd"] <= hot
+    else:
+        assert ours["plays"] == ""
+        assert ours["total_usd"] > 2 * hot
 
 
 def test_the_winner_depends_on_what_waiting_is_worth_and_on_the_cold_reads_allowed() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import json
 from datetime import datetime
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import pyarrow as pa
 import pytest
 from clickhouse_connect.driver.client import Client
 
-from tests.conftest import Engine
+from tests.conftest import Cli, Engine
 from tests.support.tables import write_table
 from training.errors import TreehouseError
 from training.replay.traces import read_cache_trace, read_tiering_trace
@@ -127,3 +128,33 @@ def test_without_a_file_or_with_one_of_no_known_kind(
         read_cache_trace(client, elsewhere, None)
     assert error.value.fix
     assert "workload run" in error.value.fix
+
+
+@pytest.mark.parametrize(
+    ("command", "text"),
+    [
+        ("cache", "time,object,size\n" + "".join(f"{i},o{i % 3},{i % 3}\n" for i in range(40))),
+        ("tiering", "time,block,op,size\n" + "".join(
+            f"{i * 3600},b{i % 3},{'WR'[i % 2]},{10**8}\n" for i in range(60)
+        )),
+    ],
+)  # fmt: skip
+def test_a_file_is_replayed_while_others_hold_the_engine_and_without_a_home(
+    run_cli: Cli, client: Client, settings: Settings, tmp_path: Path, command: str, text: str
+) -> None:
+    path = _file(tmp_path, text)
+    assert client.command("select 1") == 1  # this process holds the home folder
+    held = run_cli("replay", command, "--trace", str(path), "--json", home=settings.home)
+    nowhere = tmp_path / "no" / "home"
+    found = run_cli("replay", command, "--trace", str(path), "--json", home=nowhere)
+    assert held.stdout == found.stdout
+    assert json.loads(found.stdout)["requests"] == text.count("\n") - 1
+    assert not nowhere.parent.exists()
+
+
+def test_a_wrong_file_is_told_without_a_home(run_cli: Cli, tmp_path: Path) -> None:
+    path = _file(tmp_path, "time,object,size\n2,a,1\n1,b,1\n")
+    done = run_cli("replay", "cache", "--trace", str(path), home=tmp_path / "home", check=False)
+    assert done.returncode == 2
+    assert "not in the order of time" in done.stderr
+    assert not (tmp_path / "home").exists()

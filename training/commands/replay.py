@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from training import console
 from training.commands.shared import JsonFlag, client_of, example, show_rows
 from training.settings import Settings
+
+if TYPE_CHECKING:
+    from clickhouse_connect.driver.client import Client
 
 app = typer.Typer(
     help="Replay a trace under every policy, beside what foresight could reach.",
@@ -36,8 +41,10 @@ def cache(
 
     settings: Settings = context.obj
     options = Options(capacity, train)
-    with console.step("replay", json) as report, client_of(settings) as client:
-        result = replay(read_cache_trace(client, settings, trace), options, report)
+    with console.step("replay", json) as report:
+        with _engine(settings, trace) as (client, its):
+            requests = read_cache_trace(client, its, trace)
+        result = replay(requests, options, report)
     if json:
         console.show_json(result)
         return
@@ -89,8 +96,9 @@ def tiering_(
     settings: Settings = context.obj
     options = tiering.Options(train, step_hours, scale, cold_reads)
     prices = Prices.configured()
-    with console.step("replay", json) as report, client_of(settings) as client:
-        requests = read_tiering_trace(client, settings, trace)
+    with console.step("replay", json) as report:
+        with _engine(settings, trace) as (client, its):
+            requests = read_tiering_trace(client, its, trace)
         result = tiering.replay(requests, options, prices, report)
         if sensitivity:
             result["sensitivity"] = tiering.sensitivity(requests, options, prices, report)
@@ -111,10 +119,26 @@ def tiering_(
         show_rows(result["sensitivity"])
 
 
+@contextmanager
+def _engine(settings: Settings, trace: Path | None) -> Iterator[tuple[Client, Settings]]:
+    """Of the target, for what was collected; a file is read by one of its own, so that it needs no
+    server and no home folder, and stands in nobody's way."""
+    from training.engine import throwaway
+
+    if trace is None:
+        with client_of(settings) as client:
+            yield client, settings
+        return
+    with throwaway(settings) as found:
+        yield found
+
+
 def _show_verdict(verdict: dict[str, Any]) -> None:
     for measure, found in verdict.items():
         name = found["best_rule" if found["winner"] == "rule" else "best_learned"]
         won = f"{name} wins by {abs(found['learned_minus_rule']):.4f}"
+        if "plays" in found:
+            won += f", and {found['best_learned']} plays {found['plays']}"
         if found["winner"] == "both":
             won = f"{name} and {found['best_rule']} are equal"
         console.out.print(

@@ -10,11 +10,12 @@ from typing import Any
 import numpy as np
 
 from training.errors import TreehouseError
-from training.replay import learned, policies, queues
-from training.replay.clairvoyant import belady, upper_bound
-from training.replay.traces import CacheTrace, Flags
+from training.replay import adaptive, learned, policies, queues
+from training.replay.clairvoyant import belady, belady_size, upper_bound
+from training.replay.traces import CacheTrace, Flags, Floats
 
 _MEASURES = ("object_hit_rate", "byte_hit_rate", "cost_saved")
+_AIMED_AT = dict(zip(("objects", "bytes", "cost"), _MEASURES, strict=True))
 _TTLS = (60.0, 300.0, 900.0, 3_600.0, 21_600.0, 86_400.0)
 _ONLINE: dict[str, policies.Policy] = {
     "no cache": policies.nothing,
@@ -24,6 +25,8 @@ _ONLINE: dict[str, policies.Policy] = {
     "s3-fifo": queues.s3_fifo,
     "w-tinylfu": queues.w_tinylfu,
     "gdsf": policies.gdsf,
+    "sieve": adaptive.sieve,
+    "arc": adaptive.arc,
 }
 
 
@@ -59,36 +62,48 @@ def replay(
     Returns:
         What was replayed, and `policies`: a list with the shares of requests, bytes and cost that
         each answered from the cache, over the judged requests. All are warm when they are judged.
+        The learned policies are judged before that: one that loses to a rule in the second half of
+        what may be learned from, fitted on the first, plays that rule, which `plays` names.
     """
     n = len(trace)
     judged_from = int(n * options.train)
     capacity = max(1, int(trace.distinct_bytes * options.capacity))
     rows: list[dict[str, Any]] = []
 
-    def judge(name: str, kind: str, hits: Flags) -> None:
-        rows.append({"policy": name, "kind": kind} | _shares(trace, hits, judged_from))
+    def judge(name: str, kind: str, hits: Flags, plays: str = "") -> None:
+        row = {"policy": name, "kind": kind, "plays": plays}
+        rows.append(row | _shares(trace, hits, judged_from))
 
+    answered: dict[str, Flags] = {}
     for name, policy in _ONLINE.items():
         progress(name, len(rows), None)
-        judge(name, "rule", policy(trace, capacity))
+        answered[name] = policy(trace, capacity)
     progress("fixed ttl", len(rows), None)
     ttl = _best_ttl(trace, capacity, judged_from)
-    judge(f"lru, ttl {ttl:g} s", "rule", policies.fixed_ttl(trace, capacity, ttl))
-    ones = np.ones(n)
+    answered[f"lru, ttl {ttl:g} s"] = policies.fixed_ttl(trace, capacity, ttl)
+    for name, hits in answered.items():
+        judge(name, "rule", hits)
     progress("learn", len(rows), None)
+    better = _better_rules(trace, capacity, judged_from, answered)
     fitted = learned.fit(trace, judged_from)
     for aim, value in _aims(trace).items():
         progress(f"learned for {aim}", len(rows), None)
-        judge(f"learned for {aim}", "learned", learned.replay(trace, capacity, fitted, value))
+        rule = better[aim]
+        hits = answered[rule] if rule else learned.replay(trace, capacity, fitted, value)
+        judge(f"learned for {aim}", "learned", hits, rule)
     progress("belady", len(rows), None)
     judge("belady", "clairvoyant", belady(trace, capacity, judged_from))
+    for aim, value in _aims(trace).items():
+        hits = belady_size(trace, capacity, judged_from, value)
+        judge(f"belady by size, for {aim}", "clairvoyant", hits)
+    ones = np.ones(n)
     bound = partial(upper_bound, trace, capacity, judged_from)
     bounds = {
         "object_hit_rate": bound(ones) / max(1, n - judged_from),
         "byte_hit_rate": ratio(bound(trace.size.astype(float)), trace.size[judged_from:].sum()),
         "cost_saved": ratio(bound(trace.cost), trace.cost[judged_from:].sum()),
     }
-    rows.append({"policy": "upper bound", "kind": "clairvoyant"} | bounds)
+    rows.append({"policy": "upper bound", "kind": "clairvoyant", "plays": ""} | bounds)
     return {
         "requests": n,
         "judged": n - judged_from,
@@ -102,7 +117,8 @@ def replay(
 
 
 def verdict(rows: list[dict[str, Any]], measures: tuple[str, ...]) -> dict[str, Any]:
-    """By each measure: the best rule, the best learned policy, who wins, the bound's share."""
+    """By each measure: the best rule, the best learned policy and the rule that it plays, if it
+    fell back to one, who wins, the bound's share."""
     found = {}
     for measure in measures:
         best = {
@@ -110,17 +126,41 @@ def verdict(rows: list[dict[str, Any]], measures: tuple[str, ...]) -> dict[str, 
             for kind in ("rule", "learned", "clairvoyant")
         }
         rule, ours, top = (best[kind][measure] for kind in ("rule", "learned", "clairvoyant"))
+        plays = best["learned"].get("plays", "")
         found[measure] = {
             "best_rule": best["rule"]["policy"],
             "best_learned": best["learned"]["policy"],
-            "winner": "learned" if ours > rule else "rule" if rule > ours else "both",
+            "winner": "rule" if plays or rule > ours else "learned" if ours > rule else "both",
             "learned_minus_rule": ours - rule,
             "learned_of_bound": ratio(ours, top),
-        }
+        } | ({"plays": plays} if plays else {})
     return found
 
 
-def _aims(trace: CacheTrace) -> dict[str, Any]:
+def _better_rules(
+    trace: CacheTrace, capacity: int, judged_from: int, answered: dict[str, Flags]
+) -> dict[str, str]:
+    """By aim the rule that does better than the learned policy before `judged_from`, else ""."""
+    half = judged_from // 2
+    if not half:
+        return dict.fromkeys(_aims(trace), "")
+    early = trace.first(judged_from)
+    fitted = learned.fit(early, half)
+    found = {}
+    for aim, value in _aims(trace).items():
+        measure = _AIMED_AT[aim]
+        # No rule sees ahead: what it answered is what it would have answered of these alone.
+        reached = {
+            name: _shares(early, hits[:judged_from], half)[measure]
+            for name, hits in answered.items()
+        }
+        best = max(reached, key=lambda name: reached[name])
+        ours = learned.replay(early, capacity, fitted, value[:judged_from])
+        found[aim] = best if reached[best] > _shares(early, ours, half)[measure] else ""
+    return found
+
+
+def _aims(trace: CacheTrace) -> dict[str, Floats]:
     """What to maximise: requests, bytes and, where the trace has one, cost."""
     aims = {"objects": np.ones(len(trace)), "bytes": trace.size.astype(float)}
     return aims | ({"cost": trace.cost} if np.ptp(trace.cost) > 0 else {})

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from training.replay.policies import Ranked, hits
+from training.replay.policies import Ranked, hits, value_density
+from training.replay.sampled import Sampled
 from training.replay.traces import CacheTrace, Flags, Floats, Ints
+
+_SAMPLE = 64  # candidates of an eviction by size
 
 
 def next_requests(entry: Ints) -> Ints:
@@ -15,6 +18,17 @@ def next_requests(entry: Ints) -> Ints:
     following = np.full(n, n)
     same = entry[order[1:]] == entry[order[:-1]]
     following[order[:-1][same]] = order[1:][same]
+    return following
+
+
+def next_judged(trace: CacheTrace, judged_from: int) -> Ints:
+    """Number of the next request of the same entry from `judged_from` on, (n,); n where another
+    version comes first, or none."""
+    following = next_requests(trace.object)
+    entries = np.append(trace.entry, -1)
+    following[entries[following] != trace.entry] = len(trace)
+    while (early := following < judged_from).any():
+        following[early] = following[following[early]]
     return following
 
 
@@ -32,14 +46,8 @@ class Belady(Ranked):
     """The cache of `belady`."""
 
     def __init__(self, trace: CacheTrace, capacity: int, judged_from: int) -> None:
-        following = next_requests(trace.object)
-        entries = np.append(trace.entry, -1)
-        following[entries[following] != trace.entry] = len(trace)  # another version comes first
-        while (
-            early := following < judged_from
-        ).any():  # look on, to the first request that is judged
-            following[early] = following[following[early]]
-        super().__init__(capacity, lambda i, _: self.ranks[i])
+        following = next_judged(trace, judged_from)
+        super().__init__(capacity, lambda i, _: self.ranks[i], bypass=True)
         self.ranks = (-following).astype(float).tolist()
         times = np.append(trace.time, np.inf)  # of no next request
         self.next_at = times[following].tolist()
@@ -53,6 +61,31 @@ class Belady(Ranked):
             if self.next_at[i] > self.end_of[entry]:
                 self.ranks[i] = -np.inf
         return super().ask(i, entry, size)
+
+
+def belady_size(trace: CacheTrace, capacity: int, judged_from: int, value: Floats) -> Flags:
+    """Evict what takes most bytes and requests until it is asked for again, for its value, (n,):
+    Belady's rule for entries of varied sizes. No optimum, which is hard to find; the `upper_bound`
+    is beyond it."""
+    return hits(trace, BeladySize(trace, capacity, judged_from, value))
+
+
+class BeladySize(Sampled):
+    """The cache of `belady_size`."""
+
+    def __init__(self, trace: CacheTrace, capacity: int, judged_from: int, value: Floats) -> None:
+        super().__init__(capacity, _SAMPLE)
+        following = next_judged(trace, judged_from)
+        self.never = len(trace)
+        self.following = following.tolist()
+        self.density = value_density(value, trace.size)
+
+    def rank(self, latest: int, now: int) -> float:
+        """Less than 0 for what is not asked for again."""
+        following = self.following[latest]
+        if following == self.never:
+            return -1.0
+        return float(self.density[latest] / max(1, following - now))
 
 
 def upper_bound(trace: CacheTrace, capacity: int, judged_from: int, value: Floats) -> float:

@@ -1,4 +1,7 @@
-"""The policy of tier_decision(), replayed: a forest of cost-sensitive classes, with hysteresis."""
+"""A policy like tier_decision(): a forest of cost-sensitive classes, with hysteresis.
+
+It is not the promoted one, which knows other features and was fitted on other partitions.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is known of each partition when a step begins; features of the replayed tier_decision."""
+"""What is known of each partition when a step begins; what a forest learns from."""
 
 from __future__ import annotations
 

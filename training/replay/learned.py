@@ -10,7 +10,6 @@ of a random sample, as LHD does (Beckmann, Chen and Cidon, NSDI 2018).
 
 from __future__ import annotations
 
-import random
 from collections import deque
 
 import numpy as np
@@ -18,7 +17,8 @@ import xgboost
 from numpy.typing import NDArray
 
 from training.replay.clairvoyant import next_requests
-from training.replay.policies import HIT, PASSED, STORED, hits, value_density
+from training.replay.policies import hits, value_density
+from training.replay.sampled import Sampled
 from training.replay.traces import CacheTrace, Flags, Floats
 
 DELTAS = 4  # ages of that many earlier requests
@@ -119,56 +119,19 @@ def replay(trace: CacheTrace, capacity: int, worth: Worth, value: Floats) -> Fla
     return hits(trace, Learned(trace, capacity, worth, value))
 
 
-class Learned:
+class Learned(Sampled):
     """The cache of `replay`."""
 
     def __init__(self, trace: CacheTrace, capacity: int, worth: Worth, value: Floats) -> None:
-        self.capacity, self.used = capacity, 0
+        super().__init__(capacity, _SAMPLE)
         self.density = value_density(value, trace.size)
         self.octaves = worth.shape[1]
         self.worth = worth.ravel().data  # as lists, a million requests would take a gigabyte
-        self.kept: dict[int, tuple[int, int, int]] = {}  # latest request, size, slot
-        self.slots: list[int] = []  # the same entries, to draw from
-        self.draw = random.Random(1).random  # noqa: S311 - a simulation
 
-    def ask(self, i: int, entry: int, size: int) -> int:
-        kept = self.kept.get(entry)
-        if kept:
-            self.kept[entry] = (i, *kept[1:])
-            return HIT
-        if size > self.capacity:
-            return PASSED
-        self.kept[entry] = (i, size, len(self.slots))
-        self.slots.append(entry)
-        self.used += size
-        while self.used > self.capacity:
-            self.drop(self._least(i, entry))
-        return STORED if entry in self.kept else PASSED
-
-    def drop(self, entry: int) -> None:
-        kept = self.kept.pop(entry, None)
-        if kept:
-            self.used -= kept[1]
-            moved = self.slots.pop()
-            if moved != entry:
-                self.slots[kept[2]] = moved
-                self.kept[moved] = (*self.kept[moved][:2], kept[2])
-
-    def _least(self, i: int, newest: int) -> int:
-        """What is worth least for its bytes, of a sample and of what came in just now."""
-        slots, draw, count = self.slots, self.draw, len(self.slots)
-        chosen = slots if count <= _SAMPLE else [slots[int(draw() * count)] for _ in range(_SAMPLE)]
-        victim, lowest = chosen[0], float("inf")
-        for candidate in (newest, *chosen):
-            if candidate in self.kept:
-                latest = self.kept[candidate][0]
-                rank = (
-                    self.worth[latest * self.octaves + (i - latest).bit_length()]
-                    * self.density[latest]
-                )
-                if rank < lowest:
-                    victim, lowest = candidate, rank
-        return victim
+    def rank(self, latest: int, now: int) -> float:
+        """What it is worth for its bytes."""
+        worth = self.worth[latest * self.octaves + (now - latest).bit_length()]
+        return float(worth * self.density[latest])
 
 
 def features(trace: CacheTrace) -> NDArray[np.float32]:

@@ -146,10 +146,15 @@ class Ranked:
             the cache; an entry ranks as its latest request did.
         aging: Whether ranks rise with the rank of what was evicted last, so that what is asked for
             no more leaves in the end: GreedyDual (Young 1994; Cao and Irani, USITS 1997).
+        bypass: Whether what comes may be what leaves, where it ranks lowest; else room is made
+            before it comes in.
     """
 
-    def __init__(self, capacity: int, rank: Rank, aging: bool = False) -> None:
-        self.capacity, self.rank, self.aging = capacity, rank, aging
+    def __init__(
+        self, capacity: int, rank: Rank, aging: bool = False, bypass: bool = False
+    ) -> None:
+        self.capacity, self.rank = capacity, rank
+        self.aging, self.bypass = aging, bypass
         self.used, self.clock = 0, 0.0
         self.kept: dict[int, tuple[int, int, int]] = {}  # latest request, frequency, size
         self.lowest: list[tuple[float, int, int]] = []  # rank, request, entry; outdated ones too
@@ -162,18 +167,23 @@ class Ranked:
             return PASSED
         else:
             frequency = 1
+            if not self.bypass:
+                self._make_room(size)
             self.used += size
         self.kept[entry] = (i, frequency, size)
         heappush(self.lowest, (self.clock + self.rank(i, frequency), i, entry))
-        while self.used > self.capacity:
+        self._make_room(0)
+        if kept:
+            return HIT
+        return STORED if entry in self.kept else PASSED
+
+    def _make_room(self, size: int) -> None:
+        while self.used + size > self.capacity:
             rank, request, victim = heappop(self.lowest)
             found = self.kept.get(victim)
             if found and found[0] == request:
                 self.drop(victim)
                 self.clock = rank if self.aging else 0.0
-        if kept:
-            return HIT
-        return STORED if entry in self.kept else PASSED
 
     def drop(self, entry: int) -> None:
         kept = self.kept.pop(entry, None)
@@ -181,7 +191,8 @@ class Ranked:
 
 
 def lfu(trace: CacheTrace, capacity: int) -> Flags:
-    """Evict what was used least often while it was in the cache."""
+    """Evict what was used least often while it was in the cache. Room is made for what comes, of
+    which nothing could be used less often."""
     return hits(trace, Ranked(capacity, lambda _, frequency: frequency))
 
 
@@ -191,9 +202,10 @@ def gdsf(trace: CacheTrace, capacity: int) -> Flags:
 
 
 def greedy_dual(trace: CacheTrace, capacity: int) -> Ranked:
-    """The cache of `gdsf`."""
-    density = value_density(trace.cost, trace.size)
-    return Ranked(capacity, lambda i, frequency: frequency * density[i], aging=True)
+    """The cache of `gdsf`. Ranks are by the megabyte, so that equal ones mostly stay equal when the
+    clock is added."""
+    density = value_density(trace.cost * 1e6, trace.size)
+    return Ranked(capacity, lambda i, frequency: frequency * density[i], aging=True, bypass=True)
 
 
 def value_density(value: Floats, size: Ints) -> list[float]:

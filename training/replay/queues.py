@@ -12,7 +12,9 @@ def s3_fifo(trace: CacheTrace, capacity: int) -> Flags:
     """S3-FIFO (Yang et al., SOSP 2023): a small queue lets pass only what is asked for again.
 
     A tenth of the bytes for the small queue, two hits to pass it, counters up to 3, a ghost queue
-    as large as the main one: as in the paper.
+    as large as the main one. As in the authors' own libCacheSim what does not fit the small queue
+    does not come in, the main queue gives way when it is over its share, and until something has to
+    leave, what has no room in the small queue goes into the main one.
     """
     return hits(trace, S3Fifo(capacity))
 
@@ -28,19 +30,26 @@ class S3Fifo:
         self.ghost: OrderedDict[int, int] = OrderedDict()  # what left the small queue
         self.frequency: dict[int, int] = {}
         self.in_small = self.in_main = self.in_ghost = 0
+        self.is_full = False
 
     def ask(self, _: int, entry: int, size: int) -> int:
         if entry in self.frequency:
             self.frequency[entry] = min(3, self.frequency[entry] + 1)
             return HIT
-        if size > self.capacity:
+        returns = entry in self.ghost
+        if returns:
+            self.in_ghost -= self.ghost.pop(entry)
+        if size > self.small_capacity:
             return PASSED
         while self.in_small + self.in_main + size > self.capacity:
-            if self.small and (self.in_small >= self.small_capacity or not self.main):
-                self._leave_small()
-            else:
+            self.is_full = True
+            if self.in_main > self.capacity - self.small_capacity or not self.small:
                 self._leave_main()
-        self._enter(entry, size)
+            else:
+                self._leave_small()
+        self.frequency[entry] = 0
+        fills = not self.is_full and self.in_small >= self.small_capacity
+        self._enter(self.main if returns or fills else self.small, entry, size)
         return STORED
 
     def drop(self, entry: int) -> None:
@@ -48,36 +57,34 @@ class S3Fifo:
             self.in_small -= self.small.pop(entry, 0)
             self.in_main -= self.main.pop(entry, 0)
 
-    def _enter(self, entry: int, size: int) -> None:
-        self.frequency[entry] = 0
-        if entry in self.ghost:
-            self.in_ghost -= self.ghost.pop(entry)
-            self.main[entry] = size
+    def _enter(self, queue: OrderedDict[int, int], entry: int, size: int) -> None:
+        queue[entry] = size
+        if queue is self.main:
             self.in_main += size
         else:
-            self.small[entry] = size
             self.in_small += size
 
     def _leave_small(self) -> None:
-        oldest, size = self.small.popitem(last=False)
-        self.in_small -= size
-        if self.frequency[oldest] > 1:
-            self.main[oldest] = size
-            self.in_main += size
+        """Until one has left; those that were asked for again go over into the main queue."""
+        while self.small:
+            oldest, size = self.small.popitem(last=False)
+            self.in_small -= size
+            if self.frequency[oldest] < 2:
+                del self.frequency[oldest]
+                self.ghost[oldest] = size
+                self.in_ghost += size
+                break
             self.frequency[oldest] = 0
-            return
-        del self.frequency[oldest]
-        self.ghost[oldest] = size
-        self.in_ghost += size
+            self._enter(self.main, oldest, size)
         while self.in_ghost > self.capacity - self.small_capacity:
             self.in_ghost -= self.ghost.popitem(last=False)[1]
 
     def _leave_main(self) -> None:
         oldest, size = self.main.popitem(last=False)
-        if self.frequency[oldest] > 0:
+        while self.frequency[oldest] > 0:
             self.frequency[oldest] -= 1
             self.main[oldest] = size
-            return
+            oldest, size = self.main.popitem(last=False)
         del self.frequency[oldest]
         self.in_main -= size
 

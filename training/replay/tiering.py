@@ -18,6 +18,10 @@ from training.replay.moves import Schedule, cheapest, moves_usd
 from training.replay.prices import Prices
 from training.replay.traces import Floats, Ints, TieringTrace
 
+# Decides as tier_decision() does, but is another forest than the promoted one: it is fitted on the
+# trace, and knows of a partition what a trace tells.
+REFITTED = "tier_decision (refitted)"
+
 
 @dataclass(frozen=True)
 class Options:
@@ -58,19 +62,22 @@ def replay(
 
     Returns:
         What was replayed, and `policies`: for each, USD billed by what for, hours that reads waited
-        longer than in the first tier, the share of reads in each tier, what it saves, and whether
-        as few reads as allowed hit the last tier. The winner is the cheapest of these that does not
-        know the future, with what waiting is worth.
+        longer than in the first tier, the share of reads in each tier, what it saves of total_usd,
+        and whether as few reads as allowed hit the last tier. The winner is the cheapest of these
+        that does not know the future, with what waiting is worth. `plays` names the rule that the
+        learned policy fell back to, else "".
     """
     demand = on_grid(trace, options.step_hours, options.scale)
     begin = min(max(1, int(demand.shape[1] * options.train)), demand.shape[1] - 1)
     judged = demand.steps(begin)
     rows: list[dict[str, Any]] = []
-    for name, kind, schedule in _schedules(demand, begin, prices, progress):
-        rows.append({"policy": name, "kind": kind} | bill(judged, schedule, prices))
+    for name, kind, schedule, plays in _schedules(demand, begin, prices, progress):
+        row: dict[str, Any] = {"policy": name, "kind": kind, "plays": plays}
+        rows.append(row | bill(judged, schedule, prices))
+    hot = rows[0]["total_usd"]
     for row in rows:
         row["is_allowed"] = row["reads"][prices.tiers[-1].name] <= options.cold_reads
-        row["saved"] = 1 - row["money_usd"] / rows[0]["money_usd"] if rows[0]["money_usd"] else 0.0
+        row["saved"] = 1 - row["total_usd"] / hot if hot else 0.0
     return {
         "requests": len(trace),
         "partitions": demand.shape[0],
@@ -88,29 +95,37 @@ def replay(
 
 def _schedules(
     demand: Demand, begin: int, prices: Prices, progress: Report
-) -> Iterator[tuple[str, str, Schedule]]:
-    """Name, kind and schedule of each policy; what has to be chosen is chosen before `begin`."""
+) -> Iterator[tuple[str, str, Schedule, str]]:
+    """Name, kind and schedule of each policy, and the rule that it fell back to; what has to be
+    chosen is chosen before `begin`. The rules may leave all hot."""
     judged, early, half = demand.steps(begin), demand.steps(0, begin), begin // 2
-    yield "all hot", "rule", np.zeros(judged.shape, np.int8)
-    progress("age", None, None)
+    yield "all hot", "rule", np.zeros(judged.shape, np.int8), ""
     ages = (rules.by_age, rules.by_place)
     # Stronger than any age that one could have chosen.
     hindsight = _best(demand, begin, ages, (demand, begin), prices, demand.table)
-    yield "age, in hindsight for each table", "hindsight", hindsight
-    yield "age", "rule", _best(demand, begin, ages, (early, half), prices)
-    progress("last access", None, None)
-    idle = _best(demand, begin, (rules.by_idleness,), (early, half), prices)
-    yield "last access", "rule", idle
-    progress("tier_decision", None, None)
+    yield "age, in hindsight for each table", "hindsight", hindsight, ""
+    # Each with the schedule that it has in the half of the early steps on which it was chosen.
+    simple = {}
+    for name, candidates in {"age": ages, "last access": (rules.by_idleness,)}.items():
+        progress(name, None, None)
+        schedule = _best(demand, begin, candidates, (early, half), prices)
+        simple[name] = (schedule, _best(early, half, candidates, (early, half), prices))
+        yield name, "rule", schedule, ""
+    progress(REFITTED, None, None)
     total = _totals(early.steps(half), prices)
-    horizon = min(
-        (steps for steps in HORIZONS if steps <= half),
-        key=lambda steps: total(by_classes(early, half, prices, steps)).sum(),
-        default=1,
-    )
-    yield "tier_decision", "learned", by_classes(demand, begin, prices, horizon)
+    usd = {
+        steps: total(by_classes(early, half, prices, steps)).sum()
+        for steps in HORIZONS
+        if steps <= half
+    }
+    horizon = min(usd, key=lambda steps: usd[steps], default=1)
+    rule = min(simple, key=lambda name: total(simple[name][1]).sum())
+    if usd and usd[horizon] <= total(simple[rule][1]).sum():
+        yield REFITTED, "learned", by_classes(demand, begin, prices, horizon), ""
+    else:
+        yield REFITTED, "learned", simple[rule][0], rule
     progress("optimum", None, None)
-    yield "optimum", "clairvoyant", cheapest(judged, prices)
+    yield "optimum", "clairvoyant", cheapest(judged, prices), ""
 
 
 def sensitivity(
@@ -171,14 +186,15 @@ def _best(
     prices: Prices,
     groups: Ints | None = None,
 ) -> Schedule:
-    """Of rules with limits the cheapest in what is `seen`, from its step on, of each group."""
+    """Of rules with limits the cheapest in what is `seen`, from its step on, of each group; of
+    equal ones the latest, for nothing tells that it pays to move what is older than was seen."""
     on, since = seen
     groups = np.zeros(demand.shape[0], np.int64) if groups is None else groups
     total = _totals(on.steps(since), prices)
     choices = [
         partial(rule, limits=limits)
         for rule in candidates
-        for limits in rules.thresholds(demand.shape[1], len(prices.tiers))
+        for limits in reversed(list(rules.thresholds(demand.shape[1], len(prices.tiers))))
     ]
     usd = np.array([np.bincount(groups, total(choice(on, since))) for choice in choices])
     best = usd.argmin(axis=0)[groups]

@@ -56,6 +56,15 @@ class CacheTrace:
     def __len__(self) -> int:
         return len(self.time)
 
+    def first(self, requests: int) -> CacheTrace:
+        """Only the first requests."""
+        part = slice(requests)
+        ends = None if self.ends is None else self.ends[part]
+        return CacheTrace(
+            self.time[part], self.object[part], self.entry[part], self.size[part], self.cost[part],
+            ends,
+        )  # fmt: skip
+
     @property
     def distinct_bytes(self) -> int:
         """Bytes of all entries, each once."""
