@@ -297,7 +297,7 @@ def test_the_log_quotes_no_query(shop: Engine) -> None:
     """Whoever reads the log reads no constant of others; who runs it is told the whole."""
     given = _GIVEN | {
         "queries": {
-            "failing": {"sql": f"select throwIf(country = 'JP', 'PLANT3D') from {SHOP}.orders"},
+            "failing": {"sql": f"select throwIf(toYear(at) = 2026, 'PLANT3D') from {SHOP}.orders"},
             "unreadable": {"sql": f"select unknown + 'PLANT3D' from {SHOP}.orders"},
         }
     }
