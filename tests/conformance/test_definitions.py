@@ -43,9 +43,12 @@ def variables() -> dict[str, object]:
 
 
 @pytest.fixture(scope="module")
-def built(embedded: Engine, variables: dict[str, object]) -> Built:
-    """The features and training sets of every use case."""
-    models = [f"{use_case}_{part}" for use_case in contracts() for part in PARTS]
+def built(request: pytest.FixtureRequest, embedded: Engine, variables: dict[str, object]) -> Built:
+    """The features and training sets of every use case that is tested."""
+    items = [item for item in request.session.items if item.path == request.path]
+    chosen = [item.callspec.params.get("contract") for item in items if hasattr(item, "callspec")]
+    use_cases = dict.fromkeys(name for name in chosen if name)
+    models = [f"{use_case}_{part}" for use_case in use_cases for part in PARTS]
     return build_once(embedded.client, embedded.settings, models, variables)
 
 
