@@ -62,7 +62,7 @@ def compare(
     whole: bool,
 ) -> None:
     """Fail with what differs, of every row and column or of those that are expected."""
-    built.fill(world, _tables_of(built, contract))
+    built.fill(world, [f"{contract.use_case}_{part}" for part in PARTS])
     keys = list(dict.fromkeys((*contract.keys, contract.time)))
     for part, rows in expected.items():
         columns = dict.fromkeys((*keys, *(column for row in rows for column in row)))
@@ -72,11 +72,6 @@ def compare(
             found = [row for row in found if tuple(row[key] for key in keys) in wanted or not rows]
         said = differences(found, rows, keys, definition.within)
         assert not said, f"{part}: {len(said)} differ\n" + "\n".join(said[:20])
-
-
-def _tables_of(built: Built, contract: Contract) -> list[str]:
-    """Tables of the use case's own, in whatever order."""
-    return [name for name in built.tables if name.startswith(contract.use_case)]
 
 
 def labels(contract: Contract) -> set[str]:

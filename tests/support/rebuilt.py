@@ -21,15 +21,24 @@ from training.settings import Settings
 
 @dataclass(frozen=True)
 class Built:
-    """Models that dbt has built, in their order, with the SQL that it compiled."""
+    """Models that dbt has built.
+
+    Attributes:
+        client: Of the engine that holds them.
+        settings: Of the same.
+        tables: Tables in their order, with the SQL that dbt compiled.
+        states: Tables that a materialized view keeps.
+        parents: What each model is made of.
+    """
 
     client: Client
     settings: Settings
     tables: dict[str, str]
     states: tuple[str, ...]
+    parents: dict[str, list[str]]
 
     def fill(self, world: World, wanted: Sequence[str]) -> None:
-        """Fill the sources with a world, and then the wanted tables, as dbt would."""
+        """Fill the sources with a world, then tables and what they are made of, as dbt would."""
         sources = read_sources(self.settings) | read_sources(self.settings, ENGINE)
         for table in (*map(self._qualified, self.states), *(s.qualified for s in sources.values())):
             self.client.command(f"truncate table {table}")
@@ -42,8 +51,9 @@ class Built:
                     column_names=columns,
                     database=sources[name].database,
                 )
+        needed = self._with_parents(wanted)
         for name, sql in self.tables.items():
-            if name in wanted:
+            if name in needed:
                 columns = self._columns(name)
                 self.client.command(f"truncate table {self._qualified(name)}")
                 self.client.command(
@@ -58,6 +68,12 @@ class Built:
             f"select {selected} from {self._qualified(table)}", tz_mode="aware"
         ).result_rows
         return [dict(zip(names, row, strict=True)) for row in found]
+
+    def _with_parents(self, models: Sequence[str]) -> set[str]:
+        found = set(models)
+        for model in models:
+            found |= self._with_parents(self.parents.get(model, []))
+        return found
 
     def _columns(self, table: str) -> str:
         rows = self.client.query(
@@ -89,6 +105,7 @@ def build_once(
         settings,
         {node.name: node.compiled_code for node in nodes if kind[node.name] == "table"},
         tuple(name for name, how in kind.items() if how == "materialized_view"),
+        {n.name: [p.split(".")[-1] for p in n.depends_on.nodes] for n in nodes},
     )
 
 
