@@ -16,7 +16,7 @@
         {% for ddl in (registry_ddl, experiments_ddl) %}
             {% do run_statements(ddl(registry, dictionary_reader(registry), engine, cluster)) %}
         {% endfor %}
-        {% for ddl in (runs_ddl, trials_ddl, monitoring_ddl, tiering_ddl) %}
+        {% for ddl in (runs_ddl, trials_ddl, monitoring_ddl, tiering_ddl, turns_ddl) %}
             {% do run_statements(ddl(registry, engine, cluster)) %}
         {% endfor %}
         {% do run_statements(result_store_ddl(

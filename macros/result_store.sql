@@ -141,7 +141,7 @@ group by tables.database, tables.name
    saved the least for each byte and second so far, as though each were read once more now: the hit
    density of LHD (Beckmann, Chen and Cidon, NSDI 2018), as it was seen. #}
 {% macro evict_answers(database, raw) %}
-insert into {{ database }}.results (run, name, query_hash, user, arguments, state, detail)
+insert into {{ database }}.results (at, run, name, query_hash, user, arguments, state, detail)
 with
 reads as (
     select result_id, count() as times_read
@@ -168,7 +168,9 @@ ranked as (
     left join stored on stored.result_id = live.result_id
     where expires_at > now64(6)
 )
-select {run:UUID}, name, query_hash, user, arguments, 'cleared', 'there was no room'
+select
+    greatest(now64(6), (select max(at) + toIntervalMicrosecond(1) from {{ database }}.results)),
+    {run:UUID}, name, query_hash, user, arguments, 'cleared', 'there was no room'
 from ranked
 where bytes_so_far > {capacity:UInt64}
 {% endmacro %}

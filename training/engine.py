@@ -11,6 +11,7 @@ import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, TextIO
@@ -296,22 +297,25 @@ def _hold(home: Path) -> None:
     except OSError as error:
         lock.seek(0)
         holder = lock.read().strip() or "another process"
+        number = re.match(r"process (\d+) ", holder)
+        stop = f": kill {number[1]}" if number else ""
         lock.close()
         raise TreehouseError(
             "The embedded engine's data is in use.",
             value=f"{home} is held by {holder}",
             expected="one process at a time on the embedded engine",
-            fix="wait for it or stop it; or set TREEHOUSE_HOME to another folder; "
+            fix=f"wait for it or stop it{stop}; or set TREEHOUSE_HOME to another folder; "
             "for many users at once use a server: --target server",
         ) from error
     lock.seek(0)
     lock.truncate()
-    lock.write(f"process {os.getpid()} ({_command()})\n")
+    now = datetime.now(UTC)
+    lock.write(f"process {os.getpid()} ({command()}) since {now:%Y-%m-%d %H:%M:%S} UTC\n")
     lock.flush()
     _locks[home] = lock
 
 
-def _command() -> str:
+def command() -> str:
     """What this process was called for; no further word of it, which may be a statement."""
     words = [word for word in sys.argv[1:] if re.fullmatch("[a-z]+", word)]
     return " ".join([Path(sys.argv[0]).name, *words[:1]])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import itertools
 import json
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,6 +15,7 @@ from training.contract import load_contract
 from training.engine import identifier
 from training.errors import TreehouseError
 from training.lifecycle.artifacts import place_file, upload
+from training.lifecycle.collect import COLLECTING, PUBLISHING
 from training.lifecycle.gates import judge, write_gates
 from training.lifecycle.holdout import holdout
 from training.lifecycle.outcome import Outcome
@@ -23,6 +23,7 @@ from training.lifecycle.parity import Parity, tolerance, verify
 from training.lifecycle.statistics import write_statistics
 from training.registry import Version, ensure_registry, find_version, record
 from training.spec import load_spec
+from training.turns import Turn, alone
 
 if TYPE_CHECKING:
     from clickhouse_connect.driver.client import Client
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Parity", "check_contract", "place_file", "publish", "upload", "verify"]
 _NEVER = datetime(1970, 1, 1, tzinfo=UTC)
+_PATIENCE_SECONDS = 1800.0
 
 
 def publish(
@@ -44,8 +46,7 @@ def publish(
     """Publish the bundle that `train` left; it answers only once it is promoted.
 
     The registry's row, and after it the event, come last: whatever fails before leaves what was
-    there answering. Two publishers at once may try for the same number; the row carries it as its
-    deduplication token, so the engine keeps the first, and the other one takes the next number.
+    there answering. Of two publishers of a model the second waits for the first.
 
     Args:
         client: Of the engine.
@@ -58,23 +59,39 @@ def publish(
     Raises:
         TreehouseError: No bundle, or a gate refuses it: the message says which, and by how much.
     """
-    contract, force = load_contract(use_case), force.strip()
+    load_contract(use_case)
     path = path or settings.home / "trained" / f"{use_case}.bundle"
     data, header = _read(path, use_case)
     ensure_registry(client, settings)
     fits = _contract_gate(client, settings, use_case, header)
-    outcomes: list[Outcome] = []
-    for number in itertools.count(_next_number(client, settings, use_case)):
-        data = with_version(data, number)
-        header["bundle"] = bundle_id(data)
-        upload(client, settings, data, header["info"]["golden"])
-        parity, equals = _parity_gate(client, settings, header, path)
-        if not outcomes:
-            outcomes = _judge(client, settings, header, [fits, equals], len(data), force)
-            is_known = _is_known(outcomes)
-            header["holdout"] = holdout(client, settings, contract) if is_known else (_NEVER, 0)
-        if _insert_version(client, settings, data, header, number):
-            break
+    with alone(
+        client, settings, f"{PUBLISHING} {use_case}", wait_seconds=_PATIENCE_SECONDS
+    ) as turn:
+        # Seen by a collection that begins now; one that is at work is waited for.
+        with alone(client, settings, COLLECTING, wait_seconds=_PATIENCE_SECONDS):
+            pass
+        return _publish(turn, use_case, path, (data, header), fits, force.strip())
+
+
+def _publish(
+    turn: Turn,
+    use_case: str,
+    path: Path,
+    bundle: tuple[bytes, dict[str, Any]],
+    fits: Outcome,
+    force: str,
+) -> tuple[Version, Parity]:
+    client, settings, header = turn.client, turn.settings, bundle[1]
+    number = _next_number(client, settings, use_case)
+    data = with_version(bundle[0], number)
+    header["bundle"] = bundle_id(data)
+    upload(client, settings, data, header["info"]["golden"])
+    parity, equals = _parity_gate(client, settings, header, path)
+    outcomes = _judge(client, settings, header, [fits, equals], len(data), force)
+    contract, is_known = load_contract(use_case), _is_known(outcomes)
+    header["holdout"] = holdout(client, settings, contract) if is_known else (_NEVER, 0)
+    turn.check()
+    _insert_version(client, settings, data, header, number)
     if is_known:
         write_statistics(client, settings, contract, header, number)
     write_gates(client, settings, header, outcomes, version=number, forced=bool(force))
@@ -198,8 +215,7 @@ def _next_number(client: Client, settings: Settings, use_case: str) -> int:
 
 def _insert_version(
     client: Client, settings: Settings, data: bytes, header: dict[str, Any], number: int
-) -> bool:
-    """Whether the number is ours: a row of the same number that came first keeps it."""
+) -> None:
     info, lineage = header["info"], header["info"]["lineage"]
     name, bundle = header["model"], bundle_id(data)
     features = [(feature.name, feature.kind) for feature in load_contract(name).features]
@@ -229,14 +245,8 @@ def _insert_version(
         [list(row.values())],
         column_names=list(row),
         database=settings.registry_database,
-        settings={"insert_deduplication_token": f"{name}:{number}"},
+        settings={"insert_deduplication_token": f"{name}:{number} {bundle}"},
     )
-    kept = client.query(
-        f"select bundle from {identifier(settings.registry_database)}.versions "
-        "where model = {model:String} and version = {version:UInt32}",
-        parameters={"model": name, "version": number},
-    ).result_rows
-    return (bundle,) in kept
 
 
 def _fingerprint(lineage: dict[str, Any]) -> int:

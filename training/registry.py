@@ -7,6 +7,7 @@ dictionary reload; every view looks the champion up at its next query.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING
 
 from training.contract import load_contract
@@ -15,12 +16,15 @@ from training.engine import identifier
 from training.errors import TreehouseError
 from training.lifecycle.artifacts import place_file
 from training.lifecycle.versions import Version, find_version, versions
+from training.ordered import next_time
 from training.settings import Settings, actor
+from training.turns import Turn, alone
 
 if TYPE_CHECKING:
     from clickhouse_connect.driver.client import Client
 
 __all__ = [
+    "OvertakenError",
     "Version",
     "ensure_registry",
     "find_version",
@@ -30,7 +34,14 @@ __all__ = [
     "rollback",
     "versions",
 ]
+
+
+class OvertakenError(TreehouseError):
+    """Somebody else promoted in between."""
+
+
 _DDL = MACROS / "registry.sql"
+_PATIENCE_SECONDS = 60.0
 _READ_ANEW = {
     "promote": "champions", "rollback": "champions", "publish": "bundles", "collect": "bundles",
 }  # fmt: skip
@@ -53,6 +64,7 @@ def promote(
     reason: str = "",
     *,
     force: bool = False,
+    instead_of: int | None = None,
 ) -> Version:
     """Let a version answer from the next query on; for views of its contract, old or new.
 
@@ -63,16 +75,41 @@ def promote(
         version: Its number.
         reason: For the record.
         force: Whether a retired version may come back.
+        instead_of: The version that must still answer; 0 for none, None for whichever.
 
     Raises:
+        OvertakenError: Another version answers than the one that was to be replaced.
         TreehouseError: There is no such version, it is incomplete, retired or cleared away, or
             its model file can't be had. Whoever answered still does.
     """
-    chosen = find_version(client, settings, model, version)
-    _check_state(chosen, force=force)
-    place_file(client, settings, chosen.bundle, chosen.sha256)
-    record(client, settings, chosen, "promote", reason)
+    with deciding(client, settings, model):
+        chosen = find_version(client, settings, model, version)
+        _check_state(chosen, force=force)
+        if instead_of is not None:
+            _check_champion(client, settings, chosen, instead_of)
+        place_file(client, settings, chosen.bundle, chosen.sha256)
+        record(client, settings, chosen, "promote", reason)
     return chosen
+
+
+def _check_champion(client: Client, settings: Settings, chosen: Version, instead_of: int) -> None:
+    of_model = versions(client, settings, chosen.model)
+    rivals = (v.version for v in of_model if v.is_champion and v.contract == chosen.contract)
+    if (champion := next(rivals, 0)) != instead_of:
+        raise OvertakenError(
+            f"Another version of {chosen.model} was promoted in the meantime.",
+            value=champion,
+            expected=f"{instead_of}, as before",
+            fix=f"./treehouse promote {chosen.model} {chosen.version}",
+        )
+
+
+def deciding(client: Client, settings: Settings, model: str) -> AbstractContextManager[Turn]:
+    """The turn of who decides what becomes of a model's versions: whoever looks at them and then
+    writes an event takes it first, so that what was seen still holds.
+    """
+    name = f"decide on versions of {model}"
+    return alone(client, settings, name, wait_seconds=_PATIENCE_SECONDS)
 
 
 def _check_state(version: Version, *, force: bool) -> None:
@@ -106,6 +143,11 @@ def rollback(client: Client, settings: Settings, model: str, reason: str = "") -
         TreehouseError: Nothing is promoted.
     """
     load_contract(model)  # says what there is, and suggests
+    with deciding(client, settings, model):
+        return _rollback(client, settings, model, reason)
+
+
+def _rollback(client: Client, settings: Settings, model: str, reason: str) -> Version | None:
     known = {v.version: v for v in versions(client, settings, model)}
     contract, standing = standing_promotions(client, settings, model)
     if not standing:
@@ -161,6 +203,11 @@ def retire(
     Raises:
         TreehouseError: There is no such version, it answers now, or an experiment runs with it.
     """
+    with deciding(client, settings, model):
+        return _retire(client, settings, model, version, reason)
+
+
+def _retire(client: Client, settings: Settings, model: str, version: int, reason: str) -> Version:
     chosen = find_version(client, settings, model, version)
     name = f"Version {version} of {model}"
     if chosen.is_champion:
@@ -216,17 +263,13 @@ def _insert_event(
     bundle: int,
     reason: str,
 ) -> None:
-    """The last event decides, so time goes on after it even if a clock was ahead of this one."""
-    events = f"{identifier(settings.registry_database)}.events"
-    values = {"contract": contract, "action": action, "actor": actor(), "reason": reason}
-    client.command(
-        f"insert into {events} (at, model, contract, action, version, bundle, actor, reason) "
-        "select greatest(now64(6, 'UTC'), "
-        f"(select max(at) + toIntervalMicrosecond(1) from {events} where model = {{model:String}}))"
-        ", {model:String}, {contract:String}, {action:String}, "
-        f"{version}, {bundle}, {{actor:String}}, {{reason:String}}",
-        parameters={"model": model} | values,
-    )
+    """The last event decides."""
+    row = {
+        "at": next_time(client, f"{identifier(settings.registry_database)}.events", model=model),
+        "model": model, "contract": contract, "action": action, "version": version,
+        "bundle": bundle, "actor": actor(), "reason": reason,
+    }  # fmt: skip
+    client.insert("events", [[*row.values()]], [*row], database=settings.registry_database)
     cluster = storage(settings)["cluster"]
     place = f"on cluster {cluster} " if cluster else ""
     if dictionary := _READ_ANEW.get(action):

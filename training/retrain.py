@@ -23,9 +23,10 @@ from training.engine import identifier
 from training.errors import TreehouseError
 from training.monitor.state import ensure_monitoring, read_alerts
 from training.publish import publish
-from training.registry import ensure_registry, promote, versions
-from training.runs import BusyError, Run, begin, ensure_runs
+from training.registry import OvertakenError, ensure_registry, promote, versions
+from training.runs import Run, ensure_runs, running
 from training.settings import ROOT, Settings
+from training.turns import BusyError
 
 if TYPE_CHECKING:
     from clickhouse_connect.driver.client import Client
@@ -125,9 +126,18 @@ def retrain(
     ensure_registry(client, settings)
     ensure_runs(client, settings)
     try:
-        run = begin(client, settings, spec.use_case, cause.trigger, cause.reason)
+        with running(client, settings, spec.use_case, cause.trigger, cause.reason) as run:
+            outcome, detail = _to_its_end(run, spec, cause, quiet)
     except BusyError as error:
         return Result(spec.use_case, "busy", cause.trigger, cause.reason, detail=str(error))
+    return Result(
+        spec.use_case, outcome, cause.trigger, cause.reason, run.number, run.step, run.version,
+        detail, round(time.perf_counter() - started, 1),
+    )  # fmt: skip
+
+
+def _to_its_end(run: Run, spec: Spec, cause: Cause, quiet: bool) -> tuple[str, str]:
+    """All steps and the log's last row: how it ended, and why."""
     try:
         outcome, detail = _carry_out(run, spec, cause, quiet)
     except (TreehouseError, ClickHouseError) as error:
@@ -138,10 +148,7 @@ def retrain(
         raise
     with suppress(ClickHouseError):  # the engine is gone: the next run finds this one without end
         run.end(outcome, detail)
-    return Result(
-        spec.use_case, outcome, cause.trigger, cause.reason, run.number, run.step, run.version,
-        detail, round(time.perf_counter() - started, 1),
-    )  # fmt: skip
+    return outcome, detail
 
 
 def _carry_out(run: Run, spec: Spec, cause: Cause, quiet: bool) -> tuple[str, str]:
@@ -167,9 +174,11 @@ def _carry_out(run: Run, spec: Spec, cause: Cause, quiet: bool) -> tuple[str, st
     if not spec.retrain.promote:
         return "published", f"promote it: ./treehouse promote {name} {run.version}"
     with _step(run, "promote", quiet):
-        if _champion(client, settings, spec.contract) != before:
+        reason = f"retrained: {cause.reason}"
+        try:
+            promote(client, settings, name, run.version, reason, instead_of=before)
+        except OvertakenError:
             return "published", "not promoted: another version was, in the meantime"
-        promote(client, settings, name, run.version, f"retrained: {cause.reason}")
     with _step(run, "decisions", quiet) as report:
         rest = ["--select", f"path:models/{name}", "--exclude", f"+{name}_training_set"]
         build(settings, rest, report)
@@ -178,15 +187,10 @@ def _carry_out(run: Run, spec: Spec, cause: Cause, quiet: bool) -> tuple[str, st
 
 @contextmanager
 def _step(run: Run, name: str, quiet: bool) -> Iterator[console.Report]:
-    """A step in the log and on the terminal; its progress is the run's sign of life."""
+    """A step in the log and on the terminal."""
     run.enter(name)
     with console.step(f"{run.model}: {name}", quiet) as report:
-
-        def both(phase: str, done: int | None, total: int | None) -> None:
-            run.sign_of_life()
-            report(phase, done, total)
-
-        yield both
+        yield report
 
 
 def _was_refused(run: Run) -> bool:

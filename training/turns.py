@@ -17,7 +17,6 @@ The table is in macros/turns.sql.
 from __future__ import annotations
 
 import os
-import shlex
 import socket
 import sys
 import threading
@@ -34,7 +33,7 @@ from typing import TYPE_CHECKING, Any
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
 from training.ddl import MACROS, is_there, run_ddl, storage
-from training.engine import connect, identifier
+from training.engine import command, connect, identifier
 from training.errors import TreehouseError
 from training.settings import Settings, actor
 
@@ -45,6 +44,7 @@ BEAT_SECONDS = 10.0
 LEASE_SECONDS = 60.0
 _WATCHED_BEATS = 2.5
 _POLL_SECONDS = 0.05
+_OWN = '{"treehouse": "turns"}'  # in the log_comment: no collection takes it for somebody's query
 _held: set[uuid.UUID] = set()  # turns of this process
 
 
@@ -121,7 +121,8 @@ def alone(
     Raises:
         BusyError: Somebody is at it; it says who, since when, and what to do.
     """
-    run_ddl(client, MACROS / "turns.sql", "turns_ddl", _registry(settings), **storage(settings))
+    if not is_there(client, settings.registry_database, "turns"):
+        run_ddl(client, MACROS / "turns.sql", "turns_ddl", _registry(settings), **storage(settings))
     with ExitStack() as taken:
         turns = {
             name: taken.enter_context(_hold(client, settings, name, wait_seconds))
@@ -256,12 +257,6 @@ def place() -> str:
     return " ".join(parts)
 
 
-def _command() -> str:
-    """What this process was called with, without what may be secret or long."""
-    words = [Path(sys.argv[0]).name, *sys.argv[1:4]]
-    return shlex.join(words)[:200]
-
-
 def _registry(settings: Settings) -> str:
     return identifier(settings.registry_database)
 
@@ -292,6 +287,7 @@ def _latest(client: Client, settings: Settings, name: str) -> Holder | None:
         group by name, turn
         """,
         parameters={"name": name},
+        settings={"log_comment": _OWN},
     )
     row = next(iter(result.named_results()), None)
     return Holder(**row | {"is_over": bool(row["is_over"])}) if row else None
@@ -314,7 +310,7 @@ def _insert(
         "place": place(),
         "process": os.getpid(),
         "started": started(os.getpid()),
-        "command": _command(),
+        "command": command(),
         "actor": actor(),
         **values,
     }

@@ -20,7 +20,7 @@ from training.fit import train as fitting
 from training.lifecycle.limits import Gates
 from training.monitor.state import Finding, ensure_monitoring, record
 from training.retrain import Cause, Result, cron_line, retrain, steps, why_due
-from training.runs import begin
+from training.runs import running
 from training.settings import Settings
 from training.spec import load_spec
 
@@ -186,7 +186,8 @@ def test_a_failed_step_leaves_the_champion_and_says_which(
     run = quick.run()
     assert (run["outcome"], run["step"], run["detail"]) == ("failed", step, "No space left")
     assert quick.champion() == (result.version if step == "decisions" else before)
-    begin(quick.engine.client, quick.engine.settings, NAME, "hand", "it is free").end("unchanged")
+    with running(quick.engine.client, quick.engine.settings, NAME, "hand", "it is free") as run:
+        run.end("unchanged")
 
 
 def test_a_gate_refuses(quick: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -258,7 +259,7 @@ def test_a_second_run_is_told_who_is_at_it(quick: Shop, monkeypatch: pytest.Monk
         client, settings = quick.engine.client, quick.engine.settings
         found = retrain(client, settings, quick.spec, quiet=True)
         assert found.outcome == "busy"
-        assert "Another run" in found.detail
+        assert "Only one at a time: retrain" in found.detail
         raise TreehouseError("enough")
 
     monkeypatch.setattr(fitting, "train", meanwhile)

@@ -22,8 +22,10 @@ from tests.load.conftest import DATABASE, House, some_examples
 from training.engine import connect
 from training.errors import TreehouseError
 from training.intake import merge, scratch
+from training.intake.load import load
 from training.intake.scratch import Scratch
 from training.settings import ROOT
+from training.turns import BusyError
 
 HEADER = "event_id,user_id,event_name,event_at,revenue_usd"
 Event = tuple[str, str, int]
@@ -221,6 +223,29 @@ def test_what_an_interrupted_load_left_is_dropped_and_told(house: House) -> None
     assert house.query(
         "select name from system.tables where database = {} and startsWith(name, '_load')"
     ) == [(other.prefix + "staged",)]
+
+
+def test_a_second_load_is_refused_and_no_row_is_there_twice(house: House) -> None:
+    """It begins while the first one reads; of another source it goes on."""
+    path = house.csv([HEADER, *(f"e{i},u1,open,2024-01-01,1" for i in range(100))])
+    installs = house.csv(["user_id,installed_at,platform", "u1,2024-01-01,ios"], "installs.csv")
+    other, told = connect(house.settings), []
+
+    def meanwhile(*_: Any) -> None:
+        if told:
+            return
+        told.append("")
+        with pytest.raises(BusyError) as refused:
+            load(other, house.settings, "events", str(path))
+        told[0] = str(refused.value)
+        assert load(other, house.settings, "installs", str(installs)).loaded == 1
+
+    assert house.load("events", path, progress=meanwhile).loaded == 100
+    other.close()
+    assert f"process {os.getpid()}" in told[0]
+    assert house.query(f"select count(), uniqExact(event_id) from {DATABASE}.events") == [
+        (100, 100)
+    ]
 
 
 def test_one_load_of_a_source_at_a_time(house: House, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -23,6 +23,7 @@ from training.prefetch.config import Prefetch
 from training.prefetch.plan import Candidate, make_plan
 from training.results.config import ResultCache
 from training.results.store import history
+from training.turns import BusyError, alone
 
 _LIMITS = Prefetch()
 
@@ -136,13 +137,12 @@ def test_a_query_that_fails_is_logged_and_the_others_go_on(
     assert planned[0].decision == "its arguments do not fit its parameters"
 
 
-def test_two_passes_do_not_overlap(fresh: Engine) -> None:
-    with run.alone(fresh.settings):
-        again = run.alone(fresh.settings)
-        with pytest.raises(TreehouseError, match="Another prefetch"):
-            again.__enter__()
-    with run.alone(fresh.settings):
-        pass
+def test_two_passes_do_not_overlap(fresh: Engine, cache: ResultCache) -> None:
+    with (
+        alone(fresh.client, fresh.settings, f"prefetch into {cache.database}"),
+        pytest.raises(BusyError, match="Only one at a time: prefetch"),
+    ):
+        run.run_pass(fresh.client, fresh.settings, cache, _LIMITS)
 
 
 @pytest.mark.parametrize("given", [{"concurrency": 0}, {"budget_seconds": -1}, {"threads": "all"}])

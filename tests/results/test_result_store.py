@@ -69,6 +69,19 @@ def test_a_fresh_answer_is_read_instead_of_the_table(shop: Engine) -> None:
     ]
 
 
+def test_an_answer_is_taken_back_though_the_clock_was_ahead(shop: Engine) -> None:
+    cache = ResultCache.configured(_GIVEN)
+    _keep(shop, cache)
+    shop.client.command(
+        "insert into treehouse_results.results select * "
+        "replace(toDateTime64('2099-01-01', 6, 'UTC') as at) from treehouse_results.results"
+    )
+    _insert(shop)
+    assert clear(shop.client, cache) == ["by_country"]
+    assert stored(shop.client, cache) == []
+    assert _read(shop) == [("JP", 2)]
+
+
 def test_a_taken_back_answer_is_not_read(shop: Engine) -> None:
     cache = ResultCache.configured(_GIVEN)
     _keep(shop, cache)

@@ -21,6 +21,7 @@ from training.tiering.apply import apply, undo_moves
 from training.tiering.config import Tiering
 from training.tiering.log import history, unfinished
 from training.tiering.plan import Plan, make_plan
+from training.turns import BusyError, alone
 
 _COLD = {"1": "cold", "2": "cold", "3": "cold", "4": "cold", "5": "default", "6": "default"}
 _HOT = dict.fromkeys("123456", "default")
@@ -252,15 +253,12 @@ def test_an_engine_that_refuses_is_quoted_and_the_rest_goes_on(shop: Shop) -> No
 def test_a_second_run_is_refused(shop: Shop) -> None:
     moves = plan_of(shop).moves
     other = connect(shop.settings)
-    mark = {"log_comment": '{"treehouse": "tier"}'}
-    running = Thread(target=other.query, args=("select sleep(2)",), kwargs={"settings": mark})
-    running.start()
-    seen = "select count() from system.processes where position(query, 'select sleep(2)') = 1"
-    while not shop.query(seen)[0][0]:
-        assert running.is_alive()
-    with pytest.raises(TreehouseError, match="Another run is moving"):
+    node = shop.query("select hostName()")[0][0]
+    with (
+        alone(other, shop.settings, f"move partitions of {node}"),
+        pytest.raises(BusyError, match="Only one at a time: move partitions"),
+    ):
         apply(shop.client, shop.settings, moves)
-    running.join()
     other.close()
     assert shop.disks() == _HOT
 

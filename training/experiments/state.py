@@ -7,6 +7,7 @@ dictionary reload, which is part of the change.
 from __future__ import annotations
 
 import difflib
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import asdict, fields, replace
 from typing import TYPE_CHECKING, Any
 
@@ -15,13 +16,16 @@ from training.ddl import MACROS, ensure_dictionaries, is_there, storage
 from training.engine import identifier, literal
 from training.errors import TreehouseError
 from training.experiments.definition import Definition, check
-from training.registry import find_version
+from training.ordered import next_time
+from training.registry import deciding, find_version
 from training.settings import Settings, actor
+from training.turns import Turn, alone
 
 if TYPE_CHECKING:
     from clickhouse_connect.driver.client import Client
 
 _DDL = MACROS / "experiments_state.sql"
+_PATIENCE_SECONDS = 30.0
 
 
 def ensure_experiments(client: Client, settings: Settings) -> None:
@@ -45,6 +49,19 @@ def start(
     """
     whole = check(definition)
     ensure_experiments(client, settings)
+    with ExitStack() as turns:
+        turns.enter_context(_turn(client, settings, whole.experiment))
+        if any(whole.versions):  # none of them may be cleared away meanwhile
+            turns.enter_context(deciding(client, settings, whole.model))
+        return _start(client, settings, whole, reason)
+
+
+def _turn(client: Client, settings: Settings, experiment: str) -> AbstractContextManager[Turn]:
+    """Who decides about an experiment now."""
+    return alone(client, settings, f"experiment {experiment}", wait_seconds=_PATIENCE_SECONDS)
+
+
+def _start(client: Client, settings: Settings, whole: Definition, reason: str) -> Definition:
     if _latest(client, settings, whole.experiment):
         raise TreehouseError(
             "There was an experiment of this name before.",
@@ -54,6 +71,13 @@ def start(
         )
     for number in filter(None, whole.versions):
         version = find_version(client, settings, whole.model, number)
+        if version.state in ("incomplete", "collected"):
+            raise TreehouseError(
+                "The version can't answer.",
+                value=f"version {number} of {whole.model}: {version.state}",
+                expected="a published version",
+                fix="./treehouse models",
+            )
         if version.contract != load_contract(whole.model).hash:
             raise TreehouseError(
                 "The version was trained for other features.",
@@ -74,16 +98,17 @@ def grow(
         TreehouseError: There is no such running experiment, or the share would shrink: units that
             saw a variant would lose it.
     """
-    running = _running(client, settings, experiment)
-    if not running.share < share <= 1:
-        raise TreehouseError(
-            "The share can only grow: whoever takes part keeps the variant.",
-            value=share,
-            expected=f"above {running.share:g}, at most 1",
-            fix=f"to end it: ./treehouse experiment stop {experiment}",
-        )
-    grown = replace(running, share=share)
-    _insert(client, settings, grown, "grow", reason)
+    with _turn(client, settings, experiment):
+        running = _running(client, settings, experiment)
+        if not running.share < share <= 1:
+            raise TreehouseError(
+                "The share can only grow: whoever takes part keeps the variant.",
+                value=share,
+                expected=f"above {running.share:g}, at most 1",
+                fix=f"to end it: ./treehouse experiment stop {experiment}",
+            )
+        grown = replace(running, share=share)
+        _insert(client, settings, grown, "grow", reason)
     return grown
 
 
@@ -93,8 +118,9 @@ def stop(client: Client, settings: Settings, experiment: str, reason: str = "") 
     Raises:
         TreehouseError: There is no such running experiment.
     """
-    running = _running(client, settings, experiment)
-    _insert(client, settings, running, "stop", reason)
+    with _turn(client, settings, experiment):
+        running = _running(client, settings, experiment)
+        _insert(client, settings, running, "stop", reason)
     return running
 
 
@@ -206,7 +232,8 @@ def _latest(client: Client, settings: Settings, experiment: str) -> Definition |
 def _insert(
     client: Client, settings: Settings, definition: Definition, action: str, reason: str
 ) -> None:
-    row = asdict(definition) | {"action": action, "actor": actor(), "reason": reason}
+    at = next_time(client, _table(settings, "experiments"), experiment=definition.experiment)
+    row = asdict(definition) | {"at": at, "action": action, "actor": actor(), "reason": reason}
     client.insert(
         "experiments",
         [[list(value) if isinstance(value, tuple) else value for value in row.values()]],

@@ -25,9 +25,10 @@ from training.intake.classify import classify_sql, staged_ddl
 from training.intake.merge import merge, quarantine_keeper, raw_keeper
 from training.intake.origin import Layout, Progress, file_layout, files, landed, table_layout
 from training.intake.scratch import Scratch, clear_interrupted
-from training.intake.sources import Source, ensure_raw, find_source
+from training.intake.sources import Source, ensure_raw, find_source, writing
 from training.intake.watch import Watch
 from training.settings import Settings
+from training.turns import Turn, alone
 
 
 @dataclass(frozen=True)
@@ -87,9 +88,21 @@ def load(
     Raises:
         TreehouseError: The origin can't be read, lacks a column, or another load is running.
     """
-    began, started_at = time.monotonic(), datetime.now(UTC)
-    progress = progress or (lambda *_: None)
     contract = find_source(settings, source)
+    with alone(client, settings, writing(settings, source)) as turn:
+        return _load(turn, contract, origin, progress or (lambda *_: None), fmt, mapping or {})
+
+
+def _load(
+    turn: Turn,
+    contract: Source,
+    origin: str,
+    progress: Progress,
+    fmt: str | None,
+    mapping: Mapping[str, str],
+) -> LoadReport:
+    client, settings, source = turn.client, turn.settings, contract.name
+    began, started_at = time.monotonic(), datetime.now(UTC)
     ensure_raw(client, settings)
     scratch = Scratch(
         settings.raw_database, source, f"{started_at:%Y%m%dT%H%M%S}_{uuid4().hex[:8]}"
@@ -98,7 +111,7 @@ def load(
     client.command(staged_ddl(contract, scratch.table("staged")))
     watch = Watch(client, settings, scratch.prefix, progress)
     try:
-        ignored = _stage(watch, contract, origin, scratch, fmt, mapping or {})
+        ignored = _stage(watch, contract, origin, scratch, fmt, mapping)
     except BaseException as error:
         with suppress(ClickHouseError):
             scratch.drop(client)
@@ -116,6 +129,7 @@ def load(
         fresh=scratch.table("fresh"),
         order=f"{identifier(contract.time)}, _content",
     )
+    turn.check()
     quarantine = f"{identifier(settings.raw_database)}.quarantine"
     bad, _ = run(quarantine_keeper(contract, quarantine, scratch.load_id))
     good, loaded = run(raw_keeper(contract))

@@ -16,8 +16,9 @@ from clickhouse_connect.driver.client import Client
 
 from training.engine import identifier, literal, row_hash
 from training.errors import TreehouseError
-from training.intake.sources import Source, ensure_raw, read_sources
+from training.intake.sources import Source, ensure_raw, read_sources, writing
 from training.settings import Settings
+from training.turns import alone
 
 _EXAMPLES = 5
 _ATTEMPTS = 3
@@ -91,6 +92,14 @@ def reconcile(client: Client, settings: Settings, *, repair: bool = False) -> li
     Raises:
         TreehouseError: Rows kept arriving during each attempt.
     """
+    if repair:
+        turns = [writing(settings, source) for source in read_sources(settings)]
+        with alone(client, settings, *turns):
+            return _reconcile(client, settings, repair=True)
+    return _reconcile(client, settings, repair=False)
+
+
+def _reconcile(client: Client, settings: Settings, *, repair: bool) -> list[Difference]:
     ensure_raw(client, settings)
     sources = list(read_sources(settings).values())
     found = [twice for source in sources if (twice := _twice(client, source))]

@@ -107,6 +107,11 @@ def read_sources(settings: Settings, path: Path = CONTRACTS) -> dict[str, Source
     return found
 
 
+def writing(settings: Settings, source: str) -> str:
+    """The turn of who writes a source (turns.py): a load, a simulation, a repair."""
+    return f"write {settings.raw_database}.{source}"
+
+
 def find_source(settings: Settings, name: str) -> Source:
     """The source of that name.
 

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from training.engine import identifier
 from training.lifecycle.artifacts import remove_file
 from training.lifecycle.versions import Version, versions
-from training.registry import in_experiments, record, standing_promotions
+from training.registry import deciding, in_experiments, record, standing_promotions
+from training.turns import alone, holders
 
 if TYPE_CHECKING:
     from clickhouse_connect.driver.client import Client
 
     from training.settings import Settings
+
+
+PUBLISHING, COLLECTING = "publish", "collect garbage"
+"""Names of turns: of each model's publisher, and of the one collection."""
 
 
 @dataclass(frozen=True)
@@ -38,12 +44,20 @@ def plan(client: Client, settings: Settings, keep: int = 3) -> list[Garbage]:
     known = versions(client, settings)
     found = []
     for model in sorted({v.model for v in known}):
-        spared = in_experiments(client, settings, model)
-        spared |= set(standing_promotions(client, settings, model)[1][-2:])
-        of_model = [v for v in known if v.model == model and not v.is_champion]
-        retired = [v for v in of_model if v.state == "retired"][keep:]
-        found += [_garbage(v, "retired") for v in retired if v.version not in spared]
+        of_model = [v for v in known if v.model == model]
+        found += [_garbage(v, "retired") for v in _retired(client, settings, of_model, keep)]
     return found + _unnamed(client, settings)
+
+
+def _retired(
+    client: Client, settings: Settings, of_model: Sequence[Version], keep: int
+) -> list[Version]:
+    """The retired versions of a model that may go."""
+    model = of_model[0].model
+    spared = in_experiments(client, settings, model)
+    spared |= set(standing_promotions(client, settings, model)[1][-2:])
+    retired = [v for v in of_model if v.state == "retired" and not v.is_champion][keep:]
+    return [v for v in retired if v.version not in spared]
 
 
 def _garbage(version: Version, why: str) -> Garbage:
@@ -77,20 +91,31 @@ def _unnamed(client: Client, settings: Settings) -> list[Garbage]:
 def collect(client: Client, settings: Settings, keep: int = 3) -> list[Garbage]:
     """Remove what `plan` names: files and registry copies. What a version was stays on record.
 
-    The event comes first: from then on no function asks for the version. What is interrupted is
-    finished by the next run, or by `sync`.
+    The event comes first: from then on no function asks for the version, and none can be promoted.
+    What is interrupted is finished by the next run, or by `sync`. Publishers and a collection keep
+    out of each other's way: a file of no version may be one that is being published.
+
+    Raises:
+        BusyError: Another collection is at it.
     """
-    garbage = plan(client, settings, keep)
-    numbered = {(g.model, g.version) for g in garbage if g.version}
-    for version in versions(client, settings):
-        if (version.model, version.version) in numbered:
-            record(client, settings, version, "collect")
-    for item in garbage:
-        remove_file(client, settings, item.bundle)
-    if garbage:
-        bundles = ", ".join(str(g.bundle) for g in garbage)
-        client.command(
-            f"alter table {identifier(settings.registry_database)}.artifacts "
-            f"delete where bundle in ({bundles}) settings mutations_sync = 1"
-        )
+    with alone(client, settings, COLLECTING):
+        garbage = []
+        for model in sorted({v.model for v in versions(client, settings)}):
+            with deciding(client, settings, model):
+                known = versions(client, settings, model)
+                retired = _retired(client, settings, known, keep)
+                for version in retired:
+                    record(client, settings, version, "collect")
+                garbage += [_garbage(version, "retired") for version in retired]
+        collected = {item.bundle for item in garbage}
+        if not holders(client, settings, PUBLISHING):
+            garbage += [g for g in _unnamed(client, settings) if g.bundle not in collected]
+        for item in garbage:
+            remove_file(client, settings, item.bundle)
+        if garbage:
+            bundles = ", ".join(str(g.bundle) for g in garbage)
+            client.command(
+                f"alter table {identifier(settings.registry_database)}.artifacts "
+                f"delete where bundle in ({bundles}) settings mutations_sync = 1"
+            )
     return garbage

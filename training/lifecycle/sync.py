@@ -9,11 +9,14 @@ from training.ddl import is_there
 from training.errors import TreehouseError
 from training.lifecycle.artifacts import look_at_file, place_file, remove_file
 from training.lifecycle.versions import versions
+from training.turns import alone
 
 if TYPE_CHECKING:
     from clickhouse_connect.driver.client import Client
 
     from training.settings import Settings
+
+_PATIENCE_SECONDS = 600.0
 
 
 @dataclass(frozen=True)
@@ -35,6 +38,12 @@ class Synced:
 
 def sync(client: Client, settings: Settings) -> list[Synced]:
     """See that the node that the client is of holds every version's file, and no other's disk."""
+    node = client.query("select hostName()").result_rows[0][0]
+    with alone(client, settings, f"sync {node}", wait_seconds=_PATIENCE_SECONDS):
+        return _sync(client, settings)
+
+
+def _sync(client: Client, settings: Settings) -> list[Synced]:
     return [
         Synced(v.model, v.version, f"{v.bundle:016x}.bundle", *outcome)
         for v in versions(client, settings)

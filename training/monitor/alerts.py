@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING
 
 from training.monitor.state import Alert, Finding, find_alert, read_alerts, record
+from training.turns import Turn, alone
 
 if TYPE_CHECKING:
     from clickhouse_connect.driver.client import Client
 
     from training.settings import Settings
+
+_PATIENCE_SECONDS = 60.0
 
 
 def transitions(
@@ -64,6 +68,23 @@ def apply(
     Returns:
         The events, as recorded.
     """
+    with _turn(client, settings, model):
+        return _apply(client, settings, model, findings, quiet_runs, judged)
+
+
+def _turn(client: Client, settings: Settings, model: str) -> AbstractContextManager[Turn]:
+    """Who decides about a model's alerts: a run of the monitor, or a person."""
+    return alone(client, settings, f"alerts of {model}", wait_seconds=_PATIENCE_SECONDS)
+
+
+def _apply(
+    client: Client,
+    settings: Settings,
+    model: str,
+    findings: Sequence[Finding],
+    quiet_runs: int,
+    judged: Mapping[str, bool],
+) -> list[tuple[Finding, str]]:
     unresolved = [
         alert
         for alert in read_alerts(client, settings, "state != 'resolved'", model)
@@ -80,9 +101,7 @@ def acknowledge(client: Client, settings: Settings, alert: str, reason: str = ""
     Raises:
         TreehouseError: There is no such alert that is open.
     """
-    found = find_alert(client, settings, alert)
-    record(client, settings, [(found, "acknowledge")], reason)
-    return found
+    return _decide(client, settings, alert, "acknowledge", reason)
 
 
 def resolve(client: Client, settings: Settings, alert: str, reason: str = "") -> Alert:
@@ -91,6 +110,12 @@ def resolve(client: Client, settings: Settings, alert: str, reason: str = "") ->
     Raises:
         TreehouseError: There is no such alert that is open.
     """
-    found = find_alert(client, settings, alert)
-    record(client, settings, [(found, "resolve")], reason)
+    return _decide(client, settings, alert, "resolve", reason)
+
+
+def _decide(client: Client, settings: Settings, alert: str, event: str, reason: str) -> Alert:
+    model = find_alert(client, settings, alert).model
+    with _turn(client, settings, model):
+        found = find_alert(client, settings, alert)  # as it is now
+        record(client, settings, [(found, event)], reason)
     return found

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from training.ddl import MACROS, is_there, run_ddl, storage
 from training.engine import identifier
 from training.errors import TreehouseError
+from training.ordered import next_time, utc
 from training.registry import ensure_registry
 from training.settings import actor
 
@@ -137,17 +138,18 @@ def record(
     reason: str | None = None,
     at: datetime | None = None,
 ) -> None:
-    """One row in `alert_events` for each (finding, event), by the engine's clock or at `at`."""
-    who = actor()
-    columns = [*_COLUMNS, "at"] if at else [*_COLUMNS]
+    """One row in `alert_events` for each (finding, event) of a model: after all, or at `at`."""
+    who, events = actor(), list(events)
+    if not events:
+        return
+    table = f"{identifier(settings.registry_database)}.alert_events"
+    at = utc(at) if at else next_time(client, table, model=events[0][0].model)
+    columns = [*_COLUMNS, "at"]
     rows = [
         [
             f.alert, f.model, f.version, f.kind, f.name, event, f.severity, f.value, f.bound,
-            f.detail if reason is None else reason, who, *([at] if at else []),
+            f.detail if reason is None else reason, who, at,
         ]
         for f, event in events
     ]  # fmt: skip
-    if rows:
-        client.insert(
-            "alert_events", rows, column_names=columns, database=settings.registry_database
-        )
+    client.insert("alert_events", rows, column_names=columns, database=settings.registry_database)

@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-import fcntl
 import threading
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from training.console import Report
 from training.engine import connect, literal
-from training.errors import TreehouseError
 from training.prefetch.config import Prefetch
 from training.prefetch.plan import TAKEN, Candidate, candidates, make_plan
-from training.queries.collect import OWN, CollectingError, collect, left_out
+from training.queries.collect import OWN, collect, left_out
 from training.results.answers import Wanted, keep
 from training.results.store import upkeep
+from training.turns import BusyError, alone
 
 if TYPE_CHECKING:
     from clickhouse_connect.driver.client import Client
@@ -101,9 +100,9 @@ def run_pass(
     Raises:
         TreehouseError: Another pass runs, or the models are not built.
     """
-    with alone(settings):
+    with alone(client, settings, f"prefetch into {cache.database}"):
         progress("collect", None, None)
-        with suppress(CollectingError):
+        with suppress(BusyError):  # another collection: it takes over the same
             collect(client, settings)
         renewed = upkeep(client, settings, cache)
         planned = make_plan(client, cache, limits, candidates(client, settings, cache, limits))
@@ -151,26 +150,3 @@ def others_running(client: Client) -> int:
                 f"and position(Settings['log_comment'], {literal(OWN)}) = 0"
             ).result_rows[0][0]
         )
-
-
-@contextmanager
-def alone(settings: Settings) -> Iterator[None]:
-    """Refuse to go on beside another pass of this machine, by a lock that ends with its process.
-
-    Two machines' passes would do some work twice, and no harm.
-
-    Raises:
-        TreehouseError: There is one.
-    """
-    settings.home.mkdir(parents=True, exist_ok=True)
-    with (settings.home / "prefetch.lock").open("a") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise TreehouseError(
-                "Another prefetch is running.",
-                value=lock.name,
-                expected="one pass at a time",
-                fix="wait until it has finished",
-            ) from error
-        yield

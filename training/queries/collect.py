@@ -9,7 +9,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -17,10 +17,11 @@ from typing import Any
 from clickhouse_connect.driver.client import Client
 
 from training.ddl import run_ddl
-from training.engine import identifier, literal
+from training.engine import identifier
 from training.errors import TreehouseError
 from training.intake.origin import Progress
 from training.intake.sources import STATE, read_sources
+from training.ordered import next_time
 from training.queries import call_statements, part_statements, statements
 from training.queries.calls import calls_of
 from training.queries.files import header, opened
@@ -28,6 +29,7 @@ from training.queries.logs import PART_LOG, PARTS, QUERY_LOG, Logs, completed
 from training.queries.shapes import describe
 from training.queries.views import Knowledge
 from training.settings import ROOT, Settings, project_vars
+from training.turns import alone
 
 CONTRACTS = ROOT / "models" / "staging" / "engine.yml"
 OWN = '"treehouse": "'  # in the log_comment of our own queries, which are left out
@@ -36,10 +38,6 @@ _BATCH = 2_000  # shapes parsed at a time: their texts are in memory
 _CALLS = 200  # at a time: the statement that keeps them must be no longer than max_query_size
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _EXPORTED = {"is_initial_query": "1", "type": "'QueryFinish'", "query_kind": "'Select'"}
-
-
-class CollectingError(TreehouseError):
-    """Another collection is running."""
 
 
 @dataclass(frozen=True)
@@ -95,11 +93,19 @@ def collect(
     Raises:
         TreehouseError: Another collection runs, or the file lacks query or event_time.
     """
-    with left_out(client, "collect"):
-        run = _Run(client, settings, progress)
-        run.refuse_a_second()
+    with left_out(client, "collect"), alone(client, settings, f"collect {settings.raw_database}"):
         ensure_engine_tables(client, settings)
+        run = _Run(client, settings, progress, _now(client, settings))
         return run.exported(file) if file else run.all_of(logs or Logs.of(settings))
+
+
+def _now(client: Client, settings: Settings) -> datetime:
+    """When this collection is: after all others, whatever the clock says."""
+    raw = identifier(settings.raw_database)
+    return max(
+        next_time(client, f"{raw}.engine_collections", "collected_at"),
+        next_time(client, f"{raw}.engine_partitions", "seen_at"),
+    )
 
 
 @contextmanager
@@ -118,7 +124,7 @@ class _Run:
     client: Client
     settings: Settings
     progress: Progress
-    at: datetime = field(default_factory=lambda: datetime.now(UTC))
+    at: datetime
 
     @property
     def raw(self) -> str:
@@ -229,17 +235,6 @@ class _Run:
         )
         return float(rows[0][0])
 
-    def refuse_a_second(self) -> None:
-        """Two at once would both take over what neither has yet."""
-        running = self.read(
-            "select count() from system.processes where position(Settings['log_comment'], "
-            f"{literal(OWN + 'collect')}) > 0 and query_id != queryID()"
-        )
-        if running[0][0]:
-            raise CollectingError(
-                "Another collection is running.", fix="wait until it has finished"
-            )
-
     def read(self, statement: str, **parameters: Any) -> Sequence[Sequence[Any]]:
         named = self.parameters(statement, parameters)
         return self.client.query(statement, parameters=named).result_rows
@@ -253,7 +248,9 @@ class _Run:
     def parameters(self, statement: str, given: dict[str, Any]) -> dict[str, Any]:
         """What a statement may name; only what it does name is sent."""
         store = project_vars()["result_cache"]["database"]
-        values = {"at": self.at, "own": OWN, "store": store, "since": _EPOCH} | given
+        registry = self.settings.registry_database
+        known = {"at": self.at, "own": OWN, "store": store, "registry": registry, "since": _EPOCH}
+        values: dict[str, Any] = known | given
         texts = {k: _text(v) if isinstance(v, datetime) else v for k, v in values.items()}
         return {name: text for name, text in texts.items() if f"{{{name}:" in statement}
 

@@ -7,7 +7,8 @@ from training.queries.statements import AT, SINCE, seen
 # Not the engine's own tables, nor those that a collection itself or the result store writes.
 _FOREIGN = (
     r"database != 'system' and table not like 'engine\\_%' "
-    "and not startsWith(database, {store:String})"
+    "and not startsWith(database, {store:String}) "
+    "and (database, table) != ({registry:String}, 'turns')"
 )
 
 

@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
 from training.console import Report
-from training.engine import connect_reader
+from training.engine import connect_reader, identifier
 from training.errors import TreehouseError, first_line, without_text
+from training.ordered import next_time
 from training.queries.collect import left_out
 from training.results.analysis import analyse
 from training.results.config import NamedQuery, ResultCache
@@ -139,6 +140,7 @@ def _keep(keeper: _Keeper, reader: Client | str, wanted: Wanted, failed: str) ->
             told = first_line(error)
     row["detail"] = without_text(told)  # others may read the log, and the text quotes constants
     client, database = keeper.client, keeper.cache.database
+    row["at"] = next_time(client, f"{identifier(database)}.results", name=query.name)
     client.insert("results", [list(row.values())], list(row), database=database)
     if row["state"] == "stored":
         read_anew(client, keeper.cache)

@@ -13,6 +13,7 @@ from training.console import Report
 from training.ddl import is_there, render
 from training.engine import connect_reader, identifier, literal
 from training.errors import TreehouseError, first_line
+from training.ordered import next_time
 from training.queries.collect import ensure_engine_tables
 from training.results.analysis import analyse
 from training.results.answers import Wanted, keep
@@ -26,6 +27,7 @@ from training.results.views import (
     open_store,
     read_anew,
 )
+from training.turns import alone
 
 if TYPE_CHECKING:
     from clickhouse_connect.driver.client import Client
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
     from training.settings import Settings
 
 _MOST_ARGUMENTS = 1000  # of one query
+_PATIENCE_SECONDS = 60.0  # a fill and a prefetch both keep the store up
 
 
 @dataclass(frozen=True)
@@ -163,13 +166,14 @@ def fill(
     Returns:
         For each that was stored or could not be, as `keep`.
     """
-    upkeep(client, settings, cache)
-    due = [
-        Wanted(entry.query, entry.arguments, entry.ttl_seconds)
-        for entry in make_plan(client, settings, cache)
-        if entry.admit and entry.fresh_seconds <= entry.ttl_seconds / 2
-    ]
-    return keep(client, settings, cache, due, progress=progress)
+    with alone(client, settings, f"fill {cache.database}"):
+        upkeep(client, settings, cache)
+        due = [
+            Wanted(entry.query, entry.arguments, entry.ttl_seconds)
+            for entry in make_plan(client, settings, cache)
+            if entry.admit and entry.fresh_seconds <= entry.ttl_seconds / 2
+        ]
+        return keep(client, settings, cache, due, progress=progress)
 
 
 def upkeep(client: Client, settings: Settings, cache: ResultCache) -> int:
@@ -179,12 +183,13 @@ def upkeep(client: Client, settings: Settings, cache: ResultCache) -> int:
     Returns:
         How many answers were renewed.
     """
-    tables, _ = open_store(client, settings, cache)
-    renewed = renew(client, cache, tables)
-    evict(client, settings, cache)
-    read_anew(client, cache)
-    clean(client, cache, tables)
-    return renewed
+    with alone(client, settings, f"keep up {cache.database}", wait_seconds=_PATIENCE_SECONDS):
+        tables, _ = open_store(client, settings, cache)
+        renewed = renew(client, cache, tables)
+        evict(client, settings, cache)
+        read_anew(client, cache)
+        clean(client, cache, tables)
+        return renewed
 
 
 def evict(client: Client, settings: Settings, cache: ResultCache) -> None:
@@ -207,9 +212,10 @@ def clear(client: Client, cache: ResultCache) -> list[str]:
     """
     live = _live(client, cache)
     run = uuid.uuid4()
-    columns = ["run", "name", "query_hash", "user", "arguments", "state"]
+    columns = ["at", "run", "name", "query_hash", "user", "arguments", "state"]
     if live:
-        rows = [[run, *key, "cleared"] for key in live]
+        at = next_time(client, f"{identifier(cache.database)}.results")
+        rows = [[at, run, *key, "cleared"] for key in live]
         client.insert("results", rows, columns, database=cache.database)
         read_anew(client, cache)
     return sorted({name for name, *_ in live})

@@ -9,6 +9,7 @@ from datetime import date
 from clickhouse_connect.driver.client import Client
 
 from training.engine import identifier, literal
+from training.ordered import next_time
 from training.settings import Settings
 from training.simulate.parameters import GENERATOR_VERSION, Parameters
 
@@ -75,13 +76,15 @@ def ensure_log(client: Client, settings: Settings) -> None:
 def append(client: Client, settings: Settings, step: Step) -> None:
     """Remember a step."""
     run = step.run
+    at = next_time(client, table(settings), "finished_at")
     values = (
+        f"'{at:%Y-%m-%d %H:%M:%S.%f}'",
         *(literal(step.state), run.seed, literal(str(run.end)), run.version),
         *(literal(run.parameters), step.users, step.done, step.events),
     )
     client.command(
         f"insert into {table(settings)} "
-        "(state, seed, end_day, version, parameters, users, users_done, events) "
+        "(finished_at, state, seed, end_day, version, parameters, users, users_done, events) "
         f"values ({', '.join(map(str, values))})"
     )
 

@@ -11,11 +11,12 @@ from clickhouse_connect.driver.client import Client
 
 from training.engine import identifier
 from training.errors import TreehouseError
-from training.intake.sources import ensure_raw, find_source
+from training.intake.sources import ensure_raw, find_source, writing
 from training.settings import Settings
 from training.simulate.parameters import BLOCK_USERS, Parameters
 from training.simulate.runlog import Run, Step, append, ensure_log, last_step
 from training.simulate.store import BATCH_BLOCKS, TRUTH_DATABASE, ensure_truth, write_batch
+from training.turns import alone
 
 MAX_USERS = 10_000_000
 """Ids have seven digits."""
@@ -79,17 +80,33 @@ def simulate(
         TreehouseError: The sources hold another simulation or somebody's rows, or an argument
             is out of range.
     """
-    started = time.monotonic()
     _check(users, seed)
     parameters = parameters or Parameters()
     run = Run.of(seed, end, parameters)
+    turns = [writing(settings, source) for source in ("events", "installs")]
+    with alone(client, settings, *turns):
+        return _simulate(
+            client, settings, (run, users), parameters, replace, beside_others, progress
+        )
+
+
+def _simulate(
+    client: Client,
+    settings: Settings,
+    asked: tuple[Run, int],
+    parameters: Parameters,
+    replace: bool,
+    beside_others: bool,
+    progress: Progress | None,
+) -> SimulationReport:
+    started, (run, users) = time.monotonic(), asked
     ensure_raw(client, settings)
     ensure_truth(client)
     ensure_log(client, settings)
     last = last_step(client, settings)
     goes_on = last is not None and last.run == run and last.users <= users
     if not goes_on:
-        _make_room(client, settings, last, (run, users), replace, beside_others)
+        _make_room(client, settings, last, asked, replace, beside_others)
     before = _complete(client, settings, last) if last and goes_on else 0
     already = last is not None and last.state == "finished" and before == users
     if not already:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -13,16 +12,16 @@ from clickhouse_connect.driver.exceptions import ClickHouseError
 from training.console import Report
 from training.engine import identifier, literal
 from training.errors import TreehouseError, first_line
+from training.queries.collect import left_out
 from training.tiering.config import Tiering
 from training.tiering.hindrances import BUSY, room_sql
 from training.tiering.log import Move, ensure_log, last_run, unfinished, write
+from training.turns import alone
 
 if TYPE_CHECKING:
     from clickhouse_connect.driver.client import Client
 
     from training.settings import Settings
-
-_OWN = '"treehouse": "tier"'  # in the log_comment of moves: a second run sees them
 
 
 @dataclass(frozen=True)
@@ -57,7 +56,8 @@ def apply(
     """
     tiering = Tiering.configured()
     ensure_log(client, settings)
-    with _alone(client):
+    node = client.query("select hostName()").result_rows[0][0]
+    with left_out(client, "tier"), alone(client, settings, f"move partitions of {node}"):
         left = [
             (of_run, move)
             for of_run, move in unfinished(client, settings)
@@ -193,20 +193,3 @@ def _check_time(client: Client, tiering: Tiering, any_time: bool) -> None:
             expected=f"from {tiering.begins}:00 to {tiering.ends}:00, as tiering.hours says",
             fix="run it then (cron), or say --any-time",
         )
-
-
-@contextmanager
-def _alone(client: Client) -> Iterator[None]:
-    """Mark this client's queries, and refuse to go on beside another run."""
-    running = client.query(
-        "select count() from system.processes where query_id != queryID() "
-        f"and position(Settings['log_comment'], {literal(_OWN)}) > 0"
-    ).result_rows[0][0]
-    if running:
-        raise TreehouseError("Another run is moving partitions.", fix="wait until it has finished")
-    before = client.get_client_setting("log_comment") or ""
-    client.set_client_setting("log_comment", f"{{{_OWN}}}")
-    try:
-        yield
-    finally:
-        client.set_client_setting("log_comment", before)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from training.ddl import MACROS, run_ddl, storage
 from training.engine import identifier
+from training.ordered import next_time
 
 if TYPE_CHECKING:
     from clickhouse_connect.driver.client import Client
@@ -64,7 +65,8 @@ def write(
     client: Client, settings: Settings, run: uuid.UUID, move: Move, state: str, detail: str = ""
 ) -> None:
     """One row: a move is started, finished, failed or skipped."""
-    row = {"run": run, "state": state, "detail": detail} | asdict(move)
+    at = next_time(client, f"{identifier(settings.registry_database)}.tier_moves")
+    row = {"at": at, "run": run, "state": state, "detail": detail} | asdict(move)
     client.insert(
         "tier_moves", [list(row.values())], list(row), database=settings.registry_database
     )

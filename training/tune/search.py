@@ -31,6 +31,7 @@ from training.tune.trials import (
     write_trial,
     write_winner,
 )
+from training.turns import alone
 
 if TYPE_CHECKING:
     from clickhouse_connect.driver.client import Client
@@ -87,8 +88,23 @@ def search(
     """
     optuna = _import_optuna()
     folds = forward_folds(data)
-    ensure_trials(client, settings)
     name = _study_name(spec, data, seed)
+    with alone(client, settings, f"tune {spec.use_case} {name}"):
+        ensure_trials(client, settings)
+        return _search(client, settings, spec, (optuna, folds, name), trials, timeout, seed, report)
+
+
+def _search(
+    client: Client,
+    settings: Settings,
+    spec: Spec,
+    study_of: tuple[Any, list[Dataset], str],
+    trials: int,
+    timeout: float | None,
+    seed: int,
+    report: Report | None,
+) -> Study:
+    optuna, folds, name = study_of
     done = read_trials(client, settings, spec.use_case, name)
     before, deadline = len(done), time.monotonic() + (timeout or math.inf)
     study = _study(optuna, spec, done, seed)

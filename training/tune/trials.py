@@ -15,6 +15,7 @@ import numpy as np
 from training.ddl import MACROS, run_ddl, storage
 from training.engine import identifier
 from training.errors import TreehouseError
+from training.ordered import next_time
 from training.registry import ensure_registry
 from training.tune.space import CANDIDATE, with_parameters
 
@@ -120,7 +121,9 @@ def write_winner(
 ) -> None:
     """Record the trial to take as what `train --tuned` fits."""
     best, default = winner(trials)
+    table = f"{identifier(settings.registry_database)}.tuned"
     row = {
+        "at": next_time(client, table, model=spec.use_case),
         "model": spec.use_case,
         "contract": spec.contract.hash,
         "study": study,
