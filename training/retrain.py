@@ -21,6 +21,7 @@ from training.contract import Contract
 from training.dbt import build
 from training.engine import identifier
 from training.errors import TreehouseError
+from training.fit.splits import fitted_rows
 from training.monitor.state import ensure_monitoring, read_alerts
 from training.publish import publish
 from training.registry import OvertakenError, ensure_registry, promote, versions
@@ -161,7 +162,7 @@ def _carry_out(run: Run, spec: Spec, cause: Cause, quiet: bool) -> tuple[str, st
         only = ["--select", f"+{name}_training_set", "--exclude", f"+{name}_features"]
         build(settings, only, report)
     if cause.trigger in ("age", "drift"):
-        rows = _new_rows(client, settings, spec.contract)
+        rows = _new_rows(client, settings, spec)
         if rows < spec.retrain.min_new_rows:
             return "unchanged", f"{rows} new training rows of {spec.retrain.min_new_rows} wanted"
     with _step(run, "fit", quiet) as report:
@@ -235,11 +236,13 @@ def _days_since(client: Client, time: datetime) -> float:
     return float(seconds) / 86400
 
 
-def _new_rows(client: Client, settings: Settings, contract: Contract) -> int:
-    """Training rows later than all that the newest version of the contract was fitted on."""
+def _new_rows(client: Client, settings: Settings, spec: Spec) -> int:
+    """Rows to fit that are later than all that the newest version of the contract was fitted on."""
+    contract = spec.contract
     table = f"{identifier(settings.database)}.{identifier(contract.use_case + '_training_set')}"
     rows = client.query(
-        f"select count() from {table} where split = 'train' and {identifier(contract.time)} > ("
+        f"select count() from {fitted_rows(table, spec.fitted)} "
+        f"where split = 'train' and {identifier(contract.time)} > ("
         f"select argMax(training_to, version) from {identifier(settings.registry_database)}"
         ".versions where model = {m:String} and contract = {c:String})",
         parameters={"m": contract.use_case, "c": contract.hash},

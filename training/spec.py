@@ -31,6 +31,7 @@ __all__ = [
     "load_spec", "specs",
 ]  # fmt: skip
 Task = Literal["value", "probability", "classes", "sequence"]
+Refit = Literal["cross_fitted", "none"]
 
 
 @dataclass(frozen=True)
@@ -110,6 +111,14 @@ class Spec:
         coverage: Share of the labels that the interval is to hold.
         interval_bins: Groups by predicted value with an interval of their own. More is sharper
             and needs more calibration rows: at least 50 a bin.
+        refit: "cross_fitted": once it is chosen, the model is fitted anew to the validation and
+            calibration rows too, and calibrated by two further fits, each of which leaves out one
+            of these: the newest rows count, and twice as many calibrate. The labels of these rows
+            must be known when the test begins, as those of the training rows. It takes three
+            more fits, and what it learns of a change from the training rows to the newer ones is
+            no longer in its calibration: where such a change goes on, "none" may be better. That
+            answers by the training rows and is calibrated on the calibration rows; for rows like
+            these its coverage is a theorem. Sequences are not fitted anew, whatever is said here.
         retrain: When it is due to be fitted anew, and whether the new version answers at once.
         gates: What a version must keep to be published.
         watch: What is worth an alert of the monitor.
@@ -141,6 +150,7 @@ class Spec:
     best_possible: str = ""
     coverage: float = 0.9
     interval_bins: int = 20
+    refit: Refit = "cross_fitted"
     retrain: Retrain = field(default_factory=Retrain)
     gates: Gates = field(default_factory=Gates)
     watch: Watch = field(default_factory=Watch)
@@ -153,6 +163,13 @@ class Spec:
         return tuple(head for head in heads if head not in self.also)
 
     @property
+    def fitted(self) -> tuple[str, ...]:
+        """The splits whose rows the model that answers is fitted to."""
+        if self.refit == "none" or self.task == "sequence":
+            return ("train",)
+        return ("train", "validation", "calibration")
+
+    @property
     def places(self) -> int:
         """How many of the most likely labels a sequence's model answers; 0 for other tasks."""
         heads = self.contract.heads if self.task == "sequence" else ()
@@ -161,10 +178,11 @@ class Spec:
     def for_label(self, name: str) -> Spec:
         """The spec of a further label: a value, from the same features."""
         also = self.also[name]
+        refit: Refit = "none" if self.fitted == ("train",) else self.refit
         return replace(
-            self, label=name, task="value", cost=(), known="", pace="", best_possible="",
-            label_floor=also.label_floor, objectives=also.objectives, trainers=also.trainers,
-            also={}, fitted_baselines={}, cohort=(), groups={},
+            self, label=name, task="value", refit=refit, cost=(), known="", pace="",
+            best_possible="", label_floor=also.label_floor, objectives=also.objectives,
+            trainers=also.trainers, also={}, fitted_baselines={}, cohort=(), groups={},
             baselines={f"{name}: {key}": sql for key, sql in also.baselines.items()},
         )  # fmt: skip
 

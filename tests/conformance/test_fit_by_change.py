@@ -23,7 +23,7 @@ from training.fit.heads import make_heads
 from training.fit.measure import measure
 from training.fit.train import train
 from training.settings import Settings
-from training.spec import Spec, specs
+from training.spec import Refit, Spec, specs
 
 Floats = NDArray[np.float64]
 pytestmark = pytest.mark.slow
@@ -52,9 +52,10 @@ def world(embedded: Engine) -> Iterator[Engine]:
 
 @pytest.fixture(scope="module")
 def short(spec: Spec) -> Spec:
-    """The spec with few trees."""
+    """The spec with few trees, fitted once."""
     return replace(
         spec,
+        refit="none",
         boosting=replace(spec.boosting, trees=30, patience=10),
         bagging=replace(spec.bagging, trees=10, depth=8),
         trainers=tuple(name for name in spec.trainers if name != "lstm"),
@@ -98,7 +99,10 @@ def same_networks(one: Fitted, other: Fitted) -> bool:
     return graphs[0] == graphs[1]
 
 
-def test_nothing_is_made_of_the_test_labels(world: Engine, short: Spec, honest: Fitted) -> None:
+@pytest.mark.parametrize("refit", ["none", "cross_fitted"])
+def test_nothing_is_made_of_the_test_labels(world: Engine, short: Spec, refit: Refit) -> None:
+    short = replace(short, refit=refit)
+    honest = fitted(world, world.settings, short)
     settings = garble(world.client, world.settings, short, ["test"])
     changed = fitted(world, settings, short)
     assert not np.array_equal(changed.data.label, honest.data.label)

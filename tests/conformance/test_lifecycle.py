@@ -19,7 +19,7 @@ from training.contract import Contract, load_contract
 from training.engine import identifier
 from training.errors import TreehouseError
 from training.fit.candidates import wanted
-from training.fit.dataset import SPLITS
+from training.fit.splits import SPLITS
 from training.fit.train import Trained, train
 from training.monitor.measure import measure
 from training.page import write_page

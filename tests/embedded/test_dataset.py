@@ -12,9 +12,10 @@ from clickhouse_connect.driver.client import Client
 from tests.support.datasets import CONTRACT, HEADS, made_up_spec
 from training.engine import row_hash
 from training.errors import TreehouseError
-from training.fit.dataset import SPLITS, lineage, load_dataset
+from training.fit.dataset import lineage, load_dataset
+from training.fit.splits import SPLITS
 from training.settings import Settings
-from training.spec import Also, Spec
+from training.spec import Also, Refit, Spec
 
 _DATABASE = "treehouse_dataset_tests"
 _TABLE = f"{_DATABASE}.made_up_training_set"
@@ -79,7 +80,40 @@ def test_rows_arrive_as_they_are(client: Client, own: Settings, spec: Spec) -> N
     np.testing.assert_array_equal(data.column("country"), codes)
     np.testing.assert_array_equal(data.label, label)
     assert [SPLITS[code] for code in data.split] == list(split)
-    assert data.lineage["rows"] == split.count("train")
+    assert data.lineage["rows"] == len(split) - split.count("test")
+    without = load_dataset(client, own, replace(spec, refit="none"))
+    assert without.lineage["rows"] == split.count("train")
+    np.testing.assert_array_equal(without.split, data.split)
+
+
+@pytest.mark.parametrize("refit", ["none", "cross_fitted"])
+def test_rules_are_fitted_to_the_rows_of_the_model(
+    client: Client, own: Settings, spec: Spec, refit: Refit
+) -> None:
+    fill(client, label="toFloat64(number)")
+    rule = {"mean": "avgIf(label, split = 'train') over ()"}
+    data = load_dataset(client, own, replace(spec, refit=refit, baselines=rule))
+    earlier = {"none": data.rows("train"), "cross_fitted": ~data.rows("test")}[refit]
+    np.testing.assert_allclose(data.extra["mean"], data.label[earlier].mean(), rtol=1e-12)
+
+
+def test_fingerprint_sees_a_label_that_calibrates(
+    client: Client, own: Settings, spec: Spec
+) -> None:
+    """The model is fitted to it; without a refit it is not."""
+    found = []
+    for label in (_COLUMNS["label"], "if(split = 'calibration', 9, toFloat64(number % 3))"):
+        client.command(f"drop table if exists {_TABLE}")
+        fill(client, label=label)
+        both = [replace(spec, refit=refit) for refit in ("none", "cross_fitted")]
+        found.append([load_dataset(client, own, s).lineage["fingerprint"] for s in both])
+    assert found[0][0] == found[1][0]
+    assert found[0][1] != found[1][1]
+
+
+def test_an_unknown_refit_is_refused(client: Client, own: Settings, spec: Spec) -> None:
+    fill(client)
+    assert "cross_fitted, none" in str(refusal(client, own, replace(spec, refit="all")))
 
 
 def test_categories_are_those_of_the_training_rows(
@@ -128,7 +162,7 @@ def test_fingerprint_tells_rows_with_nulls_apart(
     for changed in (before, after, before):
         client.command(f"drop table if exists {_TABLE}")
         fill(client, **changed)
-        found.append(lineage(client, _TABLE, spec)["fingerprint"])
+        found.append(lineage(client, _TABLE, spec, ("train",))["fingerprint"])
     assert [type(number) for number in found] == [int] * 3
     assert found[0] != found[1]
     assert found[0] == found[2]

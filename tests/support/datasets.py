@@ -7,7 +7,8 @@ from dataclasses import replace
 import numpy as np
 
 from training.contract import Contract, Feature
-from training.fit.dataset import SPLITS, Dataset
+from training.fit.dataset import Dataset
+from training.fit.splits import SPLITS
 from training.spec import Boosting, Spec
 
 CONTRACT = Contract(

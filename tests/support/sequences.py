@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from tests.support.datasets import made_up_spec
 from training.contract import Contract, Feature
-from training.fit.dataset import SPLITS, Dataset
+from training.fit.dataset import Dataset
+from training.fit.splits import SPLITS
 from training.network import batch_of
 from training.spec import Recurrent, Spec
 

@@ -49,4 +49,4 @@ def make_training_set(client: Client, *, test_day: str = "1998-01-01") -> int:
             f"settings allow_nullable_key = 1 as {' union all '.join(rows)}",
         ],
     )
-    return int(lineage(client, TABLE, spec)["fingerprint"])
+    return int(lineage(client, TABLE, spec, ("train",))["fingerprint"])

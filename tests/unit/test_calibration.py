@@ -23,8 +23,9 @@ from training.fit.calibration import (
 )
 from training.fit.candidate import Candidate
 from training.fit.classifiers import log_odds, raw_shares
-from training.fit.dataset import SPLITS, Dataset
+from training.fit.dataset import Dataset
 from training.fit.heads import cheapest
+from training.fit.splits import SPLITS
 
 Floats = NDArray[np.float64]
 _ROWS = 6000

@@ -170,6 +170,30 @@ def prefetch(
     _show(records, json)
 
 
+@app.command(epilog=example("bench refit --seed 1 --seed 2"))
+def refit(
+    context: typer.Context,
+    rows: Annotated[int, typer.Option(help="Of each table, about.")] = 50_000,
+    seed: Annotated[list[int] | None, typer.Option(help="Of rows and fits; repeatable.")] = None,
+    table: Annotated[list[str] | None, typer.Option(help="Only this one; repeatable.")] = None,
+    json: JsonFlag = False,
+) -> None:
+    """What fitting anew to all but the test rows brings, on real tables cut at several times.
+
+    In a home folder of its own, on the embedded engine, whatever the target is.
+    """
+    from training.bench.refit import Options, run
+
+    options = Options(rows, tuple(seed or (1,)), tuple(table or ()))
+    with (
+        tempfile.TemporaryDirectory(prefix="treehouse-") as home,
+        console.step("bench refit", json) as report,
+    ):
+        settings = replace(context.obj, home=Path(home), target="embedded")
+        records = run(settings, options, report)
+    _show(records, json)
+
+
 @app.command(epilog=example("bench latency --json"))
 def latency(
     context: typer.Context,

@@ -61,7 +61,7 @@ def parameters(boosting: Boosting) -> dict[str, Any]:
 def fit_lightgbm(spec: Spec, data: Dataset, job: Job, progress: Progress | None) -> lgb.Booster:
     boosting = spec.boosting
     sets: list[lgb.Dataset] = []
-    for split in ("train", "validation"):
+    for split in job.splits:
         rows = job.rows(data, split)
         sets.append(
             lgb.Dataset(
@@ -79,17 +79,19 @@ def fit_lightgbm(spec: Spec, data: Dataset, job: Job, progress: Progress | None)
     own = parameters(boosting) | _LIGHTGBM[job.objective]
     if job.objective == "classes":
         own["num_class"] = len(spec.classes)
-    callbacks: list[Callable[..., Any]] = [
-        lgb.early_stopping(boosting.patience, first_metric_only=True, verbose=False),
-        lgb.log_evaluation(0),
-    ]
+    most = job.rounds or boosting.trees
+    callbacks: list[Callable[..., Any]] = [lgb.log_evaluation(0)]
+    if len(sets) > 1:
+        callbacks.append(
+            lgb.early_stopping(boosting.patience, first_metric_only=True, verbose=False)
+        )
     if progress:
-        callbacks.append(lambda env: job.tell(progress, env.iteration, boosting.trees))
+        callbacks.append(lambda env: job.tell(progress, env.iteration, most))
     return lgb.train(
         own,
         sets[0],
-        num_boost_round=boosting.trees,
-        valid_sets=[sets[1]],
+        num_boost_round=most,
+        valid_sets=sets[1:],
         callbacks=callbacks,
         feval=_seen(job.watch, False) if job.watch else None,
     )
@@ -99,7 +101,7 @@ def fit_xgboost(spec: Spec, data: Dataset, job: Job, progress: Progress | None) 
     boosting = spec.boosting
     kinds = ["c" if f.kind == "categorical" else "q" for f in data.contract.features]
     sets = []
-    for split in ("train", "validation"):
+    for split in job.splits:
         rows = job.rows(data, split)
         sets.append(
             xgb.DMatrix(
@@ -111,21 +113,26 @@ def fit_xgboost(spec: Spec, data: Dataset, job: Job, progress: Progress | None) 
                 enable_categorical=True,
             )
         )
+    most = job.rounds or boosting.trees
+    callbacks: list[xgb.callback.TrainingCallback] = []
+    if len(sets) > 1:
+        callbacks.append(
+            xgb.callback.EarlyStopping(
+                rounds=boosting.patience, metric_name=_METRICS[job.objective]
+            )
+        )
+    if progress:
+        callbacks.append(_Told(progress, job, most))
     found = xgb.train(
         _xgboost_parameters(spec, job, float(job.target[job.rows(data, "train")].mean())),
         sets[0],
-        num_boost_round=boosting.trees,
-        evals=[(sets[1], "validation")],
+        num_boost_round=most,
+        evals=[(rows, "validation") for rows in sets[1:]],
         custom_metric=_seen(job.watch) if job.watch else None,
-        callbacks=[
-            xgb.callback.EarlyStopping(
-                rounds=boosting.patience, metric_name=_METRICS[job.objective]
-            ),
-            *([_Told(progress, job, boosting.trees)] if progress else []),
-        ],
+        callbacks=callbacks,
         verbose_eval=False,
     )
-    return found[: found.best_iteration + 1]
+    return found if job.rounds else found[: found.best_iteration + 1]
 
 
 def _xgboost_parameters(spec: Spec, job: Job, mean: float) -> dict[str, Any]:

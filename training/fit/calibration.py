@@ -58,7 +58,7 @@ def calibrated_probability(
     """The probability, and each method's cross-validated log loss, the chosen one's first."""
     rows = data.rows("calibration")
     (part,), (odds,) = candidate.parts, log_odds(candidate)
-    found = candidate.answers({"part": part, "odds": odds}, data.matrix[rows], data.names)
+    found = candidate.over({"part": part, "odds": odds}, data, rows)
     weight = np.ones(int(rows.sum())) if data.weight is None else data.weight[rows]
     given = _Rows(found["part"], found["odds"], data.label[rows], weight)
     untouched: Curve = lambda part, _: part if candidate.is_share else e.sigmoid(part)  # noqa: E731
@@ -201,7 +201,7 @@ def calibrated_shares(candidate: Candidate, data: Dataset) -> tuple[tuple[Expres
     rows = data.rows("calibration")
     logs = log_odds(candidate)
     heads = {str(i): log for i, log in enumerate(logs)}
-    found = np.column_stack([*candidate.answers(heads, data.matrix[rows], data.names).values()])
+    found = np.column_stack([*candidate.over(heads, data, rows).values()])
     weight = np.ones(len(found)) if data.weight is None else data.weight[rows]
     actual = data.label[rows]
     factor = sharpness(found, actual, weight)

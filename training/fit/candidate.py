@@ -16,6 +16,7 @@ from training.bundle.expressions import Op
 from training.bundle.networks import output_names
 from training.fit import trainers
 from training.fit.dataset import Dataset
+from training.fit.job import Job
 
 Floats = NDArray[np.float64]
 Rows = NDArray[np.bool_] | slice
@@ -34,6 +35,8 @@ class Candidate:
         is_share: Whether the parts of a classifier are shares of 1; else they are log odds.
         networks: Whose outputs the formulas read as inputs, by name.
         reference: float64[rows, outputs of all networks], by the library that fitted them.
+        jobs: What each model was fitted to.
+        uncalibrated: The parts of a value before their sum was put right.
     """
 
     name: str
@@ -43,11 +46,19 @@ class Candidate:
     is_share: bool = False
     networks: tuple[Network, ...] = ()
     reference: Callable[[pa.RecordBatch], Floats] | None = None
+    jobs: tuple[Job, ...] = ()
+    uncalibrated: tuple[Expression, ...] = ()
 
     def predict(self, data: Dataset, rows: Rows = slice(None)) -> Floats:
         """float64[rows, parts] by the trainer's own library."""
         heads = {str(i): part for i, part in enumerate(self.parts)}
-        return np.column_stack([*self.answers(heads, data.matrix[rows], data.names).values()])
+        return np.column_stack([*self.over(heads, data, rows).values()])
+
+    def over(
+        self, heads: Mapping[str, Expression], data: Dataset, rows: Rows = slice(None)
+    ) -> dict[str, Floats]:
+        """float64[rows] for each head over the models, for some rows of the data."""
+        return self.answers(heads, data.matrix[rows], data.names)
 
     def answers(
         self,

@@ -10,7 +10,7 @@ from clickhouse_connect.driver.exceptions import ClickHouseError
 
 from training.engine import identifier
 from training.errors import TreehouseError, first_line
-from training.spec import Task
+from training.spec import Refit, Task
 
 if TYPE_CHECKING:
     from clickhouse_connect.driver.client import Client
@@ -31,7 +31,12 @@ def check_spec(spec: Spec) -> None:
         TreehouseError: It names the field and what it may be.
     """
     numeric = spec.contract.of_kind("numeric")
-    fields = {"task": get_args(Task), "known": ("", *numeric), "pace": ("", *numeric)}
+    fields = {
+        "task": get_args(Task),
+        "refit": get_args(Refit),
+        "known": ("", *numeric),
+        "pace": ("", *numeric),
+    }
     for name, known in fields.items():
         if (value := getattr(spec, name)) not in known:
             raise TreehouseError(

@@ -45,6 +45,7 @@ def fit(spec: Spec, data: Dataset, trainer: str, _: str, listener: Listener) -> 
         tuple(ask(0, output) for output in outputs),
         {(0, outputs[0]): 1.0},
         is_share,
+        jobs=(job,),
     )
 
 

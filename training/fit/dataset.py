@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +16,7 @@ from training.errors import TreehouseError
 from training.fit.baselines import label_sql, rule_columns
 from training.fit.checks import check_columns, check_rows, check_spec, with_known_truth
 from training.fit.deviance import deviance_scale
+from training.fit.splits import OWN_SPLIT, SPLITS, fitted_rows
 
 if TYPE_CHECKING:
     from clickhouse_connect.driver.client import Client
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     from training.spec import Spec
 
 Floats = NDArray[np.float64]
-SPLITS = ("train", "validation", "calibration", "test")
 
 
 @dataclass(frozen=True)
@@ -126,13 +126,14 @@ def load_dataset(client: Client, settings: Settings, spec: Spec) -> Dataset:
     time = identifier(contract.time)
     columns = {
         "label": label_sql(spec),
-        "split": f"toFloat64(indexOf([{', '.join(map(literal, SPLITS))}], split) - 1)",
+        "split": f"toFloat64(indexOf([{', '.join(map(literal, SPLITS))}], {OWN_SPLIT}) - 1)",
         "time": _seconds(time),
         "known_at": _seconds(identifier(contract.known_at) if contract.known_at else time),
         "weight": f"toFloat64({identifier(contract.weight)})" if contract.weight else "1.",
     }
     extra = _extra_sql(spec)
-    source = f"(select * from {table} where split in ({', '.join(map(literal, SPLITS))}))"
+    fitted = fitted_rows(table, spec.fitted)
+    source = f"(select * from {fitted} where split in ({', '.join(map(literal, SPLITS))}))"
     if spec.best_possible:
         source += (
             f" as t left join ({spec.best_possible}) as truth on t.{contract.keys[0]} = truth.key"
@@ -153,7 +154,7 @@ def load_dataset(client: Client, settings: Settings, spec: Spec) -> Dataset:
         label=rest["label"],
         split=rest["split"].astype(np.int8),
         extra={name: rest[name] for name in extra},
-        lineage=lineage(client, table, spec),
+        lineage=lineage(client, table, spec, spec.fitted),
         weight=rest["weight"] if contract.weight else None,
         also={name: rest[name] for name in spec.also},
         time=rest["time"],
@@ -242,15 +243,24 @@ def _categories(client: Client, table: str, name: str) -> tuple[str, ...]:
     return tuple(rows[0][0])
 
 
-def lineage(client: Client, table: str, spec: Spec) -> dict[str, Any]:
-    """Of the training rows: times of the first and last, their number, a hash of all values that a
-    fit reads, in any order of the rows."""
+def lineage(client: Client, table: str, spec: Spec, splits: Sequence[str]) -> dict[str, Any]:
+    """Of the fitted rows: times of the first and last, their number, a hash of all values that a
+    fit reads, in any order of the rows.
+
+    Args:
+        table: Quoted.
+        spec: Names the columns.
+        splits: What the model is fitted to.
+    """
     contract, time = spec.contract, identifier(spec.contract.time)
     names = [f.name for f in contract.features]
     names += [contract.label, *contract.keys, *filter(None, [contract.weight]), *spec.also]
     first, last, rows, fingerprint = client.query(
         f"select min(toDateTime64({time}, 3, 'UTC')), max(toDateTime64({time}, 3, 'UTC')), "
         f"count(), groupBitXor({row_hash(map(identifier, names))}) "
-        f"from {table} where split = 'train'"
+        f"from {table} where split in ({', '.join(map(literal, splits))})"
     ).result_rows[0]
-    return {"from": first, "to": last, "rows": rows, "fingerprint": fingerprint}
+    return {
+        "from": first, "to": last, "rows": rows, "fingerprint": fingerprint,
+        "splits": ",".join(splits),
+    }  # fmt: skip

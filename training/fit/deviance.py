@@ -65,10 +65,10 @@ def _tweedie(actual: Floats, predicted: Floats) -> Floats:
     return np.asarray(2 * (mixed - actual ** (2 - p) / ((p - 1) * (2 - p))))
 
 
-def scale_sql(label: str) -> str:
+def scale_sql(label: str, split: str = "split") -> str:
     """`deviance_scale` as SQL: a window over all rows of a training set."""
     above, below = (
-        f"avgIf(greatest({sign}{label}, 0), split = 'train') over ()" for sign in ("", "-")
+        f"avgIf(greatest({sign}{label}, 0), {split} = 'train') over ()" for sign in ("", "-")
     )
     return f"({_NEAR} * ({above} + {below}) + least({above}, {below}))"
 

@@ -25,6 +25,7 @@ class Job:
         target: float64[rows], of all rows of the data.
         only: bool[rows], or None: which rows count at all.
         offset: float64[rows], or None: where the margins begin.
+        rounds: Rounds of boosting to fit, or None: as many as the validation rows ask for.
         watch: Called with the tree's number and the outputs so far on the validation rows; it may
             raise to stop the fitting.
     """
@@ -34,7 +35,13 @@ class Job:
     target: Floats
     only: NDArray[np.bool_] | None = None
     offset: Floats | None = None
+    rounds: int | None = None
     watch: Watch | None = None
+
+    @property
+    def splits(self) -> tuple[str, ...]:
+        """What boosting is fitted to and, where the number of rounds is open, what ends it."""
+        return ("train",) if self.rounds else ("train", "validation")
 
     def rows(self, data: Dataset, split: str) -> NDArray[np.bool_]:
         """bool[rows]: the rows of a part that count."""

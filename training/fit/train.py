@@ -19,9 +19,9 @@ from training.fit.candidate import Candidate
 from training.fit.candidates import choose, fit_candidates, left_out
 from training.fit.dataset import Dataset, load_dataset
 from training.fit.golden import golden_rows
-from training.fit.heads import make_heads
 from training.fit.job import Progress
 from training.fit.measure import measure
+from training.fit.refit import refit
 from training.fit.trainers import BAGGED
 from training.forest import compile_forest
 from training.settings import ROOT
@@ -104,13 +104,13 @@ def _fit(
     unfit: dict[str, str] = {}
     candidates = fit_candidates(spec, data, progress, unfit)
     chosen, choice = choose(spec, candidates, data)
-    heads, notes = make_heads(spec, data, chosen)
+    fitted, heads, notes = refit(spec, data, chosen, progress)
     others = [candidate for candidate in candidates if candidate is not chosen]
-    metrics = measure(client, settings, spec, data, chosen, heads, others)
+    metrics = measure(client, settings, spec, data, fitted, heads, others)
     unfit |= metrics.pop("not_fitted", {})
     if unfit:
         metrics["not_fitted"] = unfit
-    return _Part(chosen, heads, metrics | {"chosen": chosen.name, "choice": choice, **notes})
+    return _Part(fitted, heads, metrics | {"chosen": chosen.name, "choice": choice, **notes})
 
 
 def _joined(part: _Part, name: str, further: Candidate) -> _Part:
@@ -170,7 +170,7 @@ def _info(
         "lineage": {k: str(v) for k, v in data.lineage.items()},
         "libraries": {name: importlib.metadata.version(name) for name in _LIBRARIES},
         "parameters": parameters
-        | {"trainer": trainer, "objective": objective}
+        | {"trainer": trainer, "objective": objective, "refit": spec.refit}
         | ({"tuned": tuned} if tuned else {}),
         "metrics": metrics,
         "spec_hash": spec_hash(spec.use_case),

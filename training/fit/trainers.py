@@ -115,6 +115,13 @@ def trees(model: Any) -> int:
     return len(model.estimators_)
 
 
+def rounds(model: Any) -> int | None:
+    """How many rounds of boosting a fitted model answers by; a forest has none."""
+    if isinstance(model, lgb.Booster):
+        return int(model.best_iteration if model.best_iteration > 0 else model.current_iteration())
+    return int(model.num_boosted_rounds()) if isinstance(model, xgb.Booster) else None
+
+
 def takes_infinities(model: Any) -> bool:
     """Whether the library predicts for infinities, and for what float32 does not hold."""
     return isinstance(model, lgb.Booster)
@@ -139,7 +146,7 @@ def _fit_bagged(bagging: Bagging, data: Dataset, job: Job, progress: Progress | 
 
 def _refuse_labels(data: Dataset, job: Job) -> None:
     """What a library would refuse in words of its own, or fit to nothing."""
-    for split in ("train", "validation") if job.trainer in BOOSTED else ("train",):
+    for split in job.splits if job.trainer in BOOSTED else ("train",):
         target = job.target[job.rows(data, split)]
         if job.objective in ("tweedie", "gamma") and not (target > 0).any():
             raise UnfitError(

@@ -10,6 +10,7 @@ offset, as an exposure in an actuary's rate model: trees alone can't extrapolate
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,19 +44,19 @@ def loss(_: Spec, candidate: Candidate, data: Dataset, rows: Rows) -> float:
 def fit(spec: Spec, data: Dataset, trainer: str, objective: str, listener: Listener) -> Candidate:
     """One objective, fitted by one trainer."""
     if objective == "two_part":
-        models, rest = _two_part(spec, data, trainer, listener)
+        jobs, models, rest = _two_part(spec, data, trainer, listener)
     else:
-        models, rest = _one_part(spec, data, trainer, objective, listener)
+        jobs, models, rest = _one_part(spec, data, trainer, objective, listener)
     # A value is a product of exponentials of the margins, or a single margin.
     share = unit_of(spec, data) if objective == "squared_error" else 1.0
     explained = {(forest, 0): share for forest in range(len(models))}
-    raw = Candidate(f"{trainer} {objective}", models, (rest,), explained)
-    return _calibrated(spec, data, raw)
+    raw = Candidate(f"{trainer} {objective}", models, (rest,), explained, jobs=jobs)
+    return calibrated(spec, data, replace(raw, uncalibrated=raw.parts))
 
 
 def _one_part(
     spec: Spec, data: Dataset, trainer: str, objective: str, listener: Listener
-) -> tuple[tuple[object, ...], Expression]:
+) -> tuple[tuple[Job, ...], tuple[object, ...], Expression]:
     """Squared error, Tweedie, or Tweedie times a base that starts at the pace."""
     unit = unit_of(spec, data)
     target = target_of(spec, data) / unit
@@ -77,7 +78,7 @@ def _one_part(
     )
     model = trainers.fit(spec, data, job, listener.progress)
     rest = trainers.answer(job)
-    return (model,), rest if base is None else base * rest
+    return (job,), (model,), rest if base is None else base * rest
 
 
 def _watch(spec: Spec, data: Dataset, listener: Listener, unit: float) -> Watch | None:
@@ -100,15 +101,17 @@ def _watch(spec: Spec, data: Dataset, listener: Listener, unit: float) -> Watch 
 
 def _two_part(
     spec: Spec, data: Dataset, trainer: str, listener: Listener
-) -> tuple[tuple[object, ...], Expression]:
+) -> tuple[tuple[Job, ...], tuple[object, ...], Expression]:
     """Whether there is any, times how much; where all training rows have some, only the latter."""
     target = np.maximum(target_of(spec, data) / unit_of(spec, data), 0.0)
     is_any = Job(trainer, "binary", (target > 0).astype(np.float64))
     amount = Job(trainer, "gamma", target, only=target > 0)
-    if is_any.target[data.rows("train")].all():
-        return (trainers.fit(spec, data, amount, listener.progress),), trainers.answer(amount)
-    models = tuple(trainers.fit(spec, data, job, listener.progress) for job in (is_any, amount))
-    return models, trainers.answer(is_any, 0) * trainers.answer(amount, 1)
+    has_all = bool(is_any.target[data.rows("train")].all())
+    jobs = (amount,) if has_all else (is_any, amount)
+    models = tuple(trainers.fit(spec, data, job, listener.progress) for job in jobs)
+    if has_all:
+        return jobs, models, trainers.answer(amount)
+    return jobs, models, trainers.answer(is_any, 0) * trainers.answer(amount, 1)
 
 
 def target_of(spec: Spec, data: Dataset) -> Floats:
@@ -126,7 +129,7 @@ def unit_of(spec: Spec, data: Dataset) -> float:
     return 1024.0 ** round(math.log(size, 1024)) if size else 1.0
 
 
-def _calibrated(spec: Spec, data: Dataset, raw: Candidate) -> Candidate:
+def calibrated(spec: Spec, data: Dataset, raw: Candidate) -> Candidate:
     """The candidate whose rest adds up to the labels' on the rows that were not fitted.
 
     Boosting under a log link that stops early predicts too little in sum.

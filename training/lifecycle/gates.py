@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from training.engine import identifier
 from training.fit.dataset import lineage
+from training.fit.splits import lineage_splits
 from training.lifecycle.outcome import Outcome
 from training.lifecycle.quality import judge_quality
 from training.lifecycle.scoring import KINDS, answers_sql
@@ -140,7 +141,8 @@ def _training_set(
     name = f"{spec.use_case}_training_set"
     if not training_columns(client, settings, spec.use_case):
         return Outcome("training set", math.nan, 0, f"{name} is not in this engine: not judged")
-    now = lineage(client, training_set(settings, spec.contract), spec)["fingerprint"]
+    table, splits = training_set(settings, spec.contract), lineage_splits(header)
+    now = lineage(client, table, spec, splits)["fingerprint"]
     # An older release has none where every row holds a null: as text they can be compared.
     differs = str(now) != str(header["info"]["lineage"]["fingerprint"])
     return Outcome(

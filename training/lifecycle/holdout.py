@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from training.engine import identifier, literal
 from training.fit.baselines import label_sql, rules
 from training.fit.deviance import scale_sql
+from training.fit.splits import OWN_SPLIT, fitted_rows
 from training.lifecycle.losses import model_loss, rule_losses
 from training.lifecycle.statistics import training_set
 
@@ -125,7 +126,8 @@ def holdout(client: Client, settings: Settings, contract: Contract) -> tuple[dat
 def _answered_sql(settings: Settings, spec: Spec, model: Scored, other: Scored | None) -> str:
     """SQL of the test rows: what happened, what each baseline says, what the models answer.
 
-    Baselines are windows over all rows, so they come before the test rows are chosen.
+    Baselines are windows over all rows, so they come before the test rows are chosen; they are
+    fitted to the rows that models are fitted to.
     """
     contract = spec.contract
     named = [f"{sql} as _rule_{i}, " for i, sql in enumerate(rules(spec).values())]
@@ -144,10 +146,10 @@ def _answered_sql(settings: Settings, spec: Spec, model: Scored, other: Scored |
                 *,
                 {"".join(named)}
                 {label_sql(spec)} as _label,
-                {scale_sql("_label")} as _scale,
+                {scale_sql("_label", OWN_SPLIT)} as _scale,
                 toDateTime64({identifier(contract.time)}, 3, 'UTC') as _time,
                 {identifier(contract.weight) if contract.weight else "1"} as _raw_weight
-            from {training_set(settings, contract)}
+            from {fitted_rows(training_set(settings, contract), spec.fitted)}
         )
         where split = 'test'
     """

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from training.contract import Contract
 from training.engine import identifier, literal, row_hash
+from training.fit.splits import fitted_rows, lineage_splits
 from training.lifecycle.scoring import Scored
 
 if TYPE_CHECKING:
@@ -18,7 +19,8 @@ if TYPE_CHECKING:
     from training.settings import Settings
 
 UNFITTED = ("calibration", "test")
-"""Splits that no tree was fitted to or stopped by: what a prediction looks like in use."""
+"""Splits that no tree was fitted to or stopped by, but where it was fitted anew to the first: what
+a prediction looks like in use."""
 _EXPLAINED_ROWS = 2000
 _CATEGORIES = 1000
 
@@ -62,7 +64,7 @@ def _numeric_sql(settings: Settings, contract: Contract, header: dict[str, Any])
     Bins end at the deciles. Where the least value is as frequent as a tenth of the rows, as zero
     often is, it has a bin of its own.
     """
-    table = training_set(settings, contract)
+    table = _rows(settings, contract, header)
     seen = [("feature", name) for name in header["inputs"]["numeric"]]
     seen += [("feature", name) for name in contract.of_kind("series")]
     seen += [] if _names_classes(header) else [("label", contract.label)]
@@ -138,7 +140,7 @@ def _numeric_sql(settings: Settings, contract: Contract, header: dict[str, Any])
 def _categorical_sql(settings: Settings, contract: Contract, header: dict[str, Any]) -> str:
     """Rows for categorical features, and a label that names classes: the most frequent categories,
     and all others as one."""
-    table = training_set(settings, contract)
+    table = _rows(settings, contract, header)
     cells = ", ".join(
         f"({literal(name)}, ifNull(toString({_latest(contract, name)}), ''))"
         for name in _texts(contract, header)
@@ -200,11 +202,16 @@ def _importance(
     order = row_hash(map(identifier, (*contract.keys, contract.time)))
     sums = client.query(
         f"select sumForEach(arrayMap(c -> abs(c), arraySlice({contributions}, 2))) "
-        f"from (select * from {training_set(settings, contract)} where split = 'train' "
+        f"from (select * from {_rows(settings, contract, header)} where split = 'train' "
         f"order by {order} limit {_EXPLAINED_ROWS})"
     ).result_rows[0][0]
     total = sum(sums) or 1.0
     return {name: value / total for name, value in zip(names, sums, strict=True)}
+
+
+def _rows(settings: Settings, contract: Contract, header: dict[str, Any]) -> str:
+    """SQL of the training set; 'train' are all rows that the version was fitted to."""
+    return fitted_rows(training_set(settings, contract), lineage_splits(header))
 
 
 def training_set(settings: Settings, contract: Contract) -> str:

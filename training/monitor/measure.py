@@ -11,6 +11,7 @@ from jinja2.sandbox import SandboxedEnvironment
 from training.ddl import MACROS
 from training.engine import identifier
 from training.fit.baselines import label_sql
+from training.fit.splits import fitted_rows
 from training.settings import Settings, project_vars
 
 if TYPE_CHECKING:
@@ -78,7 +79,9 @@ def monitored(settings: Settings, spec: Spec) -> dict[str, Any]:
         "registry": settings.registry_database,
         "features_table": f"{database}.{identifier(name + '_features')}",
         "days": int(variables.get(f"{name}_monitoring_days", variables["monitoring_days"])),
-        "training_set": f"{database}.{identifier(name + '_training_set')}",
+        "training_set": fitted_rows(
+            f"{database}.{identifier(name + '_training_set')}", spec.fitted
+        ),
         "label": label_sql(spec),
         "weight": f"toFloat64({identifier(contract.weight)})" if contract.weight else "1.",
         "task": spec.task,

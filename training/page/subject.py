@@ -11,6 +11,7 @@ from training.ddl import is_there
 from training.engine import identifier, row_hash
 from training.errors import TreehouseError
 from training.fit.baselines import label_sql
+from training.fit.splits import fitted_rows
 from training.lifecycle.scoring import Scored
 from training.lifecycle.versions import Version, versions
 from training.settings import read_yaml
@@ -117,10 +118,11 @@ class Subject:
         weight = f"toFloat64({identifier(self.contract.weight)})" if self.contract.weight else "1."
         more = "".join(f", {column}" for column in columns)
         key = row_hash(map(identifier, (*self.contract.keys, self.contract.time)))
+        rows = fitted_rows(self.training_set, self.spec.fitted)
         return (
             f"select *, answers[2] as predicted from (select {self.answers} as answers, * from ("
             f"select *, {label_sql(self.spec)} as actual, {weight} as row_weight, "
-            f"{key} as row_key{more} from {self.training_set}) where split = 'test')"
+            f"{key} as row_key{more} from {rows}) where split = 'test')"
         )
 
     @cached_property

@@ -24,6 +24,9 @@ SPEC = Spec(
         ),
     },
     fitted_baselines={"BG/NBD + Gamma-Gamma": bg_nbd_gamma_gamma},
+    # Spending falls from snapshot to snapshot: a calibration on later rows than the fitted ones
+    # knows of that. On the three cuts before the test's, a refit lost 1 % (`bench refit`).
+    refit="none",
     cohort=("toStartOfWeek(as_of - days_since_first)", "least(visits_6m, 5)"),
     retrain=Retrain(promote=True),
 )

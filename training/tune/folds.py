@@ -14,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from training.errors import TreehouseError
-from training.fit.dataset import SPLITS, Dataset
+from training.fit.dataset import Dataset
+from training.fit.splits import SPLITS
 
 Rows = NDArray[np.bool_]
 _FEWEST_ROWS = 100
