@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from training.errors import TreehouseError
+from training.errors import TreehouseError, first_line
 from training.forest.model import Forest
 
 Importer = Callable[[Any, tuple[str, ...]], Forest]
@@ -57,7 +57,24 @@ def compile_forest(booster: object, features: Sequence[str]) -> Forest:
             value=", ".join(sorted({n for n in names if names.count(n) > 1})),
             expected="one name for each feature of the model",
         )
-    return importer(booster, names)
+    try:
+        return importer(booster, names)
+    except TreehouseError:
+        raise
+    except Exception as error:  # whatever a library makes of a model that it can't read
+        is_unfitted = type(error).__name__ == "NotFittedError"
+        raise TreehouseError(
+            "the model was not fitted" if is_unfitted else "the model could not be read",
+            value=f"{type(booster).__qualname__}: {first_line(error)}",
+            expected="a fitted ensemble of at least one tree",
+            fix="fit it first" if is_unfitted else "report it with the library's version",
+        ) from error
+
+
+def check_trees(count: int) -> None:
+    """Refuse an ensemble without a tree."""
+    if count < 1:
+        raise TreehouseError("the model has no tree", expected="at least one", fix="fit it first")
 
 
 def check_feature_count(trained: int, names: tuple[str, ...]) -> None:

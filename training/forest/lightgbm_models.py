@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ import treelite
 from training.errors import TreehouseError
 from training.forest.exact import lightgbm_zero
 from training.forest.from_treelite import from_treelite
-from training.forest.importers import check_feature_count
+from training.forest.importers import check_feature_count, check_trees
 from training.forest.model import Forest
 
 _MISSING_MASK, _MISSING_ZERO = 0b1100, 0b0100
@@ -29,6 +30,7 @@ def import_lightgbm(model: Any, features: tuple[str, ...]) -> Forest:
 
     booster = model if isinstance(model, lightgbm.Booster) else model.booster_
     check_feature_count(booster.num_feature(), features)
+    check_trees(booster.num_trees())
     text = booster.model_to_string()
     _refuse_unsupported(text)
     forest_model = _parse(text)
@@ -37,6 +39,8 @@ def import_lightgbm(model: Any, features: tuple[str, ...]) -> Forest:
     rules: dict[str, Any] = {}
     if averaged:
         rules["divisor"] = float(max(1, forest_model.num_tree // per_iteration))
+    if slope := _slope(booster, text):
+        rules["post_parameter"] = slope
     return from_treelite(
         forest_model,
         features,
@@ -46,6 +50,30 @@ def import_lightgbm(model: Any, features: tuple[str, ...]) -> Forest:
         truncate_negative=True,
         **rules,
     )
+
+
+def _slope(booster: Any, text: str) -> float | None:
+    """The objective's `sigmoid` in double precision; None where it has none.
+
+    Treelite rounds it to float32, and LightGBM's own text to 6 digits: a booster that was fitted
+    in this process still has the parameter, one that was read from a text has the rounded one.
+    What fits the booster's answers better is it.
+    """
+    written = re.search(r"^objective=.* sigmoid:(\S+)", text, re.MULTILINE)
+    if not written:
+        return None
+    known = {float(written[1])}
+    with suppress(TypeError, ValueError, KeyError):
+        known.add(float(booster.params["sigmoid"]))
+    rows = np.random.default_rng(1).normal(size=(64, booster.num_feature()))
+    margins = np.asarray(booster.predict(rows, raw_score=True), np.float64)
+    own = np.asarray(booster.predict(rows), np.float64)
+
+    def error(slope: float) -> float:
+        with np.errstate(over="ignore"):
+            return float(np.abs(1 / (1 + np.exp(-slope * margins)) - own).max())
+
+    return min(known, key=error)
 
 
 def _parse(text: str) -> treelite.Model:
@@ -61,6 +89,14 @@ def _refuse_unsupported(text: str) -> None:
         raise TreehouseError(
             "linear_tree is not supported: leaves must hold constants",
             fix="train with linear_tree=False",
+        )
+    if re.search(r"^num_class=(?!1$)", text, re.MULTILINE) and not re.search(
+        r"^objective=multiclass", text, re.MULTILINE
+    ):
+        raise TreehouseError(
+            "a model of several classes with an objective of its own is not supported",
+            value=next(iter(re.findall(r"^objective=.*", text, re.MULTILINE)), "no objective"),
+            fix="train with objective='multiclass' or 'multiclassova', or one model per class",
         )
     for line in re.findall(r"^decision_type=(.+)$", text, re.MULTILINE):
         missing = np.array(line.split(), np.int64) & _MISSING_MASK

@@ -26,9 +26,10 @@ def import_sklearn(model: Any, features: tuple[str, ...]) -> Forest:
     """A fitted ensemble. Outputs: the value, the class probabilities (all classes for forests and
     for three or more classes, else the second class), or the anomaly score, which is
     ``-score_samples``."""
-    import sklearn
+    import sklearn.utils.validation
 
     family = _family(model)
+    sklearn.utils.validation.check_is_fitted(model)
     check_feature_count(model.n_features_in_, features)
     rules: dict[str, Any] = {"cover_field": "data_count"}
     if family == "IsolationForest":

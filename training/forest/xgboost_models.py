@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from training.errors import TreehouseError
 from training.forest.exact import float32_below
 from training.forest.from_treelite import from_treelite
-from training.forest.importers import check_feature_count
+from training.forest.importers import check_feature_count, check_trees
 from training.forest.model import Forest
 
 
@@ -35,8 +35,9 @@ def import_xgboost(model: Any, features: tuple[str, ...]) -> Forest:
         best = getattr(model, "best_iteration", None) if model.early_stopping_rounds else None
         if best is not None:
             booster = booster[: best + 1]
-    check_feature_count(booster.num_features(), features)
     _refuse_unsupported(booster)
+    check_trees(booster.num_boosted_rounds())
+    check_feature_count(booster.num_features(), features)
     return from_treelite(
         treelite.frontend.from_xgboost(booster),
         features,
@@ -68,6 +69,12 @@ def _refuse_unsupported(booster: Any) -> None:
             "this XGBoost booster is not a tree ensemble",
             value=kind,
             expected="booster='gbtree' or 'dart'",
+        )
+    if not booster.get_categories().empty():
+        raise TreehouseError(
+            "categories of a data frame are not supported",
+            fix="train on their codes: DMatrix(array, feature_types=['q', 'c', ...], "
+            "enable_categorical=True)",
         )
 
 
