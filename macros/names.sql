@@ -23,6 +23,18 @@
     {%- endfor -%}
 {% endmacro %}
 
+{# A feature's type: training/types.py says which ones models take. #}
+{% macro check_type(column, node) %}
+    {%- set number = '(U?Int(8|16|32|64)|B?Float(16|32|64)|Decimal\\d*\\([\\d, ]+\\)|Bool)' -%}
+    {%- set taken = '(Array\\()?(LowCardinality\\()?(Nullable\\()?(' ~ number ~ '|String|FixedString\\(\\d+\\))\\)*' -%}
+    {%- if not modules.re.fullmatch(taken, column.data_type or '') -%}
+        {{- exceptions.raise_compiler_error(
+            (node.patch_path or node.original_file_path).split('://')[-1] ~ ': the feature ' ~ column.name
+            ~ ' is ' ~ column.data_type ~ ', which no model takes. Cast it to a Float64 or a String.'
+        ) -}}
+    {%- endif -%}
+{% endmacro %}
+
 {# A string as a SQL literal, quotes and all; numbers and truths that YAML made of a name are refused. #}
 {% macro text_literal(value) -%}
     {%- if value is not string -%}

@@ -59,6 +59,7 @@
     {%- for column in node.columns.values() -%}
         {%- if (column.config.meta or column.meta).role == 'feature' -%}
             {%- do check_names([column.name], 'feature', node, ['split']) -%}
+            {%- do check_type(column, node) -%}
             {%- set is_text = 'String' in column.data_type -%}
             {%- if column.data_type.startswith('Array(') -%}
                 {%- set kind = 'tokens' if is_text else 'series' -%}

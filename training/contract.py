@@ -16,6 +16,7 @@ from typing import Any
 from training.errors import TreehouseError
 from training.names import check_names
 from training.settings import ROOT, read_yaml
+from training.types import check_type
 
 MODELS = ROOT / "models"
 _ROLES = {
@@ -137,6 +138,8 @@ def _contract(entry: dict[str, Any], entries: dict[str, dict[str, Any]]) -> Cont
     if untyped := [c["name"] for c in columns if _role(c) == "feature" and "data_type" not in c]:
         raise _lacks(use_case, f"data_type for {', '.join(untyped)}", "a ClickHouse type")
     features = tuple(Feature(c["name"], c["data_type"]) for c in columns if _role(c) == "feature")
+    for feature in features:
+        check_type(feature.name, feature.type, feature.kind, entry["file"])
     return Contract(
         use_case=use_case,
         features=features,

@@ -1,7 +1,8 @@
 """Builds, trains, publishes and scores use cases of a project copy, all in one process.
 
-`python -m tests.support.drive STEPS FOUND`: STEPS is JSON with `use_cases`, and `queries` by name
-that are asked at the end; FOUND takes what came of them.
+`python -m tests.support.drive STEPS FOUND`: STEPS is JSON with `use_cases`; `force`, a reason to
+publish past the gates, or ""; `monitor`, those to measure; and `queries` by name that are asked at
+the end. FOUND takes what came of them.
 """
 
 from __future__ import annotations
@@ -12,10 +13,12 @@ import traceback
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from training.dbt import build
 from training.engine import connect
 from training.errors import TreehouseError
-from training.fit.train import train
+from training.fit import train as train_module
 from training.monitor.measure import effects, measure
 from training.publish import publish
 from training.registry import promote
@@ -37,7 +40,10 @@ def main(steps_path: str, found_path: str) -> None:
     else:
         client = connect(settings)
         for name in names:
-            found["use_cases"][name] = told(lambda name=name: bring(client, settings, name))
+            force = steps.get("force", "a tiny model")
+            found["use_cases"][name] = told(
+                lambda name=name, force=force: bring(client, settings, name, force)
+            )
         for name in steps.get("monitor", ()):
             spec = load_spec(name)
             found["answers"][f"monitor {name}"] = told(
@@ -61,17 +67,96 @@ def told(action: Any) -> Any:
         return {"error": type(error).__name__, "message": str(error)}
 
 
-def bring(client: Any, settings: Settings, name: str) -> dict[str, Any]:
+def bring(client: Any, settings: Settings, name: str, force: str) -> dict[str, Any]:
     """The way of one use case to a promoted version."""
-    trained = train(client, settings, load_spec(name))
-    version, parity = publish(client, settings, name, force="a tiny model")
+    chosen: list[Any] = []
+    assemble = train_module._assemble
+
+    def keep(spec: Any, data: Any, part: Any) -> Any:
+        chosen[:] = [part.candidate]
+        return assemble(spec, data, part)
+
+    train_module._assemble = keep
+    try:
+        trained = train_module.train(client, settings, load_spec(name))
+    finally:
+        train_module._assemble = assemble
+    version, parity = publish(client, settings, name, force=force)
     promote(client, settings, name, version.version)
     return {
         "version": version.version,
-        "metrics": trained.metrics,
-        "path": str(trained.path),
+        "chosen": trained.metrics["chosen"],
         "different": parity.different,
+        **beside_its_library(client, name, chosen[0].models),
     }
+
+
+def beside_its_library(client: Any, name: str, models: Any) -> dict[str, Any]:
+    """SQL's answers to every row beside the fitted model's own.
+
+    Returns:
+        `compared`: rows; 0 where the answer is no single model's. `off`: the largest difference of
+        the value, of the probability before calibration, or the share of the rows whose most
+        likely class is another.
+    """
+    spec = load_spec(name)
+    if len(models) != 1 + len(spec.also) or spec.task == "sequence":
+        return {"compared": 0, "off": 0.0}
+    rows = matrix_of(client, name)
+    own = predicted(models[0], rows)
+    heads = "prediction.raw" if spec.task == "probability" else "prediction.value"
+    if spec.task == "probability" and "raw" not in spec.contract.heads:
+        return {"compared": 0, "off": 0.0}
+    found = np.array(
+        [row[0] for row in client.query(
+            f"select {heads} from treehouse.{name}_scores order by id"
+        ).result_rows]
+    )  # fmt: skip
+    if spec.task == "classes":
+        return {"compared": len(rows), "off": float(np.mean(found != own.argmax(axis=1)))}
+    return {"compared": len(rows), "off": float(np.abs(found - own[:, -1]).max())}
+
+
+def matrix_of(client: Any, name: str) -> Any:
+    """float64[rows, features] in the order of the keys, made without the code under test:
+    categories are numbered by the order of those of the training rows."""
+    contract = load_spec(name).contract
+    columns = []
+    for feature in contract.features:
+        values = [
+            row[0]
+            for row in client.query(
+                f"select `{feature.name}` from treehouse.{name}_features order by id"
+            ).result_rows
+        ]
+        if feature.kind == "categorical":
+            known = [
+                row[0]
+                for row in client.query(
+                    f"select distinct `{feature.name}` as c from treehouse.{name}_training_set "
+                    "where split = 'train' and c != '' and c is not null order by c"
+                ).result_rows
+            ]
+            values = [known.index(v) if v in known else np.nan for v in values]
+        columns.append([np.nan if v is None else float(v) for v in values])
+    return np.array(columns).T
+
+
+def predicted(model: Any, rows: Any) -> Any:
+    """float64[rows, outputs] by the model's own library."""
+    import lightgbm as lgb
+    import xgboost as xgb
+
+    if isinstance(model, lgb.Booster):
+        found = model.predict(rows)
+    elif isinstance(model, xgb.Booster):
+        data = xgb.DMatrix(rows, feature_types=model.feature_types, enable_categorical=True)
+        found = model.predict(data)
+    elif hasattr(model, "classes_"):
+        found = model.predict_proba(rows)
+    else:
+        found = model.predict(rows)
+    return np.asarray(found, np.float64).reshape(len(rows), -1)
 
 
 if __name__ == "__main__":

@@ -112,7 +112,7 @@ def copy_with(folder: Path, cases: list[Tiny]) -> Path:
     return project
 
 
-def drive(project: Path, steps: dict[str, Any], timeout: int = 280) -> dict[str, Any]:
+def drive(project: Path, steps: dict[str, Any], timeout: int = 900) -> dict[str, Any]:
     """tests/support/drive.py in a process of its own in the copy; what it found."""
     own = {
         "PYTHONPATH": str(project),

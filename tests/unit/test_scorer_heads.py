@@ -102,7 +102,11 @@ def test_clip_keeps_nan_and_open_sides() -> None:
     )
 
 
-def test_a_deeply_nested_expression_is_refused_by_the_scorer(scorer: Scorer) -> None:
+def test_a_deeply_nested_expression_is_refused_by_the_scorer(
+    scorer: Scorer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file of somebody else's making: ours are refused before."""
+    monkeypatch.setattr("training.bundle.programs._MOST_VALUES", 1000)
     expression = e.feature("x")
     for _ in range(100):
         expression = e.const(1) + expression
@@ -118,3 +122,28 @@ def test_a_deeply_nested_expression_is_refused_by_the_scorer(scorer: Scorer) -> 
 def test_impossible_tables_are_refused(x: list[float], y: list[float]) -> None:
     with pytest.raises(TreehouseError):
         e.linear(e.feature("x"), x, y)
+
+
+def test_a_chain_of_thousands_is_computed(scorer: Scorer) -> None:
+    """Sums that begin at the left need two values at a time, however long they are."""
+    x = e.feature("x")
+    chain = x
+    for _ in range(5000):
+        chain = chain + 1.0
+    rows = np.array([[0.5], [np.nan], [-7.0]])
+    number = scorer.publish(Bundle("deep", 1, "c", Inputs(("x",)), (), {"sum": chain}))
+    found = scorer.score(number, rows)
+    np.testing.assert_array_equal(found[:, 0], rows[:, 0] + 5000)
+    np.testing.assert_array_equal(found[:, 0], evaluate(chain, inputs={"x": rows[:, 0]}))
+
+
+def test_what_no_stack_holds_is_refused() -> None:
+    """Values that all wait for the last one, and a part that doubles at each step."""
+    x = e.feature("x")
+    nested, doubled = x, x
+    for _ in range(5000):
+        nested = 1.0 + nested
+        doubled = e.if_nan(doubled, 0.0)
+    for expression, why in ((nested, "nested too deeply"), (doubled, "too long")):
+        with pytest.raises(TreehouseError, match=why):
+            Bundle("deep", 1, "c", Inputs(("x",)), (), {"value": expression}).to_bytes()

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from training.bundle.expressions import Expression, Op
+from training.bundle.expressions import Expression, Op, postfix
 
 Floats = NDArray[np.float64]
 
@@ -65,19 +65,33 @@ def apply(
     margins: Sequence[Floats] | Mapping[int, Floats],
 ) -> Floats:
     """See :func:`training.bundle.expressions.evaluate`."""
-    op = expression.op
+    stack: list[Floats] = []
+    for part in postfix(expression):
+        first = len(stack) - len(part.args)
+        stack[first:] = [_value(part, stack[first:], outputs, inputs, margins)]
+    return stack[0]
+
+
+def _value(
+    part: Expression,
+    args: list[Floats],
+    outputs: Sequence[Floats] | Mapping[int, Floats],
+    inputs: Mapping[str, Floats],
+    margins: Sequence[Floats] | Mapping[int, Floats],
+) -> Floats:
+    """What one operation makes of its arguments' values."""
+    op = part.op
     if op is Op.CONST:
-        return np.asarray(expression.number)
+        return np.asarray(part.number)
     if op is Op.INPUT:
-        return np.asarray(inputs[expression.name], np.float64)
+        return np.asarray(inputs[part.name], np.float64)
     if op in (Op.OUTPUT, Op.MARGIN):
-        forest, output = expression.where
+        forest, output = part.where
         chosen = outputs if op is Op.OUTPUT else margins
         return np.asarray(chosen[forest][:, output], np.float64)
-    args = [apply(arg, outputs, inputs, margins) for arg in expression.args]
     with np.errstate(all="ignore"):
         if op in (Op.STEP, Op.LINEAR):
-            knots, values = (np.asarray(part, np.float64) for part in expression.table)
+            knots, values = (np.asarray(side, np.float64) for side in part.table)
             table = _step if op is Op.STEP else _linear
             return np.asarray(table(args[0], knots, values), np.float64)
         return np.asarray(_FUNCTIONS[op](*args), np.float64)

@@ -11,7 +11,7 @@ exp, expm1, log1p and sigmoid within 2 ulp (two C libraries' accuracy).
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from itertools import pairwise
@@ -24,6 +24,8 @@ from training.errors import TreehouseError
 
 Floats = NDArray[np.float64]
 Operand = Union["Expression", float, int]
+
+_MOST_PARTS = 1 << 20
 
 
 class Op(IntEnum):
@@ -217,6 +219,31 @@ def _table(
     if any(not a < b for a, b in pairwise(x)) or not all(np.isfinite(x)):
         raise TreehouseError("a table's knots must be finite and increase", value=x)
     return x, y
+
+
+def postfix(expression: Expression) -> Iterator[Expression]:
+    """Its parts, each behind its arguments: the order in which a program runs. A part that stands
+    in several places comes as often.
+
+    Raises:
+        TreehouseError: There are more parts than a program may have.
+    """
+    waiting = [(expression, False)]
+    count = 0
+    while waiting:
+        part, is_ready = waiting.pop()
+        if part.args and not is_ready:
+            waiting.append((part, True))
+            waiting.extend((arg, False) for arg in reversed(part.args))
+            continue
+        count += 1
+        if count > _MOST_PARTS:
+            raise TreehouseError(
+                "an expression is too long",
+                value=f"more than {_MOST_PARTS:,} operations",
+                expected="fewer; what is used twice is computed twice",
+            )
+        yield part
 
 
 def evaluate(

@@ -5,12 +5,14 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable, Mapping, Sequence
 
-from training.bundle.expressions import Expression, Op
+from training.bundle.expressions import Expression, Op, postfix
 from training.errors import TreehouseError
 from training.forest.model import Forest
 
 _INSTRUCTION = struct.Struct("<IId")
 _SPAN = struct.Struct("<II")
+_MOST_VALUES = 64
+"""Height of the scorer's stack; `kMaxDepth` in `udfs/scorer/program.cpp`."""
 
 
 def check_output(forests: Sequence[Forest], forest: int, output: int) -> None:
@@ -35,10 +37,17 @@ class _Assembler:
         self._starts = [sum(f.n_outputs for f in forests[:i]) for i in range(len(forests))]
 
     def emit(self, expression: Expression) -> None:
-        for arg in expression.args:
-            self.emit(arg)
-        operand = self._operand(expression)
-        self.code.append(_INSTRUCTION.pack(int(expression.op), operand, expression.number))
+        height = 0
+        for part in postfix(expression):
+            height += 1 - len(part.args)
+            if height > _MOST_VALUES:
+                raise TreehouseError(
+                    "an expression is nested too deeply",
+                    value=f"more than {_MOST_VALUES} values wait for each other",
+                    expected="sums and chains that begin at the left: (a + b) + c",
+                )
+            operand = self._operand(part)
+            self.code.append(_INSTRUCTION.pack(int(part.op), operand, part.number))
 
     def _operand(self, expression: Expression) -> int:
         op = expression.op

@@ -53,7 +53,7 @@ def hash_bytes(data: bytes) -> int:
 
 def category_table(categories: Sequence[str]) -> bytes:
     """Strings and an open-addressed hash table of their codes, at most half full."""
-    encoded = [c.encode() for c in categories]
+    encoded = [bytes_of(c) for c in categories]
     if len(set(encoded)) != len(encoded):
         raise TreehouseError("a category is listed twice", value=list(categories)[:20])
     bits = max(1, (2 * len(encoded)).bit_length())
@@ -78,7 +78,17 @@ def read_category_table(data: bytes) -> list[str]:
     start = _TABLE.size + (4 << bits)
     ends = np.frombuffer(data, "<u4", count + 1, start).tolist()
     blob = data[start + 4 * (count + 1) :]
-    return [blob[a:b].decode() for a, b in pairwise(ends)]
+    return [text_of(blob[a:b]) for a, b in pairwise(ends)]
+
+
+def text_of(category: bytes) -> str:
+    """A category as Python's text; bytes that are no UTF-8 become lone surrogates (PEP 383)."""
+    return category.decode("utf-8", "surrogateescape")
+
+
+def bytes_of(category: str) -> bytes:
+    """The inverse of :func:`text_of`."""
+    return category.encode("utf-8", "surrogateescape")
 
 
 def _nodes(forest: Forest) -> NDArray[np.void]:

@@ -11,6 +11,7 @@ from clickhouse_connect.driver.exceptions import ClickHouseError
 from training.engine import identifier
 from training.errors import TreehouseError, first_line
 from training.spec import Refit, Task
+from training.types import fits
 
 if TYPE_CHECKING:
     from clickhouse_connect.driver.client import Client
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
 
 _FEWEST_ROWS = 50
 _ABSENT = re.compile(r"UNKNOWN_(TABLE|DATABASE)|ACCESS_DENIED|[Cc]ode:? (60|81|497)\b")
-_NUMBER = re.compile(r"(LowCardinality\()?(Nullable\()?(U?Int\d+|B?Float\d+|Decimal\(.*\)|Bool)\)*")
 
 
 def check_spec(spec: Spec) -> None:
@@ -91,8 +91,8 @@ def check_columns(client: Client, settings: Settings, spec: Spec) -> None:
     ).result_rows
     found = {str(column): str(type_name) for column, type_name in rows}
     kinds = {f.name: f.kind for f in contract.features}
-    kinds[contract.label] = "class" if spec.task == "classes" else "numeric"
-    kinds |= dict.fromkeys([*spec.also, *filter(None, [contract.weight])], "numeric")
+    kinds[contract.label] = "class" if spec.task == "classes" else "number"
+    kinds |= dict.fromkeys([*spec.also, *filter(None, [contract.weight])], "number")
     others = (*contract.keys, contract.time, *filter(None, [contract.known_at]), "split")
     missing = [column for column in dict.fromkeys((*kinds, *others)) if column not in found]
     if missing:
@@ -102,7 +102,7 @@ def check_columns(client: Client, settings: Settings, spec: Spec) -> None:
             expected=contract.text,
             fix="run ./treehouse build",
         )
-    wrong = [f"{c} {found[c]}" for c, kind in kinds.items() if not _fits(found[c], kind)]
+    wrong = [f"{c} {found[c]}" for c, kind in kinds.items() if not fits(found[c], kind)]
     if wrong:
         raise TreehouseError(
             f"{name} has columns of other types than the contract.",
@@ -112,16 +112,6 @@ def check_columns(client: Client, settings: Settings, spec: Spec) -> None:
             fix="run ./treehouse build; if it stays so, mend the data_type in "
             f"models/{contract.use_case}/{contract.use_case}.yml or cast in the model",
         )
-
-
-def _fits(type_name: str, kind: str) -> bool:
-    """Whether a ClickHouse type holds what a feature of this kind is made of."""
-    if kind == "numeric":
-        return _NUMBER.fullmatch(type_name) is not None
-    if kind in ("tokens", "series"):
-        is_text = "String" in type_name
-        return type_name.startswith("Array(") and is_text == (kind == "tokens")
-    return "String" in type_name or (kind == "class" and "Enum" in type_name)
 
 
 def check_rows(client: Client, table: str, spec: Spec, label: str, splits: tuple[str, ...]) -> None:

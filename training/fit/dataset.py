@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from training.bundle.sections import text_of
 from training.contract import Contract
 from training.engine import identifier, literal, row_hash
 from training.errors import TreehouseError
@@ -141,7 +142,7 @@ def load_dataset(client: Client, settings: Settings, spec: Spec) -> Dataset:
     order = ", ".join(map(identifier, (*contract.keys, contract.time)))
     kinds = {feature.name: feature.kind for feature in contract.features}
     names = matrix_features(contract)
-    features = [_feature_sql(name, kinds[name], categories) for name in names]
+    features = [_feature_sql(table, name, kinds[name], categories.get(name, ())) for name in names]
     also = [f"ifNull(toFloat64({identifier(name)}), nan)" for name in spec.also]
     data = _read(client, [*features, *columns.values(), *extra.values(), *also], source, order)
     n = len(features)
@@ -195,17 +196,18 @@ def _read(client: Client, columns: list[str], source: str, order: str) -> Floats
     return np.column_stack([np.asarray(c, dtype=np.float64) for c in result.result_columns])
 
 
-def _feature_sql(name: str, kind: str, categories: Mapping[str, tuple[str, ...]]) -> str:
+def _feature_sql(table: str, name: str, kind: str, categories: tuple[str, ...]) -> str:
+    """A feature as a number. A query can be no longer than 256 KiB by default: the engine looks the
+    categories up by itself, once, in place of reading them as text."""
     column = identifier(name)
     if kind == "numeric":
         return f"ifNull(toFloat64({column}), nan)"
-    table = categories[name]
-    if not table:
+    if not categories:
         return "toFloat64(nan)"
-    values = ", ".join(map(literal, table))
+    known = f"({_distinct_sql(table, name)})"
     return (
-        f"transform(ifNull(toString({column}), ''), [{values}], "
-        f"arrayMap(code -> toFloat64(code), range({len(table)})), toFloat64(nan))"
+        f"transform(ifNull(toString({column}), ''), {known}, "
+        f"arrayMap(place -> toFloat64(place - 1), arrayEnumerate({known})), toFloat64(nan))"
     )
 
 
@@ -236,11 +238,19 @@ def _check_baselines(spec: Spec, columns: Mapping[str, Floats]) -> None:
 
 
 def _categories(client: Client, table: str, name: str) -> tuple[str, ...]:
-    rows = client.query(
-        f"select arraySort(groupUniqArray(toString({identifier(name)}))) from {table} "
-        f"where split = 'train' and ifNull(toString({identifier(name)}), '') != ''"
-    ).result_rows
-    return tuple(rows[0][0])
+    """Read in hexadecimal: the client does so by itself where one is no UTF-8, without a word."""
+    known = f"({_distinct_sql(table, name)})"
+    rows = client.query(f"select arrayMap(v -> hex(v), {known})").result_rows
+    return tuple(text_of(bytes.fromhex(value)) for value in rows[0][0])
+
+
+def _distinct_sql(table: str, name: str) -> str:
+    """The categories of the training rows, in the order of their bytes."""
+    value = f"toString({identifier(name)})"
+    return (
+        f"select arraySort(groupUniqArray({value})) from {table} "
+        f"where split = 'train' and ifNull({value}, '') != ''"
+    )
 
 
 def lineage(client: Client, table: str, spec: Spec, splits: Sequence[str]) -> dict[str, Any]:

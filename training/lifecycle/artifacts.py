@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
 from training.bundle import bundle_id
+from training.bundle.sections import bytes_of
 from training.engine import identifier, literal
 from training.errors import TreehouseError, first_line
 from training.lifecycle.scoring import KINDS
@@ -237,6 +238,8 @@ def _has(client: Client, settings: Settings, table: str, bundle: int) -> bool:
 
 def _insert_golden(client: Client, settings: Settings, bundle: int, golden: dict[str, Any]) -> None:
     columns = [name for name in KINDS if name in golden]
+    texts = golden.get("categorical", ())
+    golden = golden | {"categorical": [[bytes_of(text) for text in row] for row in texts]}
     rows = zip(*(golden[name] for name in (*columns, "answers")), strict=True)
     client.insert(
         "golden_rows",

@@ -7,9 +7,12 @@ the model at all, and stop a publish for good; for the others a person may have 
 from __future__ import annotations
 
 import math
+import re
 import time
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
+
+from clickhouse_connect.driver.exceptions import ClickHouseError
 
 from training.engine import identifier
 from training.fit.dataset import lineage
@@ -38,6 +41,7 @@ def judge(
     found = [
         Outcome("size", size, most, f"{size:,} bytes, at most {most:,}"),
         *_latency(client, settings, header, spec.gates),
+        *_explanations(client, settings, header),
         _metrics(header),
         *judge_sums(header, spec.gates),
         _training_set(client, settings, spec, header),
@@ -121,6 +125,32 @@ def _seconds(client: Client, sql: str, rounds: int) -> float:
         return time.perf_counter() - started
 
     return min(once() for _ in range(rounds))
+
+
+def _explanations(client: Client, settings: Settings, header: dict[str, Any]) -> Iterator[Outcome]:
+    """Whether explain_* can be asked: trees may be too deep for it, which the scorer knows."""
+    if not header["explained"]:
+        return
+    call = answers_sql(header["bundle"], KINDS, has_networks=bool(header["networks"]))
+    call = call.replace("treehouse_score(", "treehouse_explain(")
+    golden = f"{identifier(settings.registry_database)}.golden_rows"
+    try:
+        client.query(f"select {call} from {golden} where bundle = {header['bundle']} limit 1")
+    except ClickHouseError as error:
+        found = re.search(
+            r"a tree of depth \d+ over \d+ features is too deep to explain", str(error)
+        )
+        if not found:
+            raise
+        header["explained"] = False
+        name = header["model"]
+        yield Outcome(
+            "explanations", 1, 0,
+            f"{found[0]}, so explain_{name} would fail: bound the depth in the spec, or publish "
+            "with --force without explanations",
+        )  # fmt: skip
+        return
+    yield Outcome("explanations", 0, 0, "every tree can be explained")
 
 
 def _metrics(header: dict[str, Any]) -> Outcome:

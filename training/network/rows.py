@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from training.bundle.sections import bytes_of
 from training.contract import Contract
 from training.engine import identifier
 from udfs.network.rows import ARROW_TYPES, COLUMNS, Names, Rows
@@ -80,7 +81,10 @@ def batch_of_matrix(
     none = np.zeros((len(matrix), 0))
     columns = [
         _lists(pa.array(numeric.ravel()), numeric.shape),
-        _lists(pa.array(strings).take(pa.array(codes.ravel())), codes.shape),
+        _lists(
+            pa.array(map(bytes_of, strings), pa.binary()).take(pa.array(codes.ravel())),
+            codes.shape,
+        ),
         _lists(pa.array([], ARROW_TYPES["tokens"].value_type), none.shape),
         _lists(pa.array([], ARROW_TYPES["series"].value_type), none.shape),
     ]

@@ -166,7 +166,8 @@ class NetworkInputs:
 
 
 def _table(values: Iterable[str], first: int) -> dict[bytes, int]:
-    return {value.encode(): first + i for i, value in enumerate(values)}
+    """Codes by the bytes of a text; those that are no UTF-8 come as lone surrogates (PEP 383)."""
+    return {value.encode("utf-8", "surrogateescape"): first + i for i, value in enumerate(values)}
 
 
 def _look_up(strings: pa.Array, table: Mapping[bytes, int], otherwise: int) -> NDArray[np.int64]:
