@@ -1,8 +1,8 @@
 """Builds, trains, publishes and scores use cases of a project copy, all in one process.
 
 `python -m tests.support.drive STEPS FOUND`: STEPS is JSON with `use_cases`; `force`, a reason to
-publish past the gates, or ""; `monitor`, those to measure; and `queries` by name that are asked at
-the end. FOUND takes what came of them.
+publish past the gates, or ""; `monitor` and `report`, those to measure and to tell of; and
+`queries` by name that are asked at the end. FOUND takes what came of them.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from training.engine import connect
 from training.errors import TreehouseError
 from training.fit import train as train_module
 from training.monitor.measure import effects, measure
+from training.page import write_page
 from training.publish import publish
 from training.registry import promote
 from training.settings import Settings
@@ -51,6 +52,11 @@ def main(steps_path: str, found_path: str) -> None:
                     *measure(client, settings, spec),
                     *effects(client, settings, spec),
                 ]
+            )
+        for name in steps.get("report", ()):
+            spec = load_spec(name)
+            found["answers"][f"report {name}"] = told(
+                lambda spec=spec: len(write_page(client, settings, spec).html)
             )
         for key, sql in steps.get("queries", {}).items():
             found["answers"][key] = told(lambda sql=sql: client.query(sql).result_rows)
@@ -87,6 +93,7 @@ def bring(client: Any, settings: Settings, name: str, force: str) -> dict[str, A
         "version": version.version,
         "chosen": trained.metrics["chosen"],
         "different": parity.different,
+        "categories": {n: len(known) for n, known in trained.bundle.inputs.categorical.items()},
         **beside_its_library(client, name, chosen[0].models),
     }
 
