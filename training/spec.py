@@ -170,6 +170,11 @@ class Spec:
         return ("train", "validation", "calibration")
 
     @property
+    def calibrated_on(self) -> tuple[str, ...]:
+        """The splits whose rows calibrate: answered by models that have not seen them."""
+        return ("calibration",) if "calibration" not in self.fitted else self.fitted[1:]
+
+    @property
     def places(self) -> int:
         """How many of the most likely labels a sequence's model answers; 0 for other tasks."""
         heads = self.contract.heads if self.task == "sequence" else ()

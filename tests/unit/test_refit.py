@@ -20,6 +20,7 @@ from training.fit.candidate import Candidate
 from training.fit.candidates import choose, fit_candidates
 from training.fit.dataset import Dataset
 from training.fit.heads import make_heads
+from training.fit.measure import measure
 from training.fit.refit import cross_fit, refit
 from training.fit.splits import SPLITS
 from training.spec import Boosting, Spec
@@ -119,6 +120,20 @@ def test_rows_are_calibrated_by_models_that_have_not_seen_them(task: str, split:
     np.testing.assert_array_equal(before[own[held]], after[own[held]])
     assert not np.array_equal(before[~own[held]], after[~own[held]])
     assert trees(refit(spec, data, chosen)[0]) != trees(refit(spec, changed, other)[0])
+
+
+@pytest.mark.parametrize(
+    ("how", "splits"), [("cross_fitted", ("validation", "calibration")), ("none", ("calibration",))]
+)
+def test_the_gate_of_coverage_is_told_how_many_rows_calibrate(
+    how: str, splits: tuple[str, ...]
+) -> None:
+    data = made_up_dataset(1200)
+    spec = made_up_spec(objectives=("squared_error",), refit=how)
+    final, heads, _ = refit(spec, data, chosen_of(spec, data))
+    found = measure(None, None, spec, data, final, heads)  # type: ignore[arg-type]
+    rows = np.isin(data.split, [SPLITS.index(name) for name in splits]).sum()
+    assert found["interval"]["calibration_rows"] == rows > 0
 
 
 def test_without_a_refit_the_chosen_model_answers() -> None:

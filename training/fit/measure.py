@@ -125,7 +125,7 @@ def _measure_value(
         "interval": {
             "target": spec.coverage,
             "rows": int(test.sum()),
-            "calibration_rows": int(data.rows("calibration").sum()),
+            "calibration_rows": int(data.rows(*spec.calibrated_on).sum()),
             **coverage(actual, answers["low"], answers["high"]),
         },
     }
