@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import cast
 
 import numpy as np
 
@@ -69,3 +70,12 @@ def made_up_classes(task: str, rows: int = 3000, seed: int = 0) -> Dataset:
     label = np.digitize(rest, [1e-9] if task == "probability" else [1e-9, 5.0])
     contract = replace(CONTRACT, heads=HEADS[task])
     return replace(data, contract=contract, label=label.astype(np.float64))
+
+
+def with_contract(spec: Spec, data: Dataset) -> Spec:
+    """The spec as if the contract were in a YAML."""
+
+    class Known(type(spec)):  # type: ignore[misc]
+        contract = data.contract
+
+    return cast(Spec, Known(**{name: getattr(spec, name) for name in spec.__dataclass_fields__}))

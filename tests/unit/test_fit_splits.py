@@ -4,12 +4,12 @@ them. And every metric is what a referee library makes of the test rows."""
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import pytest
 
-from tests.support.datasets import made_up_classes, made_up_dataset, made_up_spec
+from tests.support.datasets import made_up_classes, made_up_dataset, made_up_spec, with_contract
 from tests.support.referees import check_metrics, trees
 from tests.support.some import some
 from training.bundle import Expression
@@ -38,15 +38,6 @@ def made_up(task: str, rows: int = 1500) -> tuple[Spec, Dataset]:
     weight = np.random.default_rng(1).uniform(0.5, 2.0, rows) if task != "value" else None
     extra = {"constant": np.full(rows, data.label.mean().round(0)), "early": rule}
     return with_contract(spec, data), replace(data, extra=extra, weight=weight)
-
-
-def with_contract(spec: Spec, data: Dataset) -> Spec:
-    """The spec as if the contract were in a YAML."""
-
-    class Known(type(spec)):  # type: ignore[misc]
-        contract = data.contract
-
-    return cast(Spec, Known(**{name: getattr(spec, name) for name in spec.__dataclass_fields__}))
 
 
 def garbled(data: Dataset, split: str) -> Dataset:

@@ -12,7 +12,7 @@ import xgboost as xgb
 from numpy.typing import NDArray
 from sklearn.ensemble import RandomForestClassifier
 
-from tests.support.datasets import made_up_classes, made_up_dataset, made_up_spec
+from tests.support.datasets import made_up_classes, made_up_dataset, made_up_spec, with_contract
 from tests.support.referees import trees
 from training.fit import trainers
 from training.fit.boosters import parameters
@@ -129,7 +129,9 @@ def test_the_gate_of_coverage_is_told_how_many_rows_calibrate(
     how: str, splits: tuple[str, ...]
 ) -> None:
     data = made_up_dataset(1200)
-    spec = made_up_spec(objectives=("squared_error",), refit=how)
+    data = replace(data, extra={"early": data.column("early")})
+    spec = made_up_spec(objectives=("squared_error",), refit=how, baselines={"early": "early"})
+    spec = with_contract(spec, data)
     final, heads, _ = refit(spec, data, chosen_of(spec, data))
     found = measure(None, None, spec, data, final, heads)  # type: ignore[arg-type]
     rows = np.isin(data.split, [SPLITS.index(name) for name in splits]).sum()
