@@ -21,6 +21,7 @@ _OURS = (
     "prediction", "value", "low", "weight", "row", "rows", "number", "name", "role", "kind", "key",
     "cell", "c0", "c1", "c2", "monitored_1", "age", "newest", "known_at", "told", "actual",
     "row_key", "row_weight", "predicted", "is_now", "parts", "t", "truth", "step", "tenth",
+    "_label", "_time", "_weight", "_model", "_rule_0", "_scale",
 )  # fmt: skip
 _THEIRS = (
     "select", "from", "null", "true", "as", "1", "*", "sum", "count()", "a", "A", "a b", " x",
@@ -57,6 +58,7 @@ def test_any_name_works(tmp_path: Path) -> None:
         {
             "use_cases": ["named"],
             "monitor": ["named"],
+            "report": ["named"],
             "queries": {
                 "answers": "select corr(predict_named("
                 f"{arguments}), version + 3 * k), countIf(predict_named_at(1, {arguments}) = "
@@ -77,6 +79,7 @@ def test_any_name_works(tmp_path: Path) -> None:
     assert answers["top"][0][0] == "k"
     assert answers["scores"] == [[500]]
     assert answers["drift"][0][0] == len(NAMES) + 1, answers["drift"]
+    assert answers["report named"] > 10_000, answers["report named"]
 
 
 def folder_with(tmp_path: Path, name: object, heads: object = ("value",)) -> Path:

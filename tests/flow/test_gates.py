@@ -181,6 +181,18 @@ def test_a_metric_that_is_no_number_is_refused(judged: Callable[..., Version]) -
 
 
 @ON_EMBEDDED
+def test_trees_too_deep_to_explain_are_told_at_publish(
+    house: House, judged: Callable[..., Version]
+) -> None:
+    said = refusal(judged, 3, depth=1100)
+    assert "explanations: a tree of depth 1100 over 1 features is too deep to explain" in said
+    assert judged(3, depth=1100, force="nobody asks why").version == 1
+    assert "explanations" in {gate for gate, passed, *_ in gates(house, 1) if not passed}
+    assert judged(3.001, depth=90, force="a tie").version == 2
+    assert ("explanations", True) in {row[:2] for row in gates(house, 2)}
+
+
+@ON_EMBEDDED
 def test_an_answer_that_is_no_number_is_refused(
     house: House, judged: Callable[..., Version]
 ) -> None:

@@ -94,20 +94,20 @@ def bring(client: Any, settings: Settings, name: str, force: str) -> dict[str, A
         "chosen": trained.metrics["chosen"],
         "different": parity.different,
         "categories": {n: len(known) for n, known in trained.bundle.inputs.categorical.items()},
-        **beside_its_library(client, name, chosen[0].models),
+        **beside_its_library(client, name, trained.metrics["chosen"], chosen[0].models),
     }
 
 
-def beside_its_library(client: Any, name: str, models: Any) -> dict[str, Any]:
+def beside_its_library(client: Any, name: str, chosen: str, models: Any) -> dict[str, Any]:
     """SQL's answers to every row beside the fitted model's own.
 
     Returns:
-        `compared`: rows; 0 where the answer is no single model's. `off`: the largest difference of
-        the value, of the probability before calibration, or the share of the rows whose most
-        likely class is another.
+        `compared`: rows; 0 where the answer is made of two models', or of their parts. `off`: the
+        largest difference of the value, of the probability before calibration, or the share of the
+        rows whose most likely class is another.
     """
     spec = load_spec(name)
-    if len(models) != 1 + len(spec.also) or spec.task == "sequence":
+    if len(models) != 1 + len(spec.also) or chosen.endswith("two_part"):
         return {"compared": 0, "off": 0.0}
     rows = matrix_of(client, name)
     own = predicted(models[0], rows)

@@ -10,6 +10,7 @@ import numpy as np
 
 from training.bundle import Bundle, Inputs, e
 from training.contract import load_contract
+from training.forest.model import Forest, NodeFlag
 
 USE_CASE = "purchase_value"
 FEATURE = "amount_1m"
@@ -28,6 +29,7 @@ def small_bundle(
     mae: float = 1.0,
     padding: str = "",
     measured: Mapping[str, Any] | None = None,
+    depth: int = 0,
 ) -> bytes:
     """What `train` would leave: its first head answers `factor` times the feature amount_1m.
 
@@ -40,6 +42,7 @@ def small_bundle(
         mae: One of its metrics.
         padding: Makes the file larger.
         measured: Further metrics.
+        depth: Of a tree besides, which explains the answers and does not make them; 0 for none.
     """
     wanted = load_contract(USE_CASE)
     numeric = np.random.default_rng(1).gamma(1.0, 20.0, (ROWS, len(wanted.of_kind("numeric"))))
@@ -52,7 +55,7 @@ def small_bundle(
         version=1,
         contract=contract or wanted.hash,
         inputs=Inputs(wanted.of_kind("numeric"), dict.fromkeys(wanted.of_kind("categorical"), ())),
-        forests=(),
+        forests=(_chain(depth),) if depth else (),
         heads={
             name: e.feature(FEATURE) * share
             for name, share in zip(wanted.heads, factors, strict=True)
@@ -87,3 +90,23 @@ def write_bundle(folder: Path, factor: float, **changes: Any) -> Path:
     path = folder / f"{factor}.bundle"
     path.write_bytes(small_bundle(factor, **changes))
     return path
+
+
+def _chain(depth: int) -> Forest:
+    """One tree in which each node has a leaf at its left and goes on at its right."""
+    count = 2 * depth + 1
+    node = np.arange(count)
+    inner = (node % 2 == 0) & (node < count - 1)
+    flags = np.where(inner, 0, NodeFlag.LEAF).astype(np.uint8)
+    return Forest(
+        features=(FEATURE,),
+        values=node / count,
+        feature=np.zeros(count, np.int32),
+        left=np.where(inner, node + 1, node).astype(np.int32),
+        flags=flags,
+        roots=np.array([0, count]),
+        tree_output=np.zeros(1, np.int32),
+        base=np.zeros(1),
+        extra=np.zeros((count, 2), np.int64),
+        cover=(count - node).astype(float),
+    )

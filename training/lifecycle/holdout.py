@@ -130,26 +130,27 @@ def _answered_sql(settings: Settings, spec: Spec, model: Scored, other: Scored |
     fitted to the rows that models are fitted to.
     """
     contract = spec.contract
-    named = [f"{sql} as _rule_{i}, " for i, sql in enumerate(rules(spec).values())]
-    theirs = f", arraySlice({other.answers()}, 2) as _other" if other else ""
+    named = {f"rule_{i}": sql for i, sql in enumerate(rules(spec).values())}
+    added = named | {
+        "label": label_sql(spec),
+        "scale": scale_sql("treehouse_label", OWN_SPLIT),
+        "time": f"toDateTime64({identifier(contract.time)}, 3, 'UTC')",
+        "raw_weight": identifier(contract.weight) if contract.weight else "1",
+    }
+    answers = {"model": f"arraySlice({model.answers()}, 2)"}
+    answers |= {"other": f"arraySlice({other.answers()}, 2)"} if other else {}
+    answers["weight"] = "treehouse_raw_weight / avg(treehouse_raw_weight) over ()"
+    # Nothing of ours may be called as a column is, until the models have answered.
     return f"""
-        select
-            _label,
-            _time,
-            {"".join(f"_rule_{i}, " for i in range(len(named)))}
-            _raw_weight / avg(_raw_weight) over () as _weight,
-            _scale,
-            arraySlice({model.answers()}, 2) as _model
-            {theirs}
+        select {", ".join(f"treehouse_{name} as _{name}" for name in (*added, *answers))}
         from (
             select
-                *,
-                {"".join(named)}
-                {label_sql(spec)} as _label,
-                {scale_sql("_label", OWN_SPLIT)} as _scale,
-                toDateTime64({identifier(contract.time)}, 3, 'UTC') as _time,
-                {identifier(contract.weight) if contract.weight else "1"} as _raw_weight
-            from {fitted_rows(training_set(settings, contract), spec.fitted)}
+                {", ".join(f"treehouse_{name}" for name in added)},
+                {", ".join(f"{sql} as treehouse_{name}" for name, sql in answers.items())}
+            from (
+                select *, {", ".join(f"{sql} as treehouse_{name}" for name, sql in added.items())}
+                from {fitted_rows(training_set(settings, contract), spec.fitted)}
+            )
+            where split = 'test'
         )
-        where split = 'test'
     """

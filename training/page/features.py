@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from training.engine import identifier, literal
-from training.page.subject import Missing, Subject
+from training.page.subject import OURS, Missing, Subject
 
 _BINS = 24
 _STRONGEST = 6
@@ -68,6 +68,8 @@ def dependence(subject: Subject, known: list[dict[str, Any]]) -> list[dict[str, 
     """
     if subject.spec.task in ("classes", "sequence"):
         raise Missing(f"A model of {subject.spec.task} has no single answer to draw.")
+    if same := [f.name for f in subject.contract.features if f.name in OURS]:
+        raise Missing(f"The page has columns of its own that are called {', '.join(same)}.")
     strongest = [row for row in known if row["importance"] > 0][:_STRONGEST]
     if not strongest:
         raise Missing("This version has no contributions of its features.")

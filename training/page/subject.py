@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from training.settings import Settings
     from training.spec import Spec
 
+OURS = ("answers", "actual", "predicted", "row_weight", "row_key")
+"""Columns of the held-out rows, whatever features are called."""
+
 
 class Missing(Exception):  # noqa: N818 - no error: the page says it in the section's place
     """Why a section of the page can't be filled: one sentence for people."""
@@ -120,10 +123,19 @@ class Subject:
         key = row_hash(map(identifier, (*self.contract.keys, self.contract.time)))
         rows = fitted_rows(self.training_set, self.spec.fitted)
         return (
-            f"select *, answers[2] as predicted from (select {self.answers} as answers, * from ("
-            f"select *, {label_sql(self.spec)} as actual, {weight} as row_weight, "
-            f"{key} as row_key{more} from {rows}) where split = 'test')"
+            f"select {self._columns}, treehouse_answers as answers, answers[2] as predicted, "
+            "treehouse_actual as actual, treehouse_weight as row_weight, treehouse_key as row_key "
+            f"from (select {self.answers} as treehouse_answers, * from ("
+            f"select *, {label_sql(self.spec)} as treehouse_actual, {weight} as treehouse_weight, "
+            f"{key} as treehouse_key{more} from {rows}) where split = 'test')"
         )
+
+    @property
+    def _columns(self) -> str:
+        """SQL of the training set's columns, but for those that are called as one of ours is."""
+        names = [feature.name for feature in self.contract.features]
+        same = [identifier(name) for name in names if name in OURS]
+        return f"* except ({', '.join(same)})" if same else "*"
 
     @cached_property
     def _held_out_rows(self) -> int:
