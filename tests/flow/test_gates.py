@@ -193,10 +193,11 @@ def test_trees_too_deep_to_explain_are_told_at_publish(
 
 
 @ON_EMBEDDED
+@pytest.mark.parametrize("answer", ["inf", "nan"])
 def test_an_answer_that_is_no_number_is_refused(
-    house: House, judged: Callable[..., Version]
+    house: House, judged: Callable[..., Version], answer: str
 ) -> None:
-    assert "beats cohort mean: loss nan against" in refusal(judged, float("inf"))
+    assert f"beats cohort mean: loss {answer} against" in refusal(judged, float(answer))
     assert house.count("versions") == 0
 
 
