@@ -174,7 +174,7 @@ def test_report_is_written(lived: Lived) -> None:
         "cohorts", "confusion", "calibration", "gain", "dependence", "drift", "matured", "alerts",
         "experiments", "serving", "runs",
     }, page.left_out  # fmt: skip
-    assert ("Sum off by" in page.html) == (lived.spec.task == "value")
+    assert ("Sum off by" in page.html) == (lived.spec.task in ("value", "probability"))
 
 
 def test_golden_rows_agree_to_zero_differences(lived: Lived) -> None:
