@@ -126,6 +126,10 @@ def test_a_version_of_another_contract_is_refused(house: House, name: str) -> No
         "insert into treehouse_registry.versions select * replace(2 as version, 'old' as contract) "
         "from treehouse_registry.versions"
     )
+    house.engine.client.command(
+        "insert into treehouse_registry.events select * replace(2 as version) "
+        "from treehouse_registry.events where action = 'publish'"
+    )
     with pytest.raises(TreehouseError, match="trained for other features"):
         begin(house, name)
     assert house.count("experiments", f"experiment = '{name}'") == 0
