@@ -62,12 +62,17 @@ class RunningServer(Engine):
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """`--slow`: the tests of minutes as well."""
+    """`--slow`: the tests of minutes as well; `--exhaustive`: those of most of an hour."""
     parser.addoption("--slow", action="store_true", help="run the slow tests as well")
+    parser.addoption("--exhaustive", action="store_true", help="run every case of all tests")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """A test's folder says which engine it needs; slow tests are left out unless asked for."""
+    """A test's folder says which engine it needs; long tests are left out unless asked for."""
+    if not config.getoption("--exhaustive"):
+        longest = [item for item in items if item.get_closest_marker("exhaustive")]
+        items[:] = [item for item in items if not item.get_closest_marker("exhaustive")]
+        config.hook.pytest_deselected(items=longest)
     slow = [item for item in items if item.get_closest_marker("slow")]
     items[:] = [item for item in items if not item.get_closest_marker("slow")]
     if config.getoption("--slow"):

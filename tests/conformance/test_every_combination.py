@@ -3,7 +3,7 @@ built, trained, published through the gates, promoted and asked, all options at 
 answers as the trainer's own library does.
 
 By default a selection that has each value of each axis, and each pair of task and trainer; all
-with --slow. Only the sizes of the ensembles are small.
+with --exhaustive. Only the sizes of the ensembles are small.
 """
 
 from __future__ import annotations
@@ -124,7 +124,7 @@ def test_enough_is_compared(some: dict[str, Any]) -> None:
     assert sum(rows == 600 for rows in compared) >= 5, some["use_cases"]
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 @pytest.mark.embedded
 @pytest.mark.parametrize("combination", [one for one in ALL if one not in SOME], ids=_name)
 def test_all_others(rest: dict[str, Any], combination: tuple[str, str, str]) -> None:

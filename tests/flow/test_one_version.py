@@ -124,7 +124,7 @@ def test_no_answer_mixes_two_versions(house: House, promote: Promote) -> None:
     run(house, promote, answers=60, promotions=20)
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_no_answer_of_many_mixes_two_versions(house: House, promote: Promote) -> None:
     run(house, promote, answers=5000, promotions=200)
 

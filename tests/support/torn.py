@@ -94,7 +94,7 @@ def views() -> list[str]:
         f"create view treehouse.torn_view as select x, {_VALUE} as value from {ROWS}",
         "create view treehouse.torn_views as select value, "
         f"{_VALUE} as own, {_OF_VERSION}[{_FULL}.version] as version from treehouse.torn_view",
-        f"create table {SOURCE} (batch UInt64, x Float64) engine = Null",
+        f"create table {SOURCE} (batch UInt64, x Float64) engine = MergeTree order by batch",
         f"create table {KEPT} ({kept}) engine = MergeTree order by batch",
         f"create materialized view treehouse.torn_keeper to {KEPT} as with {_FULL} as p select "
         f"batch, p.value / x as value, p.low / x / 2 as low, {_OF_VERSION}[p.version] as version, "
