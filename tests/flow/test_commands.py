@@ -121,7 +121,7 @@ def test_help_of_dbt_is_dbts_own(run_cli: Cli) -> None:
     [
         (("nonsense",), 2, "No such command 'nonsense'"),
         (("promote", "ltv"), 2, "Missing argument"),
-        (("install", "--yes"), 2, "--print or --to"),
+        (("install", "--yes"), 2, "--print, --roles or --to"),
         (("--target", "cloud", "status"), 2, "embedded or server"),
         (("train", "ltvv"), 2, "did you mean ltv?"),
         (("models", "ltvv"), 2, "did you mean ltv?"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import sys
 from pathlib import Path
@@ -29,13 +30,14 @@ def main() -> int:
     parser.add_argument("target", nargs="*", help=f"of {', '.join(names)}; all by default")
     parser.add_argument("--sample", type=int, default=120, help="how many errors; 0: every one")
     parser.add_argument("--seed", type=int, default=1, help="which ones are drawn")
-    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="at a time")
+    parser.add_argument("--jobs", type=int, default=0, help="at a time; 0: one a core")
+    parser.add_argument("--json", action="store_true", help="the result as JSON")
     given = parser.parse_args()
     if unknown := set(given.target) - set(names):
         parser.error(f"unknown: {', '.join(unknown)}; expected some of {', '.join(names)}")
     chosen = [target for target in targets if target.name in (given.target or names)]
     mutants = sample(chosen, ROOT, given.sample, given.seed)
-    console = Console(highlight=False, markup=False, soft_wrap=True)
+    console = Console(highlight=False, markup=False, soft_wrap=True, stderr=given.json)
     with console.status("the tests as they are") as status:
 
         def told(done: int, result: Result) -> None:
@@ -44,12 +46,17 @@ def main() -> int:
                 _show(console, result)
 
         try:
-            results = try_all(ROOT, mutants, given.jobs, told)
+            results = try_all(ROOT, mutants, given.jobs or os.cpu_count() or 1, told)
         except BaselineError as error:
             console.print(f"The tests fail without any error put in:\n{error}")
             return 2
     caught = sum(result.is_caught for result in results)
     share = caught / max(len(results), 1)
+    if given.json:
+        missed = [result.mutant for result in results if not result.is_caught]
+        print(json.dumps({"tried": len(results), "caught": caught, "missed": [
+            {"file": m.file, "line": m.line, "was": m.was, "now": m.now} for m in missed
+        ]}))  # fmt: skip
     console.print(f"{caught} of {len(results)} errors were caught: {share:.1%}")
     return int(share < _ENOUGH)
 

@@ -114,14 +114,19 @@ def test(context: typer.Context) -> None:
     raise typer.Exit(code or bool(failed))
 
 
-@app.command(
-    context_settings=PASS_THROUGH | {"help_option_names": []},
-    rich_help_panel="Work on Treehouse",
-    epilog=example("mutate fit gates --sample 40"),
-)
-def mutate(context: typer.Context) -> None:
+@app.command(rich_help_panel="Work on Treehouse", epilog=example("mutate fit gates --sample 40"))
+def mutate(
+    target: Annotated[
+        list[str] | None, typer.Argument(help="Groups of tests/mutation/targets.toml; all.")
+    ] = None,
+    sample: Annotated[int, typer.Option(help="How many errors; 0: every one.")] = 120,
+    seed: Annotated[int, typer.Option(help="Which ones are drawn.")] = 1,
+    jobs: Annotated[int, typer.Option(help="At a time; 0: one a core.")] = 0,
+    json: JsonFlag = False,
+) -> None:
     """Put deliberate errors into the code, one at a time, and see which the tests miss."""
-    command = [sys.executable, "-m", "tests.mutation", *context.args]
+    options = [f"--sample={sample}", f"--seed={seed}", f"--jobs={jobs}"] + ["--json"] * json
+    command = [sys.executable, "-m", "tests.mutation", *(target or []), *options]
     raise typer.Exit(subprocess.run(command, cwd=ROOT).returncode)
 
 
