@@ -241,9 +241,10 @@ def test_a_disk_that_is_full_is_an_error_to_mend(
     def full(*_: Any, **__: Any) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr("pathlib.Path.write_bytes", full)
-    with pytest.raises(TreehouseError, match="No space left"):
-        write_whole(tmp_path / "there", b"x")
+    with monkeypatch.context() as patch:
+        patch.setattr("os.open", full)
+        with pytest.raises(TreehouseError, match="No space left"):
+            write_whole(tmp_path / "there", b"x")
     monkeypatch.setattr("training.cli.app", full)
     with pytest.raises(SystemExit) as stop:
         main()
