@@ -55,6 +55,17 @@ def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> 
     return run
 
 
+@pytest.fixture
+def nothing_trained(settings: Settings) -> Iterator[None]:
+    """The home folder without what other tests of this process have trained."""
+    trained, aside = settings.home / "trained", settings.home / "trained.aside"
+    if trained.exists():
+        trained.rename(aside)
+    yield
+    if aside.exists():
+        aside.rename(trained)
+
+
 def error_of(done: Done) -> dict[str, Any]:
     """The error of a command with --json: an object on stdout, the same for people on stderr."""
     assert done.returncode == 2
@@ -137,6 +148,7 @@ def test_help_of_dbt_is_dbts_own(run_cli: Cli) -> None:
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
 )
+@pytest.mark.usefixtures("nothing_trained")
 def test_exit_codes_and_messages(
     run: Callable[..., Done], arguments: tuple[str, ...], code: int, message: str
 ) -> None:

@@ -52,7 +52,8 @@ def split_values(chosen: Candidate, name: str) -> set[float]:
     found: set[float] = set()
     for booster in chosen.models:
         table = booster.trees_to_dataframe()
-        numeric = table[(table["split_feature"] == name) & (table["decision_type"] == "<=")]
+        column = f"Column_{NAMES.index(name)}"  # fitted without our names
+        numeric = table[(table["split_feature"] == column) & (table["decision_type"] == "<=")]
         found |= {float(value) for value in numeric["threshold"]}
     return found
 
