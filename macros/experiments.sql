@@ -37,11 +37,8 @@
     {%- set bundle -%}
         dictGetOrDefault('{{ registry }}.bundles', 'bundle', ('{{ contract.use_case }}', experiment_version('{{ contract.use_case }}', treehouse_experiment, treehouse_unit)), assumeNotNull({{ champion }}))
     {%- endset -%}
-    {%- set assignment -%}
-        if(dictGet('{{ registry }}.assignments', 'model', toString(treehouse_experiment)) = '{{ contract.use_case }}', dictGet('{{ registry }}.assignments', 'challenger', toString(treehouse_experiment)), toUInt32(0))
-    {%- endset -%}
     {%- set challenger -%}
-        dictGetOrDefault('{{ registry }}.bundles', 'bundle', ('{{ contract.use_case }}', {{ assignment }}), toUInt64(0))
+        dictGetOrDefault('{{ registry }}.bundles', 'bundle', ('{{ contract.use_case }}', arrayMap(treehouse_now -> if(treehouse_now.model = '{{ contract.use_case }}', treehouse_now.challenger, toUInt32(0)), [{{ experiment_now(registry, ['model', 'challenger'], 'treehouse_experiment') }}])[1]), toUInt64(0))
     {%- endset -%}
     {%- set answers -%}
         arrayElementOrNull({{ _scorer_call('treehouse_score', contract, champion) }}, 2), arrayElementOrNull({{ _scorer_call('treehouse_score', contract, challenger) }}, 2)

@@ -4,6 +4,7 @@
 
 {% macro experiments_ddl(database, credentials='', engine='MergeTree', cluster='') %}
 {%- set on_cluster = ' on cluster ' ~ cluster if cluster else '' -%}
+{%- set last = 9223372036854775806 -%}
 create table if not exists {{ database }}.experiments{{ on_cluster }}
 (
     at DateTime64(6, 'UTC') default now64(6),
@@ -42,9 +43,12 @@ engine = {{ engine | replace('MergeTree', 'AggregatingMergeTree') }} order by (e
 comment 'Which unit saw which variant, and when first; inserting again changes nothing';
 {%- if credentials is not none %}
 
-create dictionary if not exists {{ database }}.assignments{{ on_cluster }}
+create dictionary if not exists {{ database }}.assignment_log{{ on_cluster }}
 (
     experiment String,
+    since UInt64,
+    until UInt64,
+    state UInt64,
     salt String,
     bound UInt64,
     variants Array(String),
@@ -57,26 +61,33 @@ primary key experiment
 source(clickhouse({{ credentials }} query '
     select
         experiment,
-        now.1 as salt,
-        if(now.7 or now.8, 0, toUInt64(now.2 * 4294967296)) as bound,
-        now.3 as variants,
+        toUInt64(toUnixTimestamp64Micro(at)) as since,
+        toUInt64(leadInFrame(since, 1, {{ last }} + 1) over (
+            partition by experiment order by at
+            rows between unbounded preceding and unbounded following
+        )) - 1 as until,
+        0 as state,
+        salt,
+        if(is_shadow or action = ''stop'', 0, toUInt64(share * 4294967296)) as bound,
+        variants,
         arrayPushBack(arrayPopBack(arrayMap(
-            edge -> toUInt64(edge * 4294967296), arrayCumSum(now.4)
+            edge -> toUInt64(edge * 4294967296), arrayCumSum(weights)
         )), toUInt64(4294967296)) as edges,
-        now.5 as model,
-        now.6 as versions,
-        if(now.7 and not now.8, now.6[-1], 0) as challenger
-    from (
-        select experiment, argMax(
-            (salt, share, variants, weights, model, versions, is_shadow, action = ''stop''), at
-        ) as now
-        from {{ database }}.experiments
-        group by experiment
-    )
+        model,
+        versions,
+        if(is_shadow and action != ''stop'', versions[-1], 0) as challenger
+    from {{ database }}.experiments
+    where experiment != ''''
+    union all
+    select
+        '''', 0, {{ last }}, toUInt64(toUnixTimestamp64Micro(max(at))),
+        '''', 0, [], [], '''', [], 0
+    from {{ database }}.experiments
 '))
-layout(complex_key_hashed())
+layout(complex_key_range_hashed())
+range(min since max until)
 lifetime(min 1 max 3)
-comment 'What variant() looks up: shares and weights as bounds of a 32-bit number';
+comment 'What variant() looks up: shares and weights as bounds of a 32-bit number, and when they hold';
 {%- endif %}
 {{ experiment_functions(database, on_cluster) }}
 {% endmacro %}
@@ -88,30 +99,35 @@ comment 'What variant() looks up: shares and weights as bounds of a 32-bit numbe
    the same. Its upper half decides who takes part, its lower half who gets what: a growing share
    only adds units, and nobody changes the variant. Changed weights move units at the edges. #}
 {% macro experiment_functions(database, on_cluster='') %}
-{%- set assignments = "'" ~ database | replace('`', '') ~ ".assignments'" -%}
 {%- set unknown -%}
-    throwIf(not dictHas({{ assignments }}, toString(experiment)), 'There is no such experiment; see {{ database | replace('`', '') }}.experiments')
+    throwIf(empty(treehouse_now.edges), 'There is no such experiment; see {{ database | replace('`', '') }}.experiments')
 {%- endset -%}
 {%- set misfit -%}
-    throwIf(dictGet({{ assignments }}, 'model', toString(experiment)) not in ('', model), 'The experiment is about another model; see {{ database | replace('`', '') }}.experiments')
+    throwIf(treehouse_now.model not in ('', model), 'The experiment is about another model; see {{ database | replace('`', '') }}.experiments')
 {%- endset -%}
 create or replace function variant{{ on_cluster }} as (experiment, unit) ->
-    {{ _chosen(assignments, 'variants', "''", unknown) }};
+    {{ _chosen(database, 'variants', "''", unknown) }};
 create or replace function experiment_version{{ on_cluster }} as (model, experiment, unit) ->
-    {{ _chosen(assignments, 'versions', 'toUInt32(0)', misfit) }}
+    {{ _chosen(database, 'versions', 'toUInt32(0)', misfit) }}
 {%- endmacro %}
 
-{% macro _chosen(assignments, attribute, otherwise, refusal) -%}
-{%- set hash -%}
-    sipHash64(concat(dictGet({{ assignments }}, 'salt', toString(experiment)), ':', ifNull(toString(unit), '')))
-{%- endset -%}
-multiIf(
+{% macro _chosen(database, attribute, otherwise, refusal) -%}
+{%- set hash = "sipHash64(concat(treehouse_now.salt, ':', ifNull(toString(unit), '')))" -%}
+arrayMap(treehouse_now -> multiIf(
         {{ refusal }}, {{ otherwise }},
-        ifNull(toString(unit), '') != '' and bitShiftRight({{ hash }}, 32) < dictGet({{ assignments }}, 'bound', toString(experiment)),
-        dictGet({{ assignments }}, '{{ attribute }}', toString(experiment))[arrayFirstIndex(
-            treehouse_edge -> bitAnd({{ hash }}, 4294967295) < treehouse_edge,
-            dictGet({{ assignments }}, 'edges', toString(experiment))
+        ifNull(toString(unit), '') != '' and bitShiftRight({{ hash }}, 32) < treehouse_now.bound,
+        treehouse_now.{{ attribute }}[arrayFirstIndex(
+            treehouse_edge -> bitAnd({{ hash }}, 4294967295) < treehouse_edge, treehouse_now.edges
         )],
         {{ otherwise }}
-    )
+    ), [{{ experiment_now(database, ['salt', 'bound', 'edges', 'model', attribute], 'experiment') }}])[1]
+{%- endmacro %}
+
+{# Some attributes of an experiment, as a named tuple; where it is unknown arrays are empty. One query
+   sees one state of all experiments: the time of the last event that the dictionary knew, looked up
+   once a query (macros/champion.sql says why so), and what held at that time, which nothing changes
+   any more. #}
+{% macro experiment_now(database, attributes, experiment) -%}
+{%- set log = "'" ~ database | replace('`', '') ~ ".assignment_log'" -%}
+dictGet({{ log }}, ('{{ attributes | join("', '") }}'), toString({{ experiment }}), assumeNotNull((select dictGet({{ log }}, 'state', materialize(''), toUInt64(0)))))
 {%- endmacro %}

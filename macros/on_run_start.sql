@@ -66,7 +66,7 @@
 {% macro expect_dictionaries(registry, results) %}
     {% set found = run_query(
         "select count() from system.dictionaries where (database, name) in (('" ~ registry ~ "', 'champions'), ('"
-        ~ registry ~ "', 'bundles'), ('" ~ registry ~ "', 'assignments'), ('" ~ results ~ "', 'answers'))"
+        ~ registry ~ "', 'bundles'), ('" ~ registry ~ "', 'assignment_log'), ('" ~ results ~ "', 'answers'))"
     ).columns[0].values()[0] %}
     {% if found | int < 4 %}
         {% do exceptions.raise_compiler_error(

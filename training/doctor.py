@@ -309,12 +309,14 @@ def _registry(client: Client, settings: Settings) -> Check:
 
 
 def _older_texts(client: Client, registry: str) -> str:
-    """Names of functions and views that look the champion up wherever it stands in a query."""
-    lookup = literal(f"'{registry}.champions', 'bundle', ('")
+    """Names of functions and views that look a champion or a variant up wherever it stands."""
+    texts = (f"'{registry}.champions', 'bundle', ('", f"'{registry}.assignments'")
+    lookups = f"[{', '.join(map(literal, texts))}]"
     rows = client.query(
-        f"select name from system.functions where position(create_query, {lookup}) > 0 union all "
+        "select name from system.functions "
+        f"where multiSearchAny(create_query, {lookups}) union all "
         "select concat(database, '.', name) from system.tables "
-        f"where position(as_select, {lookup}) > 0 order by name"
+        f"where multiSearchAny(as_select, {lookups}) order by name"
     ).result_rows
     names = [str(row[0]) for row in rows]
     return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if names[5:] else "")

@@ -13,6 +13,7 @@ from clickhouse_connect.driver.client import Client
 
 from tests.flow.conftest import ON_EMBEDDED, House
 from tests.support.small_bundle import USE_CASE
+from training.ddl import MACROS, render
 from training.engine import connect
 from training.errors import TreehouseError
 from training.experiments.definition import Definition
@@ -22,6 +23,8 @@ from training.lifecycle.collect import COLLECTING, PUBLISHING, collect
 from training.lifecycle.sync import wrong_files
 from training.registry import OvertakenError, promote, retire, versions
 from training.turns import alone
+
+STATE = MACROS / "experiments_state.sql"
 
 
 def elsewhere(house: House, work: Callable[[Client], Any]) -> threading.Thread:
@@ -158,6 +161,6 @@ def test_an_experiment_stops_though_the_clock_went_back(house: House) -> None:
         grow(client, settings, "late", 0.5)
     stop(client, settings, "late")
     assert [row["state"] for row in experiments(client, settings)] == ["stopped"]
-    challenger = "dictGet('treehouse_registry.assignments', 'challenger', 'late')"
-    assert house.query(f"select {challenger}") == [(0,)]
+    now = render(STATE, "experiment_now", "treehouse_registry", ["challenger"], "'late'")
+    assert house.query(f"select {now}") == [(0,)]
     forget_experiments(house)

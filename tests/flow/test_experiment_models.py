@@ -109,7 +109,7 @@ def test_an_experiment_of_another_model_is_an_error(house: House, name: str) -> 
         "select * replace('churn' as model, now64(6) as at) from treehouse_registry.experiments "
         f"where experiment = '{name}'"
     )
-    house.engine.client.command("system reload dictionary treehouse_registry.assignments")
+    house.engine.client.command("system reload dictionary treehouse_registry.assignment_log")
     with pytest.raises(ClickHouseError, match="about another model"):
         answers(house, name)
 

@@ -30,27 +30,38 @@ def promote(house: House) -> Iterator[Promote]:
     """Lets the other version of both models answer, at each call; views of them are there."""
     client, settings = house.engine.client, house.engine.settings
     rows: dict[int, list[str]] = {1: [], 2: []}
+    client.command("truncate table treehouse_registry.experiments")
     for factor, make in itertools.product(torn.FACTORS, (torn.forest_bundle, torn.network_bundle)):
         bundle = make(factor)
         data = bundle.to_bytes()
         upload(client, settings, data, {"numeric": [], "categorical": [], "answers": []})
+        client.command(
+            "insert into treehouse_registry.versions (model, version, bundle) values "
+            f"('{bundle.model}', {bundle.version}, {bundle_id(data)})"
+        )
         rows[bundle.version].append(
             f"(now64(6), '{bundle.model}', '{load_contract(bundle.model).hash}', 'promote', "
             f"{bundle.version}, {bundle_id(data)})"
         )
-    own, turn = connect(settings), itertools.cycle(rows.values())
+    own, turn = connect(settings), itertools.cycle(rows.items())
 
     def promote() -> None:
+        version, champions = next(turn)
         own.command(
             "insert into treehouse_registry.events (at, model, contract, action, version, bundle) "
-            "values " + ", ".join(next(turn))
+            "values " + ", ".join(champions)
         )
-        own.command("system reload dictionary treehouse_registry.champions")
+        own.command(torn.moved(version))
+        for name in ("champions", "assignment_log"):
+            own.command(f"system reload dictionary treehouse_registry.{name}")
 
+    client.command("system reload dictionary treehouse_registry.bundles")
+    client.command(torn.experiment())
     promote()
-    run_script(client, [*torn.views(), *torn.experiment()])
+    run_script(client, torn.views())
     yield promote
     own.close()
+    client.command("truncate table treehouse_registry.experiments")
     for name in ("torn_keeper", "torn_views", "torn_view", "torn_source", "torn_kept"):
         client.command(f"drop table treehouse.{name} sync")
 
@@ -163,9 +174,16 @@ def test_a_columns_default_takes_a_fixed_version_only(house: House) -> None:
     client.command("drop table treehouse.torn_default sync")
 
 
-def test_doctor_names_what_an_older_release_made(house: House) -> None:
+@pytest.mark.parametrize(
+    "lookup",
+    [
+        "dictGet('treehouse_registry.champions', 'bundle', ('a', 'b'))",
+        "'treehouse_registry.assignments'",
+    ],
+    ids=["champion", "variant"],
+)
+def test_doctor_names_what_an_older_release_made(house: House, lookup: str) -> None:
     client = house.engine.client
-    lookup = "dictGet('treehouse_registry.champions', 'bundle', ('a', 'b'))"
     client.command(f"create view treehouse.torn_old as select {lookup} as bundle")
     (registry,) = (c for c in diagnose(house.engine.settings) if c.name == "registry")
     client.command("drop view treehouse.torn_old sync")

@@ -22,7 +22,7 @@ from training.registry import ensure_registry
 from training.results.views import ensure_log
 from training.settings import Settings
 
-NAMES = ["answers", "assignments", "bundles", "champions"]
+NAMES = ["answers", "assignment_log", "bundles", "champions"]
 _HORIZON = 21_600.0
 
 

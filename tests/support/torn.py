@@ -16,7 +16,7 @@ from training.contract import load_contract
 from training.forest import compile_forest
 from training.network import NetworkInputs, Scaling
 
-SEQUENCES, EXPERIMENT = "next_query", "torn"
+SEQUENCES, EXPERIMENT, MOVING, SHADOW = "next_query", "torn", "torn_moving", "torn_shadow"
 #: Of version 1 and version 2.
 FACTORS = (3.0, 5.0)
 ROWS = "(select toFloat64(number + 1) as x from numbers(1000))"
@@ -102,14 +102,35 @@ def views() -> list[str]:
     ]
 
 
-def experiment() -> list[str]:
-    """One whose units, in it or not, are all scored by the champion."""
-    return [
-        "insert into treehouse_registry.experiments (experiment, action, salt, share, variants, "
-        f"weights, model, versions) values ('{EXPERIMENT}', 'start', 's', 0.5, ['a', 'b'], "
-        f"[0.5, 0.5], '{USE_CASE}', [0, 0])",
-        "system reload dictionary treehouse_registry.assignments",
-    ]
+def experiment() -> str:
+    """Starts one whose units, in it or not, are all scored by the champion."""
+    return _EVENTS + _event(EXPERIMENT, 0.5, ["a", "b"], [0, 0], is_shadow=False)
+
+
+def moved(version: int) -> str:
+    """Gives every unit of an experiment this version, in variants named by its factor; it is the
+    challenger of another one too."""
+    variants, versions = [str(FACTORS[version - 1])] * 2, [version] * 2
+    events = (
+        _event(MOVING, 1.0, variants, versions, is_shadow=False),
+        _event(SHADOW, 1.0, variants, versions, is_shadow=True),
+    )
+    return _EVENTS + ", ".join(events)
+
+
+_EVENTS = (
+    "insert into treehouse_registry.experiments (experiment, action, salt, share, variants, "
+    "weights, model, versions, is_shadow) values "
+)
+
+
+def _event(
+    name: str, share: float, variants: list[str], versions: list[int], *, is_shadow: bool
+) -> str:
+    return (
+        f"('{name}', 'start', 's', {share}, {variants}, [0.5, 0.5], '{USE_CASE}', {versions}, "
+        f"{is_shadow})"
+    )
 
 
 def insert(batch: int) -> str:
@@ -132,6 +153,8 @@ def queries() -> dict[str, str]:
     """Form to a query that answers with factors alone."""
     base, strongest = contributions()
     variant = f"predict_{USE_CASE}_variant_full('{EXPERIMENT}', x, {_CALL})"
+    moving = f"predict_{USE_CASE}_variant_full('{MOVING}', x, {_CALL})"
+    shadow = f"predict_{USE_CASE}_shadow('{SHADOW}', {_CALL})"
     top = f"explain_{USE_CASE}_top(1, {_CALL})[1].contribution"
     return {
         "alias": f"with {_FULL} as p select p.value / x, p.low / x / 2, p.high / x / 3, "
@@ -152,6 +175,12 @@ def queries() -> dict[str, str]:
         "from treehouse.torn_views limit 1)",
         "variant": f"with {variant} as p select p.value / x, p.low / x / 2, "
         f"{_OF_VERSION}[p.version] from {ROWS} limit 1",
+        "moving experiment": f"with {moving} as p select p.value / x, {_OF_VERSION}[p.version], "
+        f"toFloat64(variant('{MOVING}', x)), (select any(p.low / x / 2) from {ROWS}), "
+        f"toFloat64(one) from {ROWS} as rows inner join (select x, variant('{MOVING}', x) as one "
+        f"from {ROWS}) as two using x limit 1",
+        "shadow": f"select {shadow}.challenger / x, again from {ROWS} as one inner join "
+        f"(select x, {shadow}.challenger / x as again from {ROWS}) as two using x limit 1",
         "network and formulas": f"with {_NEXT} as p select round(p.value, 3), p.next_1, "
         f"{_OF_VERSION}[p.version], round({_NEXT}.value, 3)",
     }

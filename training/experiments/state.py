@@ -50,15 +50,15 @@ def start(
     whole = check(definition)
     ensure_experiments(client, settings)
     with ExitStack() as turns:
-        turns.enter_context(_turn(client, settings, whole.experiment))
+        turns.enter_context(_turn(client, settings))
         if any(whole.versions):  # none of them may be cleared away meanwhile
             turns.enter_context(deciding(client, settings, whole.model))
         return _start(client, settings, whole, reason)
 
 
-def _turn(client: Client, settings: Settings, experiment: str) -> AbstractContextManager[Turn]:
-    """Who decides about an experiment now."""
-    return alone(client, settings, f"experiment {experiment}", wait_seconds=_PATIENCE_SECONDS)
+def _turn(client: Client, settings: Settings) -> AbstractContextManager[Turn]:
+    """Who decides about experiments now: queries see all of them as of one time."""
+    return alone(client, settings, "decide on experiments", wait_seconds=_PATIENCE_SECONDS)
 
 
 def _start(client: Client, settings: Settings, whole: Definition, reason: str) -> Definition:
@@ -98,7 +98,7 @@ def grow(
         TreehouseError: There is no such running experiment, or the share would shrink: units that
             saw a variant would lose it.
     """
-    with _turn(client, settings, experiment):
+    with _turn(client, settings):
         running = _running(client, settings, experiment)
         if not running.share < share <= 1:
             raise TreehouseError(
@@ -118,7 +118,7 @@ def stop(client: Client, settings: Settings, experiment: str, reason: str = "") 
     Raises:
         TreehouseError: There is no such running experiment.
     """
-    with _turn(client, settings, experiment):
+    with _turn(client, settings):
         running = _running(client, settings, experiment)
         _insert(client, settings, running, "stop", reason)
     return running
@@ -232,7 +232,7 @@ def _latest(client: Client, settings: Settings, experiment: str) -> Definition |
 def _insert(
     client: Client, settings: Settings, definition: Definition, action: str, reason: str
 ) -> None:
-    at = next_time(client, _table(settings, "experiments"), experiment=definition.experiment)
+    at = next_time(client, _table(settings, "experiments"))
     row = asdict(definition) | {"at": at, "action": action, "actor": actor(), "reason": reason}
     client.insert(
         "experiments",
@@ -240,7 +240,7 @@ def _insert(
         column_names=list(row),
         database=settings.registry_database,
     )
-    client.command(f"system reload dictionary {_table(settings, 'assignments')}")
+    client.command(f"system reload dictionary {_table(settings, 'assignment_log')}")
 
 
 def _table(settings: Settings, name: str) -> str:
