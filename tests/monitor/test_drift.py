@@ -133,15 +133,26 @@ def test_fewer_than_5_of_100_stationary_windows_raise_an_alarm(toy: Client) -> N
     assert len(raised) < 5
 
 
+def false_alarms(toy: Client, trained: int, n: int, windows: int) -> int:
+    train(toy, trained)
+    raised = [k for k in range(windows) if alarms(drift(toy, rows(n, 1000 + k)))]
+    train(toy, 5000)
+    return len(raised)
+
+
 @pytest.mark.slow
+@pytest.mark.parametrize(("trained", "n"), [(300, 60), (20000, 1000), (300, 5000)])
+def test_false_alarms_stay_rare(toy: Client, trained: int, n: int) -> None:
+    """The chance of 5 or more of 50 windows at the nominal 1 % is 2 in 10,000."""
+    assert false_alarms(toy, trained, n, windows=50) < 5
+
+
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("trained", [300, 20000])
 @pytest.mark.parametrize("n", [60, 1000, 5000])
 def test_false_alarms_stay_rare_in_windows_of_any_size(toy: Client, trained: int, n: int) -> None:
-    """200 windows each; the chance of 10 or more at the nominal 1 % is 5 in 100,000."""
-    train(toy, trained)
-    raised = [k for k in range(200) if alarms(drift(toy, rows(n, 1000 + k)))]
-    train(toy, 5000)
-    assert len(raised) < 10
+    """The chance of 10 or more of 200 windows at the nominal 1 % is 5 in 100,000."""
+    assert false_alarms(toy, trained, n, windows=200) < 10
 
 
 def test_a_shift_within_a_bin_is_found(toy: Client) -> None:

@@ -17,7 +17,7 @@ from tests.conftest import Engine, RunningServer
 from tests.support.named_shop import SHOP, empty_shop
 from tests.support.server import READER_PASSWORD
 from tests.support.some import some
-from training.engine import connect
+from training.engine import connect, identifier
 from training.queries.collect import collect
 from training.results.answers import Wanted, keep
 from training.results.config import ResultCache
@@ -115,6 +115,49 @@ def test_a_query_that_can_not_be_read_fails_alone(shop: Engine, cache: ResultCac
         "by_country": "stored", "modelled": "failed", "everything": "stored",
     }  # fmt: skip
     assert "x.y" in done["modelled"]["detail"]
+
+
+_COLUMNS = {
+    "low_cardinality": "toLowCardinality(toUInt8(1))",
+    "low_cardinality_null": "toLowCardinality(toNullable(toFloat64(1)))",
+    "fixed": "toFixedString('a', 300)",
+    "wide": "toInt256(-7)",
+    "decimal": "toDecimal256('1.5', 40)",
+    "enumerated": "cast('b', 'Enum8(\\'a\\' = -1, \\'b\\' = 2)')",
+    "address": "toIPv6('::1')",
+    "mapped": "map('a', [1, 2])",
+    "named": "cast((1, 'x'), 'Tuple(a UInt8, `b c` String)')",
+    "span": "interval 1 day",
+    "either": "cast(1, 'Variant(UInt8, String)')",
+    "dotted`.\\name": "'x'",
+    "at": "toDateTime64('2026-06-01 00:00:00', 9, 'Asia/Tokyo')",
+}
+_NEVER_KEPT = {"nothing": "null", "empty": "[]"}
+
+
+def test_an_answer_has_columns_of_any_type(fresh: Engine) -> None:
+    """What no table takes fails alone, and its name and type are told."""
+    empty_shop(fresh.client, "(n UInt8) engine = MergeTree order by n")
+    fresh.client.command(f"insert into {SHOP}.orders values (1)")
+    columns = _COLUMNS | _NEVER_KEPT
+    names = dict(zip((f"q{i}" for i in range(len(columns))), columns, strict=True))
+    queries = {
+        query: {"sql": f"select {columns[name]} as {identifier(name)}, n from {SHOP}.orders"}
+        for query, name in names.items()
+    }
+    cache = ResultCache.configured(_GIVEN | {"queries": queries})
+    wanted = [Wanted(query, {}, 60.0) for query in cache.queries.values()]
+    done = {names[row["name"]]: row for row in keep(fresh.client, fresh.settings, cache, wanted)}
+    assert {name for name, row in done.items() if row["state"] == "failed"} == set(_NEVER_KEPT)
+    for query, name in names.items():
+        if name in _NEVER_KEPT:
+            assert "type" in done[name]["detail"], name
+        else:
+            stored_one = fresh.client.query(f"select * from treehouse_results.{query}")
+            right = fresh.client.query(cache.queries[query].sql)
+            assert stored_one.result_rows == right.result_rows, name
+            assert stored_one.column_names == right.column_names
+    drop_views(fresh.client, cache)
 
 
 def test_what_is_too_large_or_too_slow_is_not_kept(shop: Engine, cache: ResultCache) -> None:

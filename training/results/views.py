@@ -23,6 +23,10 @@ if TYPE_CHECKING:
 
 STORE = MACROS / "result_store.sql"
 _COMMENT = "Answers of result_cache.queries, by hash "  # of the views and tables that are ours
+# Types that the engine warns of; the table of answers takes them too (macros/result_store.sql).
+_ANY_TYPE = {
+    f"allow_suspicious_{kind}_types": 1 for kind in ("low_cardinality", "fixed_string", "variant")
+}
 _GRACE_MINUTES = 10  # for queries that still read what has ended
 
 
@@ -58,8 +62,8 @@ def open_store(
     """
     ensure_log(client, settings, cache.database, cache.horizon_seconds)
     tables, failed = answer_tables(client, cache)
-    _install(client, cache, tables)
-    return tables, failed
+    failed |= _install(client, cache, tables)
+    return {name: table for name, table in tables.items() if name not in failed}, failed
 
 
 def ensure_log(client: Client, settings: Settings, database: str, horizon_seconds: float) -> None:
@@ -99,23 +103,41 @@ def answer_tables(
     return tables, failed
 
 
-def _install(client: Client, cache: ResultCache, tables: Mapping[str, AnswerTable]) -> None:
-    """A table and a view for each named query, where they are missing or of another text."""
+def _install(
+    client: Client, cache: ResultCache, tables: Mapping[str, AnswerTable]
+) -> dict[str, str]:
+    """A table and a view for each named query, where they are missing or of another text.
+
+    Returns:
+        Why one of them can't be made, by name, as where no table takes the type of a column.
+    """
     there = {(table.database, table.name): table.comment for table in _ours(client, cache)}
+    failed = {}
     for name, answers in tables.items():
-        if (answers.database, answers.name) not in there:
-            run_ddl(
-                client, STORE, "result_table_ddl", identifier(answers.database), answers.path,
-                answers.columns, literal(_COMMENT + answers.query.hash),
-            )  # fmt: skip
-        view = cached_sql(cache, answers)
-        digest = hashlib.sha256(view.encode()).hexdigest()
-        comment = f"{_COMMENT}{answers.query.hash}, {digest}"
-        if there.get((cache.database, name)) != comment:
-            client.command(
-                f"create or replace view {identifier(cache.database)}.{identifier(name)} "
-                f"sql security invoker as\n{view} comment {literal(comment)}"
-            )
+        try:
+            _install_one(client, cache, answers, there)
+        except ClickHouseError as error:
+            failed[name] = first_line(error)
+    return failed
+
+
+def _install_one(
+    client: Client, cache: ResultCache, answers: AnswerTable, there: Mapping[tuple[str, str], str]
+) -> None:
+    if (answers.database, answers.name) not in there:
+        run_ddl(
+            client, STORE, "result_table_ddl", identifier(answers.database), answers.path,
+            answers.columns, literal(_COMMENT + answers.query.hash),
+        )  # fmt: skip
+    view = cached_sql(cache, answers)
+    digest = hashlib.sha256(view.encode()).hexdigest()
+    comment = f"{_COMMENT}{answers.query.hash}, {digest}"
+    if there.get((cache.database, answers.query.name)) != comment:
+        client.command(
+            f"create or replace view {identifier(cache.database)}.{identifier(answers.query.name)} "
+            f"sql security invoker as\n{view} comment {literal(comment)}",
+            settings=_ANY_TYPE,
+        )
 
 
 def cached_sql(cache: ResultCache, answers: AnswerTable) -> str:
