@@ -32,6 +32,14 @@ alter table {{ database }}.results
     add column if not exists answer_bytes UInt64 comment 'As they were stored, before compression',
     add column if not exists store_seconds Float64 comment 'That storing the answer took';
 
+create table if not exists {{ database }}.argument_secrets
+(
+    at DateTime64(6, 'UTC') default now64(6),
+    secret String
+)
+engine = MergeTree order by at
+comment 'The first row keys the hashes of arguments; for the owner alone';
+
 create or replace view {{ database }}.live sql security invoker as
 select
     name, query_hash, user, arguments, cityHash64(query_hash, user, arguments) as key,

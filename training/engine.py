@@ -269,13 +269,13 @@ def identifier(name: str) -> str:
     return "`" + name.replace("\\", "\\\\").replace("`", "\\`") + "`"
 
 
-def row_hash(columns: Iterable[str], function: str = "cityHash64") -> str:
-    """SQL of a UInt64 of several columns' SQL that is never null.
+def row_hash(columns: Iterable[str], function: str = "cityHash64", key: str = "") -> str:
+    """SQL of a UInt64 of several columns' SQL that is never null; some functions take a key.
 
     A hash of a null is null, and aggregates leave that row out; a tuple of nulls has a hash, which
     is that of its parts where none is null.
     """
-    return f"{function}(tuple({', '.join(columns)}))"
+    return f"{function}({f'{key}, ' if key else ''}tuple({', '.join(columns)}))"
 
 
 def _hold(home: Path) -> None:

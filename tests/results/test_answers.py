@@ -20,6 +20,7 @@ from tests.support.some import some
 from training.engine import connect, identifier
 from training.queries.collect import collect
 from training.results.answers import Wanted, keep
+from training.results.arguments import argument_hash, ensure_secret
 from training.results.config import ResultCache
 from training.results.store import clear, stored, upkeep
 from training.results.versions import versions
@@ -363,3 +364,20 @@ def test_a_user_of_the_owners_name_shares_nothing_with_the_owner(cache: ResultCa
     databases = [cache.answers_of(replace(query, user=user)) for user in users]
     assert len(set(databases)) == len(users)
     assert (databases[0], databases[4]) == ("treehouse_results_own", "treehouse_results_board")
+
+
+def test_arguments_are_hashed_with_the_key_of_who_reads(shop: Engine, cache: ResultCache) -> None:
+    """Nobody who sees the log can try values out, nor one reader those of another."""
+    assert _keep(shop, cache, _JP)["state"] == "stored"
+    (row,) = shop.client.query("select arguments from treehouse_results.results").result_rows
+    values = "tuple(toDateTime('2026-06-01 00:00:00', 'UTC'), 'JP', toUInt8(5))"
+    tried = shop.client.query(
+        f"select cityHash64({values}), sipHash64({values}), sipHash64Keyed((toUInt64(0), toUInt64(0)), {values})"
+    ).result_rows[0]
+    assert row[0] not in (0, *tried)
+    hashes, query = argument_hash(shop.client, cache), cache.queries["by_country"]
+    assert hashes.secret
+    assert len({hashes.sql(replace(query, user=user)) for user in ("", "ada", "bob")}) == 3
+    again = argument_hash(shop.client, cache)
+    ensure_secret(shop.client, cache.database)
+    assert again == hashes == argument_hash(shop.client, cache)

@@ -20,6 +20,7 @@ from training.queries.collect import UNLOGGED, left_out
 from training.queries.logs import QUERY_LOG, Logs
 from training.results.analysis import analyse
 from training.results.answers import Wanted
+from training.results.arguments import ArgumentHash, argument_hash
 from training.results.config import NamedQuery, ResultCache
 from training.results.store import fresh_seconds
 from training.results.views import answer_tables
@@ -156,8 +157,9 @@ def _freshness(
     """For how long the answer of each candidate will be read; None where there can't be one."""
     fresh = fresh_seconds(client, cache, answer_tables(client, cache)[0])
     named = [one for one in found if one.decision == TAKEN]
+    hashes = argument_hash(client, cache)
     keys = client.query(
-        f"select [{', '.join(_key(one) for one in named)}]::Array(Nullable(UInt64))",
+        f"select [{', '.join(_key(one, hashes) for one in named)}]::Array(Nullable(UInt64))",
         settings=UNLOGGED,
     ).result_rows[0][0]
     return {
@@ -168,14 +170,14 @@ def _freshness(
     }
 
 
-def _key(one: Candidate) -> str:
+def _key(one: Candidate, hashes: ArgumentHash) -> str:
     """SQL of the number by which the store finds the answer; null where there can't be one."""
 
     def typed(name: str, kind: str) -> str:
         return f"accurateCastOrNull({literal(one.arguments[name])}, {literal(kind)})"
 
     missing = [f"{typed(*parameter)} is null" for parameter in one.query.parameters.items()]
-    return f"if({' or '.join(missing) or '0'}, null, {one.query.key_of(typed)})"
+    return f"if({' or '.join(missing) or '0'}, null, {hashes.sql(one.query, typed)})"
 
 
 def _worth(one: Candidate) -> tuple[float, float]:

@@ -19,6 +19,7 @@ from training.errors import TreehouseError, first_line, without_text
 from training.ordered import next_time
 from training.queries.collect import left_out
 from training.results.analysis import analyse
+from training.results.arguments import ArgumentHash, argument_hash
 from training.results.config import NamedQuery, ResultCache
 from training.results.versions import versions
 from training.results.views import (
@@ -58,6 +59,7 @@ class _Keeper:
     cache: ResultCache
     tables: Mapping[str, AnswerTable]
     versions: Mapping[str, int]
+    hashes: ArgumentHash
     limits: Mapping[str, Any]
     run: uuid.UUID
 
@@ -96,7 +98,8 @@ def keep(
     found = {name: table for name, table in found.items() if name not in refused}
     failed = refused | failed
     known = versions(client, cache, analyses)
-    keeper = _Keeper(client, cache, found, known, limits, uuid.uuid4())
+    hashes = argument_hash(client, cache)
+    keeper = _Keeper(client, cache, found, known, hashes, limits, uuid.uuid4())
     done: list[dict[str, Any]] = []
     readers: dict[str, Client | str] = {}
     with ExitStack() as opened:
@@ -156,7 +159,7 @@ def _answer(
     as somebody who may write nothing."""
     query, arguments = wanted.query, dict(wanted.arguments)
     user, key, computed_at = reader.query(
-        f"select currentUser(), {query.key}, now64(6, 'UTC')", parameters=arguments
+        f"select currentUser(), {keeper.hashes.sql(query)}, now64(6, 'UTC')", parameters=arguments
     ).result_rows[0]
     began = time.perf_counter()
     block = reader.raw_query(

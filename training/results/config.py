@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,7 +12,6 @@ import sqlglot
 from sqlglot import exp
 from sqlglot.errors import SqlglotError
 
-from training.engine import row_hash
 from training.errors import TreehouseError
 from training.queries.functions import Functions, is_lookup
 from training.settings import parse_bytes, project_vars
@@ -51,16 +50,6 @@ class NamedQuery:
     def hash(self) -> str:
         """MD5 of the text, as dbt's `local_md5`."""
         return hashlib.md5(self.sql.encode(), usedforsecurity=False).hexdigest()
-
-    @property
-    def key(self) -> str:
-        """SQL of the number by which an answer is found: a hash of the arguments."""
-        return self.key_of(lambda name, kind: f"{{{name}:{kind}}}")
-
-    def key_of(self, argument: Callable[[str, str], str]) -> str:
-        """The same over other SQL; `argument` gives it for the name and type of a parameter."""
-        typed = [argument(name, kind) for name, kind in self.parameters.items()]
-        return row_hash(typed) if typed else "toUInt64(0)"
 
 
 @dataclass(frozen=True)

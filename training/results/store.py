@@ -17,6 +17,7 @@ from training.ordered import next_time
 from training.queries.collect import ensure_engine_tables
 from training.results.analysis import analyse
 from training.results.answers import Wanted, keep
+from training.results.arguments import ArgumentHash, argument_hash
 from training.results.config import NamedQuery, ResultCache
 from training.results.versions import renew
 from training.results.views import (
@@ -64,14 +65,14 @@ def make_plan(client: Client, settings: Settings, cache: ResultCache) -> tuple[E
     decided = _decisions(client, settings)
     fresh = fresh_seconds(client, cache, answer_tables(client, cache)[0])
     analyses = analyse(client, cache)
-    entries = []
+    hashes, entries = argument_hash(client, cache), []
     for query in cache.queries.values():
         if refusal := analyses[query.name].refusal:
             entries.append(Entry(query, {}, False, 0.0, refusal, 0.0))
             continue
         decision = decided.get((query.dashboard, query.panel))
         try:
-            found = _arguments(settings, query)
+            found = _arguments(settings, query, hashes)
         except (ClickHouseError, TreehouseError) as error:
             entries.append(Entry(query, {}, False, 0.0, first_line(error), 0.0))
             continue
@@ -81,7 +82,9 @@ def make_plan(client: Client, settings: Settings, cache: ResultCache) -> tuple[E
     return tuple(entries)
 
 
-def _arguments(settings: Settings, query: NamedQuery) -> list[tuple[dict[str, str], int]]:
+def _arguments(
+    settings: Settings, query: NamedQuery, hashes: ArgumentHash
+) -> list[tuple[dict[str, str], int]]:
     """Those to keep ahead, each with its hash."""
     if not query.parameters:
         return [({}, 0)]
@@ -90,7 +93,7 @@ def _arguments(settings: Settings, query: NamedQuery) -> list[tuple[dict[str, st
     texts = ", ".join(
         f"toString({identifier(name)}) as {identifier(name)}" for name in query.parameters
     )
-    key = query.key_of(lambda name, kind: f"cast({identifier(name)}, {literal(kind)})")
+    key = hashes.sql(query, lambda name, kind: f"cast({identifier(name)}, {literal(kind)})")
     reader = connect_reader(settings, query.user)
     try:
         rows = reader.query(

@@ -12,6 +12,7 @@ from training.ddl import MACROS, ensure_dictionaries, render, run_ddl
 from training.engine import identifier, literal
 from training.errors import first_line
 from training.results.analysis import without_parameters
+from training.results.arguments import ArgumentHash, argument_hash, ensure_secret
 from training.results.config import NamedQuery, ResultCache
 
 if TYPE_CHECKING:
@@ -71,6 +72,7 @@ def ensure_log(client: Client, settings: Settings, database: str, horizon_second
     ensure_dictionaries(
         client, settings, STORE, "result_store_ddl", database, horizon=horizon_seconds
     )
+    ensure_secret(client, database)
 
 
 def read_anew(client: Client, cache: ResultCache) -> None:
@@ -112,24 +114,28 @@ def _install(
         Why one of them can't be made, by name, as where no table takes the type of a column.
     """
     there = {(table.database, table.name): table.comment for table in _ours(client, cache)}
-    failed = {}
+    hashes, failed = argument_hash(client, cache), {}
     for name, answers in tables.items():
         try:
-            _install_one(client, cache, answers, there)
+            _install_one(client, cache, answers, hashes, there)
         except ClickHouseError as error:
             failed[name] = first_line(error)
     return failed
 
 
 def _install_one(
-    client: Client, cache: ResultCache, answers: AnswerTable, there: Mapping[tuple[str, str], str]
+    client: Client,
+    cache: ResultCache,
+    answers: AnswerTable,
+    hashes: ArgumentHash,
+    there: Mapping[tuple[str, str], str],
 ) -> None:
     if (answers.database, answers.name) not in there:
         run_ddl(
             client, STORE, "result_table_ddl", identifier(answers.database), answers.path,
             answers.columns, literal(_COMMENT + answers.query.hash),
         )  # fmt: skip
-    view = cached_sql(cache, answers)
+    view = cached_sql(cache, answers, hashes)
     digest = hashlib.sha256(view.encode()).hexdigest()
     comment = f"{_COMMENT}{answers.query.hash}, {digest}"
     if there.get((cache.database, answers.query.name)) != comment:
@@ -140,12 +146,12 @@ def _install_one(
         )
 
 
-def cached_sql(cache: ResultCache, answers: AnswerTable) -> str:
+def cached_sql(cache: ResultCache, answers: AnswerTable, hashes: ArgumentHash) -> str:
     """The stored answer if it is fresh, else the query itself."""
     query = answers.query
     dictionary = literal(f"{cache.database}.answers")
     return render(
-        STORE, "cached_query", dictionary, answers.path, answers.name, query.key, query.sql,
+        STORE, "cached_query", dictionary, answers.path, answers.name, hashes.sql(query), query.sql,
         query.allowed_seconds,
     ).strip()  # fmt: skip
 
