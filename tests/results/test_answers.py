@@ -372,7 +372,8 @@ def test_arguments_are_hashed_with_the_key_of_who_reads(shop: Engine, cache: Res
     (row,) = shop.client.query("select arguments from treehouse_results.results").result_rows
     values = "tuple(toDateTime('2026-06-01 00:00:00', 'UTC'), 'JP', toUInt8(5))"
     tried = shop.client.query(
-        f"select cityHash64({values}), sipHash64({values}), sipHash64Keyed((toUInt64(0), toUInt64(0)), {values})"
+        f"select cityHash64({values}), sipHash64({values}), "
+        f"sipHash64Keyed((toUInt64(0), toUInt64(0)), {values})"
     ).result_rows[0]
     assert row[0] not in (0, *tried)
     hashes, query = argument_hash(shop.client, cache), cache.queries["by_country"]
