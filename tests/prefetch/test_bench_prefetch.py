@@ -9,7 +9,7 @@ import pytest
 from tests.conftest import Cli
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_arms_are_measured_on_the_same_plan(run_cli: Cli) -> None:
     done = run_cli(
         "bench", "prefetch", "--minutes", "4", "--scale", "1", "--sessions", "100",
@@ -24,7 +24,6 @@ def test_arms_are_measured_on_the_same_plan(run_cli: Cli) -> None:
     assert ahead["most_behind_s"] <= 3600
 
 
-@pytest.mark.slow
 def test_an_unknown_arm_is_refused(run_cli: Cli) -> None:
     done = run_cli("bench", "prefetch", "--arm", "luck", "--json", check=False)
     assert done.returncode == 2
