@@ -68,8 +68,11 @@ def show_metrics(model: str, metrics: Mapping[str, Any]) -> None:
     rows = [(name, dict(row)) for name, row in metric_rows(metrics)]
     if task == "classes":
         for name in metrics["model"]["recall"]:
-            columns[name] = f"recall {name}"
-        rows = [(name, row | row["recall"]) for name, row in rows]
+            columns[f"recall {name}"] = f"recall {name}"
+        rows = [
+            (name, row | {f"recall {of}": share for of, share in row["recall"].items()})
+            for name, row in rows
+        ]
     console.show_table(
         ("", *columns.values()),
         [(name, *(row.get(key) for key in columns)) for name, row in rows],

@@ -405,3 +405,31 @@ def test_an_interval_that_there_is_not(
     fill(client)
     error = refusal(client, own, replace(spec, **changes))  # type: ignore[arg-type]
     assert "asks for an interval that there is not" in error.what
+
+
+@pytest.mark.parametrize(
+    "sql", ["no_such_column + 1", "throwIf(1)"], ids=["unknown", "at run time"]
+)
+def test_a_baseline_that_fails_is_named(
+    client: Client, own: Settings, of_task: Callable[..., Spec], sql: str
+) -> None:
+    fill(client)
+    spec = replace(of_task("value"), baselines={"zero": "0", "made up": sql})
+    with pytest.raises(TreehouseError, match=r"'made up' of .* can't be computed") as caught:
+        load_dataset(client, own, spec)
+    assert "mend it in training/specs/" in str(caught.value.fix)
+
+
+@pytest.mark.usefixtures("own")
+def test_fingerprint_counts_rows_that_are_equal(
+    client: Client, of_task: Callable[..., Spec]
+) -> None:
+    """Two equal rows do not cancel each other out."""
+    found = []
+    for early in ("1.", "2."):
+        client.command(f"drop table if exists {_TABLE}")
+        fill(client, early=early)
+        client.command(f"insert into {_TABLE} select * from {_TABLE}")
+        found.append(lineage(client, _TABLE, of_task("value"), ("train",))["fingerprint"])
+    assert 0 not in found
+    assert found[0] != found[1]

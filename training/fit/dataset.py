@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
+from clickhouse_connect.driver.exceptions import ClickHouseError
 from numpy.typing import NDArray
 
 from training.bundle.sections import text_of
 from training.contract import Contract
 from training.engine import identifier, literal, row_hash
-from training.errors import TreehouseError
+from training.errors import TreehouseError, first_line
 from training.fit.baselines import label_sql, rule_columns
 from training.fit.checks import check_columns, check_rows, check_spec, with_known_truth
 from training.fit.deviance import deviance_scale
@@ -144,7 +145,11 @@ def load_dataset(client: Client, settings: Settings, spec: Spec) -> Dataset:
     names = matrix_features(contract)
     features = [_feature_sql(table, name, kinds[name], categories.get(name, ())) for name in names]
     also = [f"ifNull(toFloat64({identifier(name)}), nan)" for name in spec.also]
-    data = _read(client, [*features, *columns.values(), *extra.values(), *also], source, order)
+    try:
+        data = _read(client, [*features, *columns.values(), *extra.values(), *also], source, order)
+    except ClickHouseError:
+        _check_extra(client, source, spec, extra)
+        raise
     n = len(features)
     rest = dict(zip([*columns, *extra, *spec.also], data[:, n:].T.copy(), strict=True))
     _check_baselines(spec, rest)
@@ -225,6 +230,20 @@ def _extra_sql(spec: Spec) -> dict[str, str]:
     return extra
 
 
+def _check_extra(client: Client, source: str, spec: Spec, extra: Mapping[str, str]) -> None:
+    """Name the SQL of the spec that the engine can't compute; all of it stands in one query."""
+    for name, sql in extra.items():
+        try:
+            client.query(f"select max(hex(computed)) from (select {sql} as computed from {source})")
+        except ClickHouseError as error:
+            raise TreehouseError(
+                f"{name!r} of {spec.use_case} can't be computed.",
+                value=first_line(error),
+                expected="SQL over the columns of its training set",
+                fix=f"mend it in training/specs/{spec.use_case}.py",
+            ) from error
+
+
 def _check_baselines(spec: Spec, columns: Mapping[str, Floats]) -> None:
     """A rule that takes the place of a classifier must name a class in every row."""
     names = spec.baselines if spec.task == "classes" else ()
@@ -267,7 +286,7 @@ def lineage(client: Client, table: str, spec: Spec, splits: Sequence[str]) -> di
     names += [contract.label, *contract.keys, *filter(None, [contract.weight]), *spec.also]
     first, last, rows, fingerprint = client.query(
         f"select min(toDateTime64({time}, 3, 'UTC')), max(toDateTime64({time}, 3, 'UTC')), "
-        f"count(), groupBitXor({row_hash(map(identifier, names))}) "
+        f"count(), sum({row_hash(map(identifier, names))}) "
         f"from {table} where split in ({', '.join(map(literal, splits))})"
     ).result_rows[0]
     return {
