@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import os
-import signal
 import socket
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.conftest import TARGETS, Engine
+from tests.support.dying import dies
 from training import turns
 from training.registry import ensure_registry
 from training.runs import ensure_runs, list_runs, running
-from training.settings import ROOT
 from training.turns import BusyError
 
 MODEL = "a model"
@@ -103,27 +100,15 @@ def test_a_clock_that_was_ahead_hides_no_step(log: Engine) -> None:
 def test_a_killed_process_lets_go(
     request: pytest.FixtureRequest, target: str, tmp_path: Path
 ) -> None:
-    own = {"TREEHOUSE_HOME": str(tmp_path), "TREEHOUSE_TARGET": target}
     if target == "server":
         server = request.getfixturevalue("server")
         empty(server)
 
-    def dies() -> str:
-        done = subprocess.run(
-            [sys.executable, "-c", _DYING],
-            cwd=ROOT,
-            env=os.environ | own,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=120,
-        )
-        assert done.returncode == -signal.SIGKILL, done.stderr
-        return done.stdout
-
-    assert dies() == "1\n"
+    assert dies(_DYING, target, tmp_path) == "1\n"
     if target == "embedded":
-        assert dies() == "2\n", "the home folder, and in it the model, is free"
+        assert dies(_DYING, target, tmp_path) == "2\n", (
+            "the home folder, and in it the model, is free"
+        )
     else:
         with running(server.client, server.settings, MODEL, "hand", "") as run:
             assert run.number == 2

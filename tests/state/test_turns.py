@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import os
-import signal
 import socket
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -16,9 +13,9 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import TARGETS, Engine
+from tests.support.dying import dies
 from training import turns
 from training.engine import connect
-from training.settings import ROOT
 from training.turns import LEASE_SECONDS, BusyError, alone, holders
 
 NAME = "load of a test's own"
@@ -196,26 +193,12 @@ def test_who_was_counted_as_dead_does_not_go_on(free: Engine) -> None:
 def test_a_killed_process_lets_go_at_once(
     request: pytest.FixtureRequest, target: str, tmp_path: Path
 ) -> None:
-    own = {"TREEHOUSE_HOME": str(tmp_path), "TREEHOUSE_TARGET": target}
     if target == "server":
         server: Engine = request.getfixturevalue("server")
         server.client.command("drop table if exists treehouse_registry.turns sync")
 
-    def dies() -> str:
-        done = subprocess.run(
-            [sys.executable, "-c", _DYING],
-            cwd=ROOT,
-            env=os.environ | own,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=120,
-        )
-        assert done.returncode == -signal.SIGKILL, done.stderr
-        return done.stdout
-
-    assert dies() == "1\n"
-    assert dies() == "2\n"
+    assert dies(_DYING, target, tmp_path) == "1\n"
+    assert dies(_DYING, target, tmp_path) == "2\n"
 
 
 def test_several_turns_are_taken_in_one_order(free: Engine) -> None:
