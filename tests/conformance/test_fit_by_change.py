@@ -23,7 +23,7 @@ from training.fit.heads import make_heads
 from training.fit.measure import measure
 from training.fit.train import train
 from training.settings import Settings
-from training.spec import Refit, Spec, specs
+from training.spec import Spec, specs
 
 Floats = NDArray[np.float64]
 pytestmark = pytest.mark.slow
@@ -99,9 +99,8 @@ def same_networks(one: Fitted, other: Fitted) -> bool:
     return graphs[0] == graphs[1]
 
 
-@pytest.mark.parametrize("refit", ["none", "cross_fitted"])
-def test_nothing_is_made_of_the_test_labels(world: Engine, short: Spec, refit: Refit) -> None:
-    short = replace(short, refit=refit)
+def test_nothing_is_made_of_the_test_labels(world: Engine, spec: Spec, short: Spec) -> None:
+    short = replace(short, refit=spec.refit)
     honest = fitted(world, world.settings, short)
     settings = garble(world.client, world.settings, short, ["test"])
     changed = fitted(world, settings, short)

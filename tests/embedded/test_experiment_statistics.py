@@ -331,7 +331,7 @@ def test_looking_early_keeps_the_rate_of_what_is_always_valid(place: Client) -> 
     check_peeking(peek(place, 200, 400, looks=10), 200)
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_looking_early_at_a_thousand_experiments(place: Client) -> None:
     check_peeking(peek(place, 1000, 1000, looks=20), 1000)
 
