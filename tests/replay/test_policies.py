@@ -15,6 +15,7 @@ from tests.support.some import some
 from training.errors import TreehouseError
 from training.replay import adaptive, cache, learned, policies, queues
 from training.replay.clairvoyant import belady, next_requests, upper_bound
+from training.replay.policies import HIT, STORED
 from training.replay.traces import CacheTrace, Flags
 
 ONLINE = {
@@ -27,6 +28,7 @@ ONLINE = {
     "gdsf": policies.gdsf,
     "sieve": adaptive.sieve,
     "arc": adaptive.arc,
+    "lirs": adaptive.lirs,
 }
 every_policy = pytest.mark.parametrize("policy", ONLINE.values(), ids=list(ONLINE))
 
@@ -94,6 +96,86 @@ def test_w_tinylfu_keeps_a_scan_out() -> None:
     trace = trace_of([*([1, 2, 3] * 6), *range(100, 130), 1, 2, 3])
     assert queues.w_tinylfu(trace, 200)[-3:].all()
     assert queues.w_tinylfu(trace, 5)[-3:].sum() >= 2
+
+
+def test_lirs_keeps_what_fits_of_a_loop_and_a_scan_out() -> None:
+    loop = trace_of([*range(12)] * 5)
+    assert adaptive.lirs(loop, 10)[12:].sum() == 9 * 4  # a tenth entry is what passes through
+    assert not policies.lru(loop, 10).any()
+    scan = trace_of([*([1, 2, 3] * 2), *range(100, 130), 1, 2, 3])
+    assert adaptive.lirs(scan, 10)[-3:].all()
+
+
+def test_lirs_exchanges_what_came_back_soon_for_what_did_not() -> None:
+    """Of three, one is in the queue: 3 first. It comes back and displaces 1, which goes there, is
+    asked for once and leaves for 4; back while the stack still has it, it displaces 2."""
+    hits = adaptive.lirs(trace_of([1, 2, 3, 3, 1, 4, 1, 2, 3, 1]), 3)
+    assert hits.tolist() == [False, False, False, True, True, False, False, True, True, True]
+
+
+def test_lirs_takes_in_what_is_larger_than_its_queue_when_it_comes_back() -> None:
+    sizes = {1: 99, 2: 99, 3: 50}
+    hits = adaptive.lirs(trace_of([1, 2, 3, 2, 3, 3, 2, 1], sizes), 200)
+    assert hits.tolist() == [False, False, False, True, False, True, True, False]
+    never_again = adaptive.lirs(trace_of([1, 2, 3, 4, 5, 1, 2], sizes | {4: 50, 5: 50}), 200)
+    assert never_again[-2:].all()
+
+
+def _lirs_after(*entries: int) -> adaptive.Lirs:
+    found = adaptive.Lirs(3)
+    for entry in entries:
+        found.ask(0, entry, 1)
+    return found
+
+
+def test_lirs_gives_the_room_of_a_dropped_entry_to_the_next() -> None:
+    """1 and 2 are LIR, 3 is in the queue."""
+    lir = _lirs_after(1, 2, 3)
+    lir.drop(1)
+    assert [lir.ask(0, entry, 1) for entry in (4, 2, 3)] == [STORED, HIT, HIT]
+    in_queue = _lirs_after(1, 2, 3)
+    in_queue.drop(3)
+    assert [in_queue.ask(0, entry, 1) for entry in (4, 1, 2)] == [STORED, HIT, HIT]
+    every = _lirs_after(1, 2, 3)
+    for entry in (1, 2, 3):
+        every.drop(entry)
+    assert not every.stack.used
+    assert [every.ask(0, entry, 1) for entry in (3, 2, 3)] == [STORED, STORED, HIT]
+
+
+def test_lirs_knows_nothing_of_what_was_dropped_after_it_left() -> None:
+    """3 left for 4, and would become LIR in the place of 1."""
+    for is_dropped in (False, True):
+        found = _lirs_after(1, 2, 3, 4)
+        if is_dropped:
+            found.drop(3)
+        found.ask(0, 3, 1)
+        assert (3 in found.lir.sizes) is not is_dropped
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 9), st.booleans()), max_size=120),
+    st.lists(st.integers(0, 9), min_size=10, max_size=10),
+    st.integers(1, 40),
+)
+@settings(max_examples=100, deadline=None)
+def test_lirs_keeps_its_books(asked: list[tuple[int, bool]], sizes: list[int], room: int) -> None:
+    """Whatever is asked for and dropped, in caches with a queue of a byte."""
+    found = adaptive.Lirs(room)
+    for entry, is_dropped in asked:
+        was_kept = entry in found.lir.sizes or entry in found.queue.sizes
+        if is_dropped:
+            found.drop(entry)
+        else:
+            assert (found.ask(0, entry, sizes[entry]) == HIT) is was_kept
+        stack, lir, queue, left = found.stack, found.lir, found.queue, found.left
+        assert lir.used + queue.used <= room
+        assert all(sum(q.sizes.values()) == q.used for q in (stack, lir, queue, left))
+        assert lir.sizes.keys() <= stack.sizes.keys()
+        assert left.sizes.keys() == stack.sizes.keys() - lir.sizes.keys() - queue.sizes.keys()
+        assert not lir.sizes.keys() & queue.sizes.keys()
+        assert next(iter(stack.sizes), None) in (lir.sizes or {None})
+        assert stack.used <= 2 * room
 
 
 def test_a_fixed_time_to_live_ends_what_is_used_all_the_time() -> None:
@@ -193,7 +275,9 @@ def test_a_version_takes_the_place_of_the_one_before(policy: policies.Policy) ->
     assert policy(trace, 5).tolist() == [False, True, False, True, False]
 
 
-@pytest.mark.parametrize("name", ["lru", "lfu", "s3-fifo", "w-tinylfu", "gdsf", "belady"])
+@pytest.mark.parametrize(
+    "name", ["lru", "lfu", "s3-fifo", "w-tinylfu", "gdsf", "sieve", "arc", "lirs", "belady"]
+)
 def test_what_has_ended_is_no_answer_and_takes_no_room(name: str) -> None:
     policy = (ONLINE | {"belady": belady})[name]
     trace = replace(trace_of([0, 0, 0, 0, 1, 1]), ends=np.array([1.0, 0, 9, 9, 9, 9]))
@@ -214,8 +298,9 @@ def test_features_tell_versions_apart() -> None:
 def test_every_policy_is_reported_beside_the_bounds(small: CacheTrace) -> None:
     result = cache.replay(small, cache.Options(0.1))
     by_name = {row["policy"]: row for row in result["policies"]}
-    assert {"no cache", "lru", "lfu", "s3-fifo", "w-tinylfu", "gdsf", "learned for objects",
-            "learned for bytes", "belady", "upper bound"} <= by_name.keys()  # fmt: skip
+    assert {"no cache", "lru", "lfu", "s3-fifo", "w-tinylfu", "gdsf", "sieve", "arc", "lirs",
+            "learned for objects", "learned for bytes", "belady",
+            "upper bound"} <= by_name.keys()  # fmt: skip
     assert by_name["no cache"]["object_hit_rate"] == 0
     bound = by_name["upper bound"]
     for row in result["policies"]:
@@ -285,7 +370,8 @@ def test_strangers_traces_have_right_numbers() -> None:
             CacheTrace(time, objects, objects, size, ones), cache.Options(0.5)
         )["policies"]  # fmt: skip
         by_name = {row["policy"]: row for row in rows}
-        for name in ("lru", "lfu", "gdsf", "sieve", "arc", "belady", "belady by size, for objects"):
+        for name in ("lru", "lfu", "gdsf", "sieve", "arc", "lirs", "belady",
+                     "belady by size, for objects"):  # fmt: skip
             assert by_name[name]["object_hit_rate"] == expected, (name, expected)
         assert all(0 <= row["byte_hit_rate"] <= 1 for row in some(rows))
         assert by_name["upper bound"]["object_hit_rate"] >= expected

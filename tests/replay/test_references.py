@@ -72,6 +72,37 @@ def test_w_tinylfu_is_near_the_reference_where_that_can_work() -> None:
         assert found == pytest.approx(_EXPECTED[f"{name}, w-tinylfu"], abs=0.01), name
 
 
+def test_lirs_answers_what_the_reference_does_of_what_fits_its_queue() -> None:
+    """To the third digit. Other requests, of more than a hundredth of the cache, the reference
+    turns away and forgets, so that it answers the same without them; ours keeps such an entry from
+    its second request on, and is compared on the others alone. Where they differ, by at most 4
+    requests of 10,000, an entry of the queue that is no longer in the stack was asked for: it does
+    not become LIR, so by the paper no LIR entry gives way; in the reference one does."""
+    off = {}
+    for trace, capacity, name in _cases():
+        found = adaptive.lirs(_up_to(trace, capacity // 100), capacity).sum() / len(trace)
+        if abs(found - _EXPECTED[f"{name}, lirs"]) >= _THIRD_DIGIT:
+            off[name] = (found, _EXPECTED[f"{name}, lirs"])
+    assert off == {}
+
+
+def test_lirs_answers_more_for_entries_of_all_sizes() -> None:
+    """Where demand has favourites. In a loop each entry that comes in displaces one that would be
+    asked for sooner, and who turns most of them away answers more."""
+    for trace, capacity, name in _cases():
+        if name.startswith(("zipf", "drifting")):
+            found = adaptive.lirs(trace, capacity).mean()
+            assert found > _EXPECTED[f"{name}, lirs"] - _THIRD_DIGIT, name
+
+
+def _up_to(trace: CacheTrace, size: int) -> CacheTrace:
+    """Only the requests for so many bytes."""
+    part = np.flatnonzero(trace.size <= size)
+    return CacheTrace(
+        trace.time[part], trace.object[part], trace.entry[part], trace.size[part], trace.cost[part]
+    )
+
+
 def test_no_policy_passes_the_bound_and_foresight_passes_all_policies() -> None:
     """Of entries of one size Belady is the optimum; of others its rule by size does better, and
     the bound is beyond all."""

@@ -23,7 +23,7 @@ def main() -> None:
     makers = {
         "lru": libcachesim.LRU, "lfu": libcachesim.LFU, "s3-fifo": libcachesim.S3FIFO,
         "w-tinylfu": libcachesim.WTinyLFU, "gdsf": libcachesim.GDSF, "sieve": libcachesim.Sieve,
-        "arc": libcachesim.ARC,
+        "arc": libcachesim.ARC, "lirs": libcachesim.LIRS,
     }  # fmt: skip
     figures = {}
     for name, objects, sizes in cache_traces():

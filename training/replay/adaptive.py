@@ -1,4 +1,4 @@
-"""Policies that find out by themselves what to keep: SIEVE and ARC."""
+"""Policies that find out by themselves what to keep: SIEVE, ARC and LIRS."""
 
 from __future__ import annotations
 
@@ -141,6 +141,93 @@ class Arc:
             self.often_ghost.add(*self.often.pop())
 
 
+def lirs(trace: CacheTrace, capacity: int) -> Flags:
+    """LIRS (Jiang and Zhang, SIGMETRICS 2002), in bytes: keep what was last asked for twice within
+    the fewest other entries, however long ago that was.
+
+    These entries (LIR) have all bytes but a hundredth, which is a queue for all others (HIR). A
+    stack has what was asked for since the oldest request of a LIR entry, whether it is kept or not:
+    what is asked for again while it is in there becomes LIR, and the oldest LIR entries give way.
+    The stack holds up to two capacities.
+
+    An entry larger than the queue leaves at once, but stays in the stack, and so is kept from its
+    second request on. libCacheSim forgets it: in a small cache most entries never come in.
+    """
+    return hits(trace, Lirs(capacity))
+
+
+class Lirs:
+    """The cache of `lirs`. The oldest entry of the stack is always LIR."""
+
+    def __init__(self, capacity: int) -> None:
+        self.queue_capacity = min(max(1, capacity // 100), capacity - 1)
+        self.lir_capacity = capacity - self.queue_capacity
+        self.stack_capacity = 2 * capacity
+        # `left` is what is in the stack but not kept, in the order in which it left.
+        self.stack, self.lir, self.queue, self.left = (_Queue() for _ in range(4))
+
+    def ask(self, _: int, entry: int, size: int) -> int:
+        came = self._ask(entry, size)
+        while self.stack.used > self.stack_capacity and self.left.sizes:
+            self.stack.discard(self.left.pop()[0])
+        return came
+
+    def drop(self, entry: int) -> None:
+        for queue in (self.stack, self.lir, self.queue, self.left):
+            queue.discard(entry)
+        self._prune()
+
+    def _ask(self, entry: int, size: int) -> int:
+        if entry in self.lir.sizes:
+            self._push(entry, size)
+            return HIT
+        if size > self.lir_capacity:
+            return PASSED
+        is_kept = entry in self.queue.sizes
+        self.queue.discard(entry)
+        has_room = not is_kept and self.lir.used + size <= self.lir_capacity
+        if has_room or entry in self.stack.sizes:
+            self._promote(entry, size)
+            return HIT if is_kept else STORED
+        self._push(entry, size)
+        came = self._enqueue(entry, size)
+        return HIT if is_kept else came
+
+    def _push(self, entry: int, size: int) -> None:
+        self.stack.discard(entry)
+        self.stack.add(entry, size)
+        self._prune()
+
+    def _prune(self) -> None:
+        """Up to the oldest LIR entry."""
+        while self.stack.sizes and (oldest := next(iter(self.stack.sizes))) not in self.lir.sizes:
+            self.stack.discard(oldest)
+            self.left.discard(oldest)
+
+    def _promote(self, entry: int, size: int) -> None:
+        self.left.discard(entry)
+        self.lir.add(entry, size)
+        self._push(entry, size)
+        while self.lir.used > self.lir_capacity:
+            oldest, its_size = self.stack.pop()
+            self.lir.discard(oldest)
+            self._enqueue(oldest, its_size)
+            self._prune()
+
+    def _enqueue(self, entry: int, size: int) -> int:
+        if size > self.queue_capacity:
+            self._leave(entry, size)
+            return PASSED
+        while self.queue.used + size > self.queue_capacity:
+            self._leave(*self.queue.pop())
+        self.queue.add(entry, size)
+        return STORED
+
+    def _leave(self, entry: int, size: int) -> None:
+        if entry in self.stack.sizes:
+            self.left.add(entry, size)
+
+
 class _Queue:
     """Entries with their sizes, and how many bytes they are."""
 
@@ -156,6 +243,9 @@ class _Queue:
         size = self.sizes.pop(entry)
         self.used -= size
         return size
+
+    def discard(self, entry: int) -> None:
+        self.used -= self.sizes.pop(entry, 0)
 
     def pop(self) -> tuple[int, int]:
         entry, size = self.sizes.popitem(last=False)

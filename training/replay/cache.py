@@ -27,6 +27,7 @@ _ONLINE: dict[str, policies.Policy] = {
     "gdsf": policies.gdsf,
     "sieve": adaptive.sieve,
     "arc": adaptive.arc,
+    "lirs": adaptive.lirs,
 }
 
 
