@@ -120,7 +120,8 @@ def _schedules(
     }
     horizon = min(usd, key=lambda steps: usd[steps], default=1)
     rule = min(simple, key=lambda name: total(simple[name][1]).sum())
-    if usd and usd[horizon] <= total(simple[rule][1]).sum():
+    # As cheap is not enough: where both leave all hot, nothing tells what the forest does later.
+    if usd and usd[horizon] < total(simple[rule][1]).sum():
         yield REFITTED, "learned", by_classes(demand, begin, prices, horizon), ""
     else:
         yield REFITTED, "learned", simple[rule][0], rule
