@@ -69,20 +69,31 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """A test's folder says which engine it needs; long tests are left out unless asked for."""
-    if not config.getoption("--exhaustive"):
+    with_longest = config.getoption("--exhaustive")
+    if not with_longest:
         longest = [item for item in items if item.get_closest_marker("exhaustive")]
         items[:] = [item for item in items if not item.get_closest_marker("exhaustive")]
         config.hook.pytest_deselected(items=longest)
-    slow = [item for item in items if item.get_closest_marker("slow")]
-    items[:] = [item for item in items if not item.get_closest_marker("slow")]
-    if config.getoption("--slow"):
+    slow = [item for item in items if _is_slow(item)]
+    items[:] = [item for item in items if not _is_slow(item)]
+    if with_longest or config.getoption("--slow"):
         items[:0] = slow  # first: of several processes, none should be left alone with them
     else:
         config.hook.pytest_deselected(items=slow)
     for item in items:
-        folder = item.path.relative_to(Path(__file__).parent).parts[0]
-        if folder in ("embedded", "server") and not item.get_closest_marker("server"):
-            item.add_marker(folder)
+        if _folder(item) in ("embedded", "server") and not item.get_closest_marker("server"):
+            item.add_marker(_folder(item))
+
+
+def _is_slow(item: pytest.Item) -> bool:
+    """Whether it is marked so, or the whole way of every use case again, on the second engine."""
+    engine = getattr(item, "callspec", None) and item.callspec.params.get("engine")  # type: ignore[attr-defined]
+    again = engine == "server" and _folder(item) == "conformance"
+    return again or item.get_closest_marker("slow") is not None
+
+
+def _folder(item: pytest.Item) -> str:
+    return item.path.relative_to(Path(__file__).parent).parts[0]
 
 
 class _FileOrPackage(LoadFileScheduling):

@@ -66,6 +66,6 @@ def test_generated_predictions_are_equal(scorer: Scorer) -> None:
     assert compared_predictions(scorer, 40) >= 100_000
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_a_million_generated_predictions_are_equal(scorer: Scorer) -> None:
     assert compared_predictions(scorer, EXAMPLES) >= 1_000_000

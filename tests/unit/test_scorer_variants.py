@@ -50,6 +50,7 @@ def test_parity_with_sanitizers() -> None:
     )
 
 
+@pytest.mark.exhaustive  # the generated models of test_forest_properties.py meet every kernel
 @pytest.mark.parametrize("kernel", ["portable", "avx2"])
 def test_parity_with_lesser_kernels(kernel: str) -> None:
     run_parity(TREEHOUSE_KERNEL=kernel)
