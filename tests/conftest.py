@@ -8,9 +8,10 @@ own. What needs a server fails without one; `-m "not server"` leaves those tests
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Collection, Generator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -74,8 +75,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         longest = [item for item in items if item.get_closest_marker("exhaustive")]
         items[:] = [item for item in items if not item.get_closest_marker("exhaustive")]
         config.hook.pytest_deselected(items=longest)
-    slow = [item for item in items if _is_slow(item)]
-    items[:] = [item for item in items if not _is_slow(item)]
+    nodes = {item.nodeid for item in items}
+    slow = [item for item in items if _is_slow(item, nodes)]
+    items[:] = [item for item in items if not _is_slow(item, nodes)]
     if with_longest or config.getoption("--slow"):
         items[:0] = slow  # first: of several processes, none should be left alone with them
     else:
@@ -85,11 +87,11 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             item.add_marker(_folder(item))
 
 
-def _is_slow(item: pytest.Item) -> bool:
-    """Whether it is marked so, or the whole way of every use case again, on the second engine."""
-    engine = getattr(item, "callspec", None) and item.callspec.params.get("engine")  # type: ignore[attr-defined]
-    again = engine == "server" and _folder(item) == "conformance"
-    return again or item.get_closest_marker("slow") is not None
+def _is_slow(item: pytest.Item, nodes: Collection[str]) -> bool:
+    """Whether it is marked so, or is the same on the second engine as on the first."""
+    name, bracket, case = item.nodeid.partition("[")
+    twin = name + bracket + re.sub(r"\bserver\b", "embedded", case)
+    return (twin != item.nodeid and twin in nodes) or item.get_closest_marker("slow") is not None
 
 
 def _folder(item: pytest.Item) -> str:
