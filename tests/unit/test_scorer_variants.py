@@ -7,6 +7,7 @@ import platform
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -22,15 +23,21 @@ PARITY = sorted(
     for path in HERE.glob(pattern)
     if path.name != Path(__file__).name
 )
+#: Where memory could be misused: generated models, odd and hostile files and blocks.
+SANITIZED = [
+    path
+    for path in PARITY
+    if not path.endswith(("lightgbm.py", "sklearn.py", "xgboost.py", "engine.py"))
+]
 EMULATORS = ("qemu-aarch64-static", "qemu-aarch64")
 
 pytestmark = pytest.mark.slow
 
 
-def run_parity(*options: str, **environment: str) -> None:
+def run_parity(*options: str, paths: Sequence[str] = PARITY, **environment: str) -> None:
     """The suite in a process of its own; it reads the environment before its tests run."""
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-x", *options, *PARITY],
+        [sys.executable, "-m", "pytest", "-q", "-x", *options, *paths],
         env=os.environ | environment,
         cwd=HERE.parents[1],
         capture_output=True,
@@ -44,6 +51,7 @@ def run_parity(*options: str, **environment: str) -> None:
 def test_parity_with_sanitizers() -> None:
     """A report of either sanitizer ends the process, and so fails the test that it answers."""
     run_parity(
+        paths=SANITIZED,
         TREEHOUSE_SCORER_VARIANT="asan",
         ASAN_OPTIONS="detect_stack_use_after_return=1:allocator_may_return_null=0",
         UBSAN_OPTIONS="print_stacktrace=1",
