@@ -40,25 +40,25 @@ def sql_mutants(source: str) -> Iterator[str]:
     """The source with one error each."""
     skipped = [match.span() for match in _SKIPPED.finditer(source)]
 
-    def is_text(start: int) -> bool:
+    def is_skipped(start: int) -> bool:
         return any(a <= start < b for a, b in skipped)
 
     for pattern, replacements in _WORDS.items():
         for match in re.finditer(pattern, source):
-            if not is_text(match.start()):
+            if not is_skipped(match.start()):
                 for word in replacements:
                     new = str(int(match[0]) + 1) if word == "+1" else word
                     yield source[: match.start()] + new + source[match.end() :]
     for match in _AND.finditer(source):
         before = source[max(0, match.start() - 60) : match.start()]
-        if not is_text(match.start()) and "between" not in before:
+        if not is_skipped(match.start()) and "between" not in before:
             yield source[: match.start()] + "or" + source[match.end() :]
-    yield from _other_names(source, is_text)
+    yield from _other_names(source, is_skipped)
 
 
-def _other_names(source: str, is_text: Callable[[int], bool]) -> Iterator[str]:
+def _other_names(source: str, is_skipped: Callable[[int], bool]) -> Iterator[str]:
     """Another of the file's quoted words: events, kinds, units."""
-    found = [m for m in _QUOTED.finditer(source) if not is_text(m.start())]
+    found = [m for m in _QUOTED.finditer(source) if not is_skipped(m.start())]
     words = list(dict.fromkeys(match[1] for match in found))
     for match in found:
         other = words[(words.index(match[1]) + 1) % len(words)]

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy.special import expit, softmax
+from sklearn.metrics import log_loss
 
 from tests.support.datasets import made_up_dataset
 from training.bundle import e, evaluate
@@ -19,6 +20,7 @@ from training.fit.calibration import (
     calibrated_shares,
     entropies,
     exceeds_error,
+    sharpness,
     sharpness_by_entropy,
 )
 from training.fit.candidate import Candidate
@@ -136,6 +138,32 @@ def test_few_outcomes_are_left_as_they_are(odds: Floats) -> None:
     np.testing.assert_allclose(evaluate(curve, inputs={"early": odds}), expit(odds))
 
 
+@pytest.mark.parametrize("rarer", [0.0, 1.0])
+def test_the_rarer_outcome_decides_what_is_tried(rarer: float) -> None:
+    """From 25 on the curves of few parameters, from 250 on isotonic regression, too."""
+    odds = np.random.default_rng(3).normal(-1.0, 2.0, 600)
+    for count, tried in (
+        (24, set()),
+        (25, {"platt", "beta"}),
+        (249, {"platt", "beta"}),
+        (250, {"platt", "beta", "isotonic"}),
+    ):
+        label = np.where(np.arange(600) < count, rarer, 1 - rarer)
+        _, losses = calibrated_probability(answering(), told(odds, label))
+        assert set(losses) == {"none", *tried}
+        assert losses["none"] == pytest.approx(log_loss(label, expit(odds)))
+
+
+def test_no_step_is_surer_than_its_rows() -> None:
+    """Laplace's rule of succession: of n rows no share is less than 1 / (n + 2)."""
+    odds = np.repeat([-2.0, -1.0, 0.0, 1.0, 2.0], 300)
+    label = np.concatenate([np.zeros(300), np.tile([0.0, 1.0], 450), np.ones(300)])
+    curve, losses = calibrated_probability(answering(), told(odds, label))
+    assert next(iter(losses)) == "isotonic"
+    found = evaluate(curve, inputs={"early": np.array([-2.0, 0.0, 2.0])})
+    assert found == pytest.approx([1 / 1502, 0.5, 1501 / 1502])
+
+
 def test_classes_that_hold_take_no_temperature() -> None:
     taken = []
     for seed in range(20):
@@ -204,3 +232,27 @@ def test_sharpness_goes_by_the_entropy() -> None:
     actual = (shares.cumsum(axis=1) < rng.random((20_000, 1))).sum(axis=1).clip(max=5)
     assert sharpness_by_entropy(logs, actual) == pytest.approx((np.log(1.5), -0.4), abs=0.05)
     assert sharpness_by_entropy(logs[:0], actual[:0]) == (0.0, 0.0)
+
+
+def test_entropies_by_hand() -> None:
+    """Logs of shares 1/2 and 1/2, of 1/4 and 3/4, and of what is certain."""
+    logs = np.array([[7.0, 7.0], [0.0, np.log(3)], [50.0, 0.0]])
+    quarter = 0.25 * np.log(4) + 0.75 * np.log(4 / 3)
+    assert entropies(logs)[:, 0] == pytest.approx([np.log(2), quarter, 0.01])
+
+
+def test_no_sharpness_goes_without_bounds() -> None:
+    """Where all labels are the likeliest, or all the least likely, more would always be better."""
+    logs = np.random.default_rng(0).normal(0, 0.1, (300, 3))
+    for labels, level in ((logs.argmax(axis=1), 3.0), (logs.argmin(axis=1), -3.0)):
+        assert np.log(sharpness(logs, labels.astype(float))) == pytest.approx(level, abs=1e-3)
+        assert sharpness_by_entropy(logs, labels)[0] == pytest.approx(level, abs=1e-3)
+
+
+@pytest.mark.parametrize("slope", [-2.0, 2.0])
+def test_the_slope_by_entropy_is_at_most_one(slope: float) -> None:
+    rng = np.random.default_rng(0)
+    logs = rng.normal(0, 1, (3000, 4)) * rng.uniform(0.2, 2, (3000, 1))
+    shares = softmax(entropies(logs) ** slope * logs, axis=1)
+    actual = (shares.cumsum(axis=1) < rng.random((3000, 1))).sum(axis=1).clip(max=3)
+    assert sharpness_by_entropy(logs, actual)[1] == pytest.approx(np.sign(slope), abs=1e-6)

@@ -62,6 +62,23 @@ def test_calibration_error_by_hand() -> None:
     assert few < 1e-12  # one group of 60 rows, where 20 of 3 would see mistakes
 
 
+def test_groups_of_calibration_have_50_rows() -> None:
+    """Halves that are wrong by 0.2 in opposite ways: 100 rows tell, 98 are one group."""
+    predicted, actual = np.repeat([0.4, 0.6], 50), np.tile([1.0] * 3 + [0.0] * 2, 20)
+    actual[50:] = 1 - actual[50:]
+    assert calibration_error(actual, predicted) == pytest.approx(0.2)
+    without = np.delete(np.arange(100), [0, 99])
+    assert calibration_error(actual[without], predicted[without]) < 0.02
+    without = np.delete(np.arange(100), 99)
+    assert calibration_error(actual[without], predicted[without]) < 0.02
+
+
+def test_what_is_beyond_0_and_1_counts_as_these() -> None:
+    actual = np.array([1.0, 0.0])
+    assert probability_metrics(actual, np.array([1.5, -0.5]))["brier"] == 0
+    assert probability_metrics(actual, np.array([-0.5, 1.5]))["brier"] == 1
+
+
 def test_decisions_by_hand() -> None:
     costs = ((0, 1, 1), (5, 0, 1), (20, 5, 0))
     actual, decided = np.array([0.0, 0, 1, 2]), np.array([0.0, 1, 0, 2])

@@ -201,6 +201,51 @@ def test_typical_grows_with_the_prediction() -> None:
     np.testing.assert_allclose(typical, given_rows)
 
 
+def test_typical_is_the_weighted_median_of_the_shares_above_the_floor() -> None:
+    """Shares of 1, 2, 3 with the predictions as weights; those without any count for nothing."""
+    for sizes, expected in (([1.0, 1, 3], 3.0), ([1.0, 2, 1], 2.0), ([0.1, 0.1, 0.3], 3.0)):
+        predicted = np.array([*sizes, 0.0, -0.5])
+        label = np.array([*(np.array(sizes) * [1, 2, 3]), 9.0, 9.0])
+        interval = calibrate(label, predicted, np.zeros(5), 0.9, 1)
+        assert interval.middle == (pytest.approx(expected),)
+
+
+def test_typical_is_the_floor_where_nothing_is_known_of_what_comes() -> None:
+    """Neither predictions below the floor nor labels below it lead away from it."""
+    floor = np.zeros(60)
+    for label, predicted in ((1.0, 0.0), (-1.0, 1.0), (1.0, -1.0)):
+        interval = calibrate(np.full(60, label), np.full(60, predicted), floor, 0.9, 1)
+        _, _, typical = answers(interval, np.array([2.0, 0.5]), np.zeros(2))
+        assert typical.tolist() == [0.0, 0.0]
+    growing = calibrate(np.full(60, 3.0), np.full(60, 1.0), floor, 0.9, 1)
+    _, _, typical = answers(growing, np.array([0.5, -2.0]), np.zeros(2))
+    assert typical.tolist() == [1.5, 0.0]
+
+
+def test_groups_are_equal_parts_of_50_rows_or_more() -> None:
+    for rows, bins, knots in (
+        (1000, 4, (250.0, 500.0, 750.0)),
+        (100, 2, (50.0,)),
+        (99, 2, ()),
+        (200, 1, ()),
+    ):
+        predicted = np.arange(float(rows))
+        assert calibrate(predicted, predicted, None, 0.9, bins).knots == knots
+
+
+def test_half_of_the_miss_at_the_floor_is_enough_for_one_side() -> None:
+    """One of 8 rows where 0.25 may be missed: k = floor(0.25 * 9) = 2 from above."""
+    label = np.arange(8.0)
+    interval = calibrate(label, np.zeros(8), np.zeros(8), 0.75, 1)
+    assert (interval.below, interval.above) == ((-np.inf,), (6.0,))
+
+
+def test_ranks_are_not_rounded_up() -> None:
+    """n = 98: k = floor(0.05 * 99) = 4."""
+    interval = calibrate(np.arange(98.0), np.zeros(98), None, 0.9, 1)
+    assert (interval.below, interval.above) == ((3.0,), (94.0,))
+
+
 # Few values, many rows each.
 ties = (
     st.tuples(*[st.integers(0, 200)] * 4)

@@ -12,7 +12,14 @@ from sklearn.metrics import (
     root_mean_squared_error,
 )
 
-from training.fit.metrics import cohort_error, coverage, deciles, normalised_gini, value_metrics
+from training.fit.metrics import (
+    bias,
+    cohort_error,
+    coverage,
+    deciles,
+    normalised_gini,
+    value_metrics,
+)
 
 
 def test_errors_are_those_of_scikit_learn() -> None:
@@ -54,6 +61,17 @@ def test_labels_of_either_sign_by_hand() -> None:
     assert losses["zero_share"] == 0
     assert losses["bias"] == pytest.approx(-2 / 8)
     assert losses["gini"] == pytest.approx(1)
+
+
+def test_bias_and_its_error_by_hand() -> None:
+    """Errors of 1 and 1 over labels of 1 and 3: half of them, less which -0.5 and 0.5 remain."""
+    actual, predicted = np.array([1.0, 3.0]), np.array([2.0, 4.0])
+    found = bias(actual, predicted)
+    assert found == {"bias": 0.5, "bias_error": pytest.approx(np.sqrt(0.5) / 4)}
+    # Weights of 2 and 1: errors of 2 and 1 over sizes of 2 and 3, less which 0.8 and -0.8 remain.
+    weighted = bias(actual, predicted, np.array([2.0, 1.0]))
+    assert weighted["bias"] == pytest.approx(3 / 5)
+    assert weighted["bias_error"] == pytest.approx(0.8 * np.sqrt(2) / 5)
 
 
 def test_gini_by_hand() -> None:
@@ -105,6 +123,11 @@ def test_deciles_by_hand() -> None:
 def test_deciles_of_fewer_rows_than_ten() -> None:
     found = deciles(np.array([4.0, 0.0]), np.array([1.0, 2.0]))
     assert [tenth["actual"] for tenth in found] == [0.0, 4.0]
+
+
+def test_lifts_over_a_mean_of_nothing_are_the_means_themselves() -> None:
+    found = deciles(np.array([-4.0, 4.0]), np.array([1.0, 2.0]))
+    assert [tenth["lift"] for tenth in found] == [4.0, -4.0]
 
 
 def test_cohort_error_by_hand() -> None:

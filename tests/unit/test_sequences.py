@@ -172,6 +172,10 @@ def test_metrics_by_hand() -> None:
     assert found["mrr"] == pytest.approx((1 + 1 / 2 + 1 / 3) / 4)
     assert found["log_loss"] == pytest.approx(-np.log([0.5, 0.3, 0.1, 0.001]).mean())
     assert sequence_metrics(actual, labels)["log_loss"] is None
+    # Two of four first answers are right, of which 0.7 were promised.
+    shares = np.array([[0.7, 0.2, 0.1]] * 4)
+    found = sequence_metrics(np.array([1.0, 1, 2, 9]), labels, shares)
+    assert found["calibration_error"] == pytest.approx(0.7 - 0.5)
 
 
 def test_without_pytorch_the_markov_chain_stands_in(monkeypatch: pytest.MonkeyPatch) -> None:
