@@ -3,58 +3,125 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
 from urllib.parse import urlsplit
+from xml.etree import ElementTree
 
 import clickhouse_connect
 import pytest
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import DatabaseError
+from typer.testing import CliRunner
 
+from tests.automation.conftest import small_spec
 from tests.conftest import RunningServer
-from tests.support.cleaning import drop_everything
-from tests.support.house import dbt
+from tests.support.cleaning import drop_everything, forget_queries
+from tests.support.role_commands import LEFT_OUT, STEPS, Step, commands, is_left_out
 from tests.support.server import READER_PASSWORD, ROLES
+from tests.tiering.conftest import configured, lay_out
+from training import publish as publishing
+from training import spec as specification
+from training.cli import app
 from training.contract import load_contract
 from training.ddl import MACROS, run_ddl, storage
 from training.engine import identifier
-from training.roles import as_sql, granted
+from training.roles import ROLES as ROLES_FILE
+from training.roles import as_sql, granted, role_grants
 from training.settings import ROOT
-from training.tune.trials import ensure_trials
+from training.spec import Spec, load_spec, specs
 
 As = Callable[[str], Client]
-BUILT = (
-    "+path:models/purchase_value", "path:models/registry", "path:models/experiments",
-    "stg_events", "stg_installs", "model_drift", "model_quality", "model_health",
-)  # fmt: skip
 PREDICTED = "purchase_value"
 #: Views of the engine's own logs, which show what others ask: for the operator alone.
-_OPERATORS = ("model_serving", "prometheus_metrics")
+_OPERATORS = ("model_serving", "prometheus_metrics", "storage_tiering_decisions")
+#: Of what queries read and wrote: for the analyst, as are the training sets.
+_ANALYSTS = ("stg_part_events", "stg_query_trace")
 READING = ("dashboard", "analyst", "trainer")
+_PURCHASES = """
+select
+    toString(number) as purchase_id,
+    concat('c', toString(floor(500 * pow(cityHash64(number) % 1000 / 1000, 3)))) as customer_id,
+    toDateTime('2024-01-01', 'UTC') + toIntervalDay(cityHash64(number, 1) % 395) as purchased_at,
+    1 + number % 3 as quantity,
+    5 + cityHash64(number, 2) % 20 as amount_usd
+from numbers(4500)
+"""
+
+
+@dataclass(frozen=True)
+class House:
+    """A server on which every step was done by the role that it names.
+
+    Attributes:
+        server: The server; its own client is of a user with the operator's role, too.
+        done: What each step answered: exit code and words.
+        refused: The same of each that the role before tried in vain.
+    """
+
+    server: RunningServer
+    done: dict[Step, tuple[int, str]]
+    refused: dict[Step, tuple[int, str]]
 
 
 @pytest.fixture(scope="module")
-def house(server: RunningServer) -> Iterator[RunningServer]:
-    """A server with some models built, by the operator's role alone."""
+def house(server: RunningServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
+    """Everything that is there was made by the operator's role, or by the trainer's."""
     if server.admin is None:
         pytest.skip("somebody else's server: the roles' users are not there")
     drop_everything(server.client)
-    dbt(server.settings, "run", "--select", *BUILT)
-    ensure_trials(server.client, server.settings)
-    yield server
+    forget_queries(server.admin)
+    lay_out(server.client)
+    folder = tmp_path_factory.mktemp("roles")
+    text = server.client.raw_query(_PURCHASES, fmt="CSVWithNames")
+    (folder / "purchases.csv").write_bytes(text)
+    house = House(server, {}, {})
+    with pytest.MonkeyPatch.context() as patch:
+        # A home of its own: dbt parses anew what it parsed as another user.
+        patch.setenv("TREEHOUSE_HOME", str(folder / "home"))
+        for name in ("USER", "PASSWORD", "HOST", "PORT", "SECURE"):
+            patch.delenv(f"CLICKHOUSE_{name}", raising=False)
+        patch.setattr("training.tiering.config.project_vars", configured)
+        for module in (specification, publishing):
+            patch.setattr(module, "load_spec", _quick_spec)
+        for step in STEPS:
+            if step.changes:
+                before = ROLES[ROLES.index(step.role) - 1]
+                house.refused[step] = _call(patch, server, before, step, folder)
+            house.done[step] = _call(patch, server, step.role, step, folder)
+    server.admin.command("system flush logs")
+    yield house
     drop_everything(server.client)
 
 
+def _quick_spec(name: str) -> Spec:
+    return small_spec() if name == PREDICTED else load_spec(name)
+
+
+def _call(
+    patch: pytest.MonkeyPatch, server: RunningServer, role: str, step: Step, folder: Path
+) -> tuple[int, str]:
+    """The command line in this process, as a user who has one role and nothing more."""
+    where = f"127.0.0.1:{urlsplit(server.url).port}"
+    patch.setenv("CLICKHOUSE_URL", f"http://{role}_user:{READER_PASSWORD}@{where}")
+    words = [word.format(folder=folder) for word in shlex.split(step.text)]
+    done = CliRunner().invoke(app, ["--target", "server", *words])
+    error = "" if isinstance(done.exception, SystemExit) else f"\n{done.exception!r}"
+    return done.exit_code, done.output + error * bool(done.exception)
+
+
 @pytest.fixture(scope="module")
-def as_role(house: RunningServer) -> Iterator[As]:
+def as_role(house: House) -> Iterator[As]:
     """A client of a user who has one role and nothing more."""
     clients: dict[str, Client] = {}
 
     def client(role: str) -> Client:
         if role not in clients:
             clients[role] = clickhouse_connect.get_client(
-                host="127.0.0.1", port=urlsplit(house.url).port or 0, username=f"{role}_user",
-                password=READER_PASSWORD,
+                host="127.0.0.1", port=urlsplit(house.server.url).port or 0,
+                username=f"{role}_user", password=READER_PASSWORD,
             )  # fmt: skip
         return clients[role]
 
@@ -69,15 +136,55 @@ def _refused(client: Client, statement: str) -> str:
     return str(refused.value)
 
 
+def _name(step: Step) -> str:
+    return f"{step.role}: {' '.join(step.text.split()[:4])}"
+
+
+@pytest.mark.parametrize("step", STEPS, ids=_name)
+def test_a_command_needs_no_more_than_its_role(house: House, step: Step) -> None:
+    code, said = house.done[step]
+    assert code in step.codes, said
+    assert "ACCESS_DENIED" not in said
+
+
+@pytest.mark.parametrize("step", [step for step in STEPS if step.changes], ids=_name)
+def test_a_command_that_changes_something_is_refused_to_the_role_before(
+    house: House, step: Step
+) -> None:
+    code, said = house.refused[step]
+    assert code
+    assert "ACCESS_DENIED" in said, said
+
+
+def test_every_command_has_a_role_or_a_reason() -> None:
+    """A command that is new belongs into tests/support/role_commands.py, and into docs/roles.md."""
+    run = {step.command for step in STEPS}
+    assert run | {name for name in commands() if is_left_out(name)} == commands()
+    assert not run & set(LEFT_OUT)
+    assert set(LEFT_OUT) <= commands()
+
+
 @pytest.mark.parametrize("role", READING)
-def test_every_view_can_be_read(house: RunningServer, as_role: As, role: str) -> None:
-    names = house.client.query(
+def test_every_view_can_be_read(house: House, as_role: As, role: str) -> None:
+    names = house.server.client.query(
         "select name from system.tables where database = 'treehouse' and name not in "
         f"{_OPERATORS} and engine != 'MaterializedView' order by name"
     ).result_rows
     assert len(names) > 15
     for (name,) in names:
-        as_role(role).query(f"select * from treehouse.{identifier(name)} limit 1")
+        statement = f"select * from treehouse.{identifier(name)} limit 1"
+        if role == "dashboard" and (name in _ANALYSTS or name.endswith("_training_set")):
+            _refused(as_role(role), statement)
+        else:
+            as_role(role).query(statement)
+
+
+def test_no_dashboard_reads_a_training_set() -> None:
+    """The engine knows no pattern of a name's end: the file says each."""
+    role = ElementTree.parse(ROLES_FILE).find("roles/treehouse_dashboard")
+    assert role is not None
+    revoked = {query.text for query in role.iter("query") if query.text[:6] == "REVOKE"}
+    assert revoked == {f"REVOKE SELECT ON treehouse.{name}_training_set" for name in specs()}
 
 
 @pytest.mark.parametrize("role", [*READING, "operator"])
@@ -162,16 +269,16 @@ def test_roles_differ_by_what_they_are_for(as_role: As) -> None:
     ],
 )
 def test_the_operator_makes_no_table_that_runs_or_reaches_out(
-    house: RunningServer, as_role: As, role: str, engine: str
+    house: House, as_role: As, role: str, engine: str
 ) -> None:
-    client = house.client if role == "treehouse" else as_role(role)
+    client = house.server.client if role == "treehouse" else as_role(role)
     text = _refused(client, f"create table treehouse.reach (l String) engine = {engine}")
     assert "TABLE ENGINE" in text
 
 
-def test_the_operator_may_all_that_the_install_says(house: RunningServer, as_role: As) -> None:
+def test_the_operator_may_all_that_the_install_says(house: House, as_role: As) -> None:
     """dbt built `house` with the role of the same grants."""
-    registry = storage(house.settings)
+    registry = storage(house.server.settings)
     client = as_role("operator")
     run_ddl(client, MACROS / "runs.sql", "runs_ddl", "`treehouse_registry`", **registry)
     client.command("system flush logs")
@@ -181,10 +288,11 @@ def test_the_operator_may_all_that_the_install_says(house: RunningServer, as_rol
     _refused(client, "create table default.own (x UInt8) engine = MergeTree order by x")
 
 
-def test_who_reads_for_dictionaries_sees_what_they_hold(house: RunningServer) -> None:
+def test_who_reads_for_dictionaries_sees_what_they_hold(house: House) -> None:
     """Without a password, so with nothing else than that; and from the server itself alone."""
+    port = urlsplit(house.server.url).port or 0
     reader = clickhouse_connect.get_client(
-        host="127.0.0.1", port=urlsplit(house.url).port or 0, username="treehouse_dictionaries"
+        host="127.0.0.1", port=port, username="treehouse_dictionaries"
     )
     reader.query("select model, version, bundle from treehouse_registry.events")
     for statement in (
@@ -199,13 +307,13 @@ def test_who_reads_for_dictionaries_sees_what_they_hold(house: RunningServer) ->
     reader.close()
 
 
-def test_the_same_roles_parse_as_sql(house: RunningServer) -> None:
+def test_the_same_roles_parse_as_sql(house: House) -> None:
     statements = [part for part in re.sub("--.*", "", as_sql()).split(";\n") if part.strip()]
     for statement in statements:
-        shown = house.client.query(
+        shown = house.server.client.query(
             "select formatQuery({text:String})", parameters={"text": statement}
         ).result_rows[0][0]
-        assert shown.startswith(("CREATE ROLE", "CREATE USER", "GRANT"))
+        assert shown.startswith(("CREATE ROLE", "CREATE USER", "GRANT", "REVOKE"))
     grants = sum(len(texts) for texts in granted().values())
     assert sum(text.lstrip().startswith("GRANT") for text in statements) > grants
 
@@ -215,3 +323,56 @@ def test_every_role_is_explained() -> None:
     assert set(granted()) == {*(f"treehouse_{role}" for role in ROLES), "treehouse"}
     for role in granted():
         assert f"`{role}`" in text
+
+
+#: What no step asks for, and what does.
+_RARE = {
+    "DROP DATABASE": "demo --fresh; workload run --replace",
+    "DROP TABLE ON simulation_truth": "demo --fresh: a database is dropped with its tables",
+    "DROP DICTIONARY": "dictionaries of an older release, or of another password",
+    "TABLE ENGINE ON Replicated": "state_engine, where nodes are many",
+    "SELECT ON system.processes": "a load of minutes, and prefetch, look at what runs",
+    "SET DEFINER": "is looked at, never used",
+    "SELECT ON treehouse_registry.golden_rows": "models diff without a training set",
+    "SELECT(result_id, state, seconds)": "models of cache_admission",
+    "SELECT ON treehouse_raw.engine_partitions": "models of storage_tiering",
+    "SELECT ON treehouse_raw.engine_query_shapes": "models of next_query",
+}
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_a_role_has_nothing_that_no_command_or_view_needs(
+    house: House, as_role: As, role: str
+) -> None:
+    """As the engine itself counts it; what `doctor` only asks whether it may is no use."""
+    assert house.server.admin
+    if role in READING:
+        test_every_view_can_be_read(house, as_role, role)
+    house.server.admin.command("system flush logs")
+    rows = house.server.admin.query(
+        "select distinct arrayJoin(used_privileges) from system.query_log "
+        f"where user = '{role}_user' and not startsWith(lower(query), 'check grant')"
+    ).result_rows
+    used = [text.rpartition(" ON ") for (text,) in rows]
+    own = role_grants("treehouse" if role == "operator" else f"treehouse_{role}")
+    idle = [
+        f"{privilege} ON {place}"
+        for privilege, place in own
+        if not any(
+            did.startswith(privilege.partition("(")[0])
+            and re.fullmatch(re.escape(place).replace(r"\*", ".*"), there)
+            for did, _, there in used
+        )
+    ]
+    assert [text for text in idle if not text.startswith(tuple(_RARE))] == []
+
+
+def test_the_document_names_the_role_of_each_command() -> None:
+    text = (ROOT / "docs" / "roles.md").read_text()
+    told: dict[str, str] = {}
+    role = ""
+    for first, second in re.findall(r"^\| (\S*) ?\| (`[^|]*) \|$", text, re.MULTILINE):
+        role = first.strip("`") or role
+        told |= dict.fromkeys(re.findall("`([^`]+)`", second), role)
+    assert {step.command: f"treehouse_{step.role}" for step in STEPS}.items() <= told.items()
+    assert set(told) <= commands()

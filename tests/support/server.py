@@ -29,7 +29,9 @@ START_SECONDS = 60
 STOP_SECONDS = 20
 USER, PASSWORD = "treehouse", "p@ss:word/1"
 ADMIN, ADMIN_PASSWORD = "admin", "admin"
-READER_PASSWORD = "reader"  # of `board`, a dashboard's user, and of `outsider`, who may see no data
+# Of `board`, a dashboard's user with the rights that docs/roles.md names to read stored answers; of
+# `outsider`, who may see no data; and of a user of each role.
+READER_PASSWORD = "reader"
 
 # The paths and the pattern are those of the stock config.xml.
 _CONFIG = """\
@@ -97,7 +99,9 @@ _USERS = f"""\
       <networks><ip>127.0.0.1</ip></networks>
       <grants>
         <query>GRANT SELECT ON treehouse_shop.*</query>
-        <query>GRANT SELECT, dictGet ON treehouse_results.*</query>
+        <query>GRANT dictGet ON treehouse_results.answers</query>
+        <query>GRANT SELECT ON treehouse_results.by_country</query>
+        <query>GRANT SELECT ON treehouse_results.total</query>
         <query>GRANT SELECT ON treehouse_results_board.*</query>
       </grants>
     </board>

@@ -87,6 +87,18 @@ def server_shop(server: Engine, monkeypatch: pytest.MonkeyPatch) -> Iterator[Sho
 
 def _open(client: Client, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Shop:
     drop_everything(client)
+    lay_out(client)
+
+    def configure(**changes: Any) -> None:
+        variables = configured(**changes)
+        monkeypatch.setattr("training.tiering.config.project_vars", lambda: variables)
+
+    configure()
+    return Shop(client, settings, configure)
+
+
+def lay_out(client: Client) -> None:
+    """The table in its volumes, and the view of what is decided."""
     run_script(client, [
         "create database treehouse_shop engine = Atomic",
         f"create table {TABLE} (day UInt8, n UInt64) engine = MergeTree partition by day "
@@ -97,15 +109,9 @@ def _open(client: Client, settings: Settings, monkeypatch: pytest.MonkeyPatch) -
     ])  # fmt: skip
     use_volumes(client, "treehouse_shop")
 
-    def configure(**changes: Any) -> None:
-        given = _given() | changes
-        variables = project_vars() | {"tiering": given}
-        monkeypatch.setattr("training.tiering.config.project_vars", lambda: variables)
 
-    configure()
-    return Shop(client, settings, configure)
-
-
-def _given() -> dict[str, Any]:
+def configured(**changes: Any) -> dict[str, Any]:
+    """The project's vars with a configuration of that table."""
     volumes = project_vars()["tiering"]["volumes"]
-    return {"tables": {TABLE: 1e6}, "volumes": volumes, "hours": "0-24", "minimum_stay_days": 7}
+    given = {"tables": {TABLE: 1e6}, "volumes": volumes, "hours": "0-24", "minimum_stay_days": 7}
+    return project_vars() | {"tiering": given | changes}

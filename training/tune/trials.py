@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from training.ddl import MACROS, run_ddl, storage
+from training.ddl import MACROS, is_there, run_ddl, storage
 from training.engine import identifier
 from training.errors import TreehouseError
 from training.ordered import next_time
@@ -54,7 +54,13 @@ class Trial:
 
 
 def ensure_trials(client: Client, settings: Settings) -> None:
-    """Create the registry and the tables of tuning where they are missing."""
+    """Create the registry and the tables of tuning where they are missing.
+
+    Where they are there nothing is created: who may tune need not have the right to.
+    """
+    names = ("versions", "trials", "tuned")
+    if all(is_there(client, settings.registry_database, name) for name in names):
+        return
     ensure_registry(client, settings)
     database = identifier(settings.registry_database)
     run_ddl(client, MACROS / "trials.sql", "trials_ddl", database, **storage(settings))
