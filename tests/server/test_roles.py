@@ -224,6 +224,7 @@ def test_models_answer(as_role: As, role: str) -> None:
         "select * from treehouse_raw.engine_calls",
         "select detail from treehouse_results.results",
         "select arguments from treehouse_results.results",
+        "select * from treehouse_results.argument_secrets",
         "select * from treehouse_results.live",
         "select * from treehouse_results.answers",
         "select * from system.processes",
