@@ -10,13 +10,19 @@ import pytest
 
 from tests.conftest import Cli, RunningServer
 from tests.support.cleaning import drop_everything, forget_queries
+from tests.support.small_bundle import MADE_UP, USE_CASE, write_bundle
+from training.publish import publish
+from training.registry import promote
 
 TOKEN = "T0KEN0f-the-webhook"
+_BUILD = ("build", "--select", f"+path:models/{USE_CASE}")
 _RUNS = (
-    ("build", "--select", "+path:models/purchase_value"),
     ("doctor",),
     ("experiment", "start", "planted", "--metric", "revenue"),
+    ("collect",),
     ("monitor",),
+    ("report", USE_CASE),
+    ("retrain", "--all", "--cron"),
     ("sql", "select nothing_of_this_name"),
     ("dbt", "ls", "--select", "no_such_model"),
 )
@@ -53,6 +59,13 @@ def _contents(*folders: Path) -> Iterator[tuple[str, str]]:
                 yield str(path), path.read_bytes().decode(errors="replace")
 
 
+def _let_one_answer(server: RunningServer, folder: Path) -> None:
+    """A version for the page to tell of."""
+    bundle = write_bundle(folder, 2.0)
+    version, _ = publish(server.client, server.settings, USE_CASE, bundle, force=MADE_UP)
+    promote(server.client, server.settings, USE_CASE, version.version)
+
+
 def test_no_secret_in_anything_that_a_run_writes(
     empty: RunningServer, run_cli: Cli, tmp_path: Path
 ) -> None:
@@ -66,10 +79,12 @@ def test_no_secret_in_anything_that_a_run_writes(
         "DBT_WRITE_JSON": "true",
     }
     written: list[tuple[str, str]] = []
-    for run in _RUNS:
+    for run in (_BUILD, *_RUNS):
         done = run_cli(*run, target="server", home=home, check=False, **surroundings)
         written.append((" ".join(run), done.stdout + done.stderr))
-        assert run[0] != "build" or done.returncode == 0, done.stderr
+        if run == _BUILD:
+            assert done.returncode == 0, done.stderr
+            _let_one_answer(empty, tmp_path)
     for address in _addresses(empty.url):
         own = surroundings | {"CLICKHOUSE_URL": address}
         done = run_cli("status", target="server", home=home, check=False, **own)
@@ -97,6 +112,8 @@ def test_no_secret_in_anything_that_a_run_writes(
         quote(password, safe=""),
         password.partition("/")[0],
     }
+    pages = [text for name, text in written if name.endswith(f"{USE_CASE}.html")]
+    assert ["Version 1" in text for text in pages] == [True]
     assert any("create table" in text for name, text in written if name.endswith("dbt.log"))
     assert sum(name == "query_log" for name, _ in written) > 100
     found = {(name, secret) for name, text in written for secret in planted if secret in text}
