@@ -11,6 +11,8 @@ from tests.support.tiny import Tiny, chance, copy_with, drive
 from training.errors import TreehouseError
 from training.types import check_type, fits
 
+pytestmark = pytest.mark.slow
+
 _SPEC = (
     "objectives=('squared_error',), trainers=({trainer!r},), "
     "boosting=Boosting(trees=20, depth=4, rows_per_leaf=5, learning_rate=0.5)"

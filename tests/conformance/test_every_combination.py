@@ -15,6 +15,8 @@ import pytest
 
 from tests.support.tiny import Tiny, chance, copy_with, drive
 
+pytestmark = pytest.mark.slow
+
 _TRAINERS = ("lightgbm", "xgboost", "random_forest", "extra_trees")
 _NUMBER = f"10 * a + 5 * b + {chance('noise')}"
 _YES = f"a + b / 4 + {chance('noise')} / 4 > 0.75"

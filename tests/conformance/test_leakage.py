@@ -24,6 +24,8 @@ from training.intake.sources import ensure_raw
 from training.settings import ROOT
 from training.spec import Spec
 
+pytestmark = pytest.mark.slow
+
 # Each reads one day, or one query, too many: (use case, what leaks, file, text, text that leaks).
 _LEAKS = (
     (

@@ -16,6 +16,8 @@ from training.errors import TreehouseError
 from training.names import check_words
 from training.settings import Settings
 
+pytestmark = pytest.mark.slow
+
 _OURS = (
     "version", "k", "unit", "experiment", "tier", "answer", "answers", "part", "p", "v", "i", "x",
     "prediction", "value", "low", "weight", "row", "rows", "number", "name", "role", "kind", "key",

@@ -20,6 +20,8 @@ import pytest
 from tests.support.house import copy_project, parsed
 from training.settings import ROOT
 
+pytestmark = pytest.mark.slow
+
 _REPEAT = {
     "repeat_purchase.yml": """
 models:

@@ -13,6 +13,8 @@ from training.engine import identifier
 from training.intake.sources import ensure_raw
 from training.spec import Spec
 
+pytestmark = pytest.mark.slow
+
 _CHOICE = ("validation", "calibration")
 
 

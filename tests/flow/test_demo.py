@@ -20,6 +20,8 @@ from tests.support.cleaning import drop_everything, forget_queries
 from tests.support.some import some
 from training.spec import specs
 
+pytestmark = pytest.mark.slow
+
 USE_CASES = set(specs())
 ON_SERVER = ("ltv",)
 PURCHASES, CUSTOMERS, USERS = 69_659, 23_570, 3_000

@@ -67,6 +67,7 @@ def test_views_follow_the_champion_at_their_next_query(watched: House) -> None:
     assert seen(watched) == [(30, 2)] * 2
 
 
+@pytest.mark.slow
 def test_under_load_no_query_fails_and_each_has_one_version(watched: House) -> None:
     """Four clients ask views during twenty promotions; what the registry says is what answers."""
     client, settings = watched.engine.client, watched.engine.settings
