@@ -11,7 +11,7 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Callable, Collection, Generator, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -69,29 +69,38 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """A test's folder says which engine it needs; long tests are left out unless asked for."""
-    with_longest = config.getoption("--exhaustive")
-    if not with_longest:
-        longest = [item for item in items if item.get_closest_marker("exhaustive")]
-        items[:] = [item for item in items if not item.get_closest_marker("exhaustive")]
-        config.hook.pytest_deselected(items=longest)
-    nodes = {item.nodeid for item in items}
-    slow = [item for item in items if _is_slow(item, nodes)]
-    items[:] = [item for item in items if not _is_slow(item, nodes)]
-    if with_longest or config.getoption("--slow"):
-        items[:0] = slow  # first: of several processes, none should be left alone with them
+    """A test's folder says which engine it needs; long tests are left out unless asked for.
+
+    What is the same on both engines runs on the embedded one in the usual run, on the server with
+    --slow, which takes both for slow tests alone, and on both with --exhaustive.
+    """
+    left_out = {item for item in items if item.get_closest_marker("exhaustive")}
+    slow = {item for item in items if item.get_closest_marker("slow")}
+    again = _on_both(items)
+    if config.getoption("--exhaustive"):
+        left_out = set()
+    elif config.getoption("--slow"):
+        left_out |= again.keys() - slow
     else:
-        config.hook.pytest_deselected(items=slow)
+        left_out |= slow | {*again.values()}
+    config.hook.pytest_deselected(items=list(left_out))
+    # The slow ones first: of several processes, none should be left alone with them.
+    items[:] = sorted((i for i in items if i not in left_out), key=lambda item: item not in slow)
     for item in items:
         if _folder(item) in ("embedded", "server") and not item.get_closest_marker("server"):
             item.add_marker(_folder(item))
 
 
-def _is_slow(item: pytest.Item, nodes: Collection[str]) -> bool:
-    """Whether it is marked so, or is the same on the second engine as on the first."""
-    name, bracket, case = item.nodeid.partition("[")
-    twin = name + bracket + re.sub(r"\bserver\b", "embedded", case)
-    return (twin != item.nodeid and twin in nodes) or item.get_closest_marker("slow") is not None
+def _on_both(items: Iterable[pytest.Item]) -> dict[pytest.Item, pytest.Item]:
+    """Each test of the embedded engine that runs on the server as well, and that one."""
+    by_name = {item.nodeid: item for item in items}
+    found = {}
+    for name, item in by_name.items():
+        test, bracket, case = name.partition("[")
+        twin = test + bracket + re.sub(r"\bserver\b", "embedded", case)
+        if twin != name and twin in by_name:
+            found[by_name[twin]] = item
+    return found
 
 
 def _folder(item: pytest.Item) -> str:

@@ -323,10 +323,13 @@ def test_it_goes_the_whole_way(project: Path) -> None:
 def test_the_suite_finds_them(project: Path, request: pytest.FixtureRequest) -> None:
     """Each conformance test that runs for a use case runs for the new ones, and passes.
 
-    With --slow for both; storage_tiering decides among classes by their cost, too.
+    With --exhaustive all of them, and for both; storage_tiering decides among classes by their
+    cost, too.
     """
-    also = " or spend_tier and (lifecycle or house)" * bool(request.config.getoption("--slow"))
-    listed = run(project, "-m", "pytest", "tests/conformance", "--collect-only", "-q")
+    whole = bool(request.config.getoption("--exhaustive"))
+    also = " or spend_tier and (lifecycle or house)" if whole else " and (definitions or lifecycle)"
+    everything = ("-m", "pytest", "-q", "--exhaustive")
+    listed = run(project, *everything, "tests/conformance", "--collect-only")
     for name in _USE_CASES:
         found = {line.split("::")[0] for line in listed.splitlines() if name in line}
         assert {Path(path).stem for path in found} == {
@@ -334,7 +337,7 @@ def test_the_suite_finds_them(project: Path, request: pytest.FixtureRequest) -> 
             "test_splits",
         }  # fmt: skip
     run(
-        project, "-m", "pytest", "-q", "-p", "no:cacheprovider",
+        project, *everything, "-p", "no:cacheprovider",
         "-k", f"(repeat_purchase{also}) and not server",
         "tests/conformance/test_definitions.py", "tests/conformance/test_empty_house.py",
         "tests/conformance/test_leakage.py", "tests/conformance/test_lifecycle.py",
