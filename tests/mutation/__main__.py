@@ -17,6 +17,7 @@ from tests.mutation.run import TOO_LONG, BaselineError, Result, try_all
 
 ROOT = Path(__file__).parents[2]
 _ENOUGH = 0.95
+_TOLD_EACH = 10
 
 
 def main() -> int:
@@ -44,6 +45,8 @@ def main() -> int:
 
         def told(done: int, result: Result) -> None:
             status.update(f"{done} of {len(mutants)} errors tried")
+            if not console.is_terminal and done % _TOLD_EACH == 0:
+                console.print(f"{done} of {len(mutants)} errors tried")
             if not result.is_caught:
                 _show(console, result)
 

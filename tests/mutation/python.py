@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 from collections.abc import Iterator
 from typing import Any, ClassVar
@@ -88,11 +89,19 @@ def python_mutants(source: str) -> Iterator[str]:
         count = sum(1 for node in nodes for _ in operator.mutation_positions(node))
         for occurrence in range(count):
             found = mutate_code(source, operator, occurrence)
-            if found not in (None, source) and not _answers_alike(source, found):
+            if found and _is_error(source, found):
                 yield found
 
 
-def _answers_alike(source: str, found: str) -> bool:
+def _is_error(source: str, found: str) -> bool:
+    """Whether it may answer otherwise; what is no program any more proves nothing."""
+    try:
+        ast.parse(found)
+    except SyntaxError:
+        return False
     pairs = enumerate(zip(source, found, strict=False))
     start = next(place for place, (was, now) in pairs if was != now)
-    return bool(_ANSWERS_ALIKE.search(source[:start]))
+    is_for_types = source[start:].startswith("TYPE_CHECKING")
+    # A star that ends the arguments by place is a sign and no product.
+    is_sign = source[start] == "*" and source[:start].rstrip().endswith((",", "("))
+    return not (is_for_types or is_sign or _ANSWERS_ALIKE.search(source[:start]))

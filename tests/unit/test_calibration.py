@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from scipy.special import expit, softmax
 from sklearn.metrics import log_loss
 
-from tests.support.datasets import made_up_dataset
+from tests.support.datasets import HEADS, made_up_dataset, made_up_spec, with_contract
 from training.bundle import e, evaluate
 from training.fit.calibration import (
     calibrated_probability,
@@ -26,7 +26,7 @@ from training.fit.calibration import (
 from training.fit.candidate import Candidate
 from training.fit.classifiers import log_odds, raw_shares
 from training.fit.dataset import Dataset
-from training.fit.heads import cheapest
+from training.fit.heads import cheapest, make_heads
 from training.fit.splits import SPLITS
 
 Floats = NDArray[np.float64]
@@ -195,6 +195,29 @@ def test_temperature_is_found() -> None:
     answers = np.column_stack([evaluate(s, inputs=inputs) for s in raw_shares(again)])
     assert np.abs(answers - shares).max() < 0.05
     np.testing.assert_allclose(answers.sum(axis=1), 1.0)
+
+
+def test_heads_tell_how_they_were_calibrated(odds: Floats) -> None:
+    """Score is the percentage, raw what the model says; the temperature of what is twice as sure
+    as it may be is 2."""
+    data = told(odds, outcome(expit(0.4 * odds)))
+    heads, notes = make_heads(made_up_spec(task="probability"), data, answering())
+    value, score, raw = (
+        evaluate(heads[name], inputs={"early": odds}) for name in ("value", "score", "raw")
+    )
+    np.testing.assert_allclose(score, 100 * value)
+    np.testing.assert_allclose(raw, expit(odds))
+    assert next(iter(notes["calibration"]["log_loss"])) == notes["calibration"]["method"]
+    rng = np.random.default_rng(5)
+    logs = rng.normal(0, 2, (_ROWS, 3))
+    label = (softmax(0.5 * logs, axis=1).cumsum(axis=1) < rng.random((_ROWS, 1))).sum(axis=1)
+    contract = replace(data.contract, heads=HEADS["classes"])
+    data = replace(data, matrix=logs, label=label.clip(max=2).astype(float), contract=contract)
+    spec = with_contract(made_up_spec(task="classes", cost=((0, 1, 1), (1, 0, 1), (1, 1, 0))), data)
+    candidate = Candidate("made up", (), tuple(e.feature(name) for name in data.names))
+    _, notes = make_heads(spec, data, candidate)
+    assert notes["calibration"]["method"] == "temperature"
+    assert notes["calibration"]["temperature"] == pytest.approx(2, rel=0.1)
 
 
 def test_log_odds_of_shares() -> None:

@@ -14,11 +14,14 @@ from sklearn.metrics import mean_tweedie_deviance
 from tests.support.datasets import made_up_dataset, made_up_spec
 from training.bundle import e
 from training.errors import TreehouseError
+from training.fit import trainers
 from training.fit.boosters import parameters
 from training.fit.candidate import Candidate
 from training.fit.candidates import choose, fit_candidates
 from training.fit.dataset import Dataset
-from training.fit.values import calibration_factor
+from training.fit.deviance import mean_deviance
+from training.fit.job import Job, Listener
+from training.fit.values import calibration_factor, fit, unit_of
 from training.spec import Boosting
 
 Floats = NDArray[np.float64]
@@ -111,6 +114,77 @@ def test_paced_answers_grow_beyond_the_training_rows(fitted: dict[str, Candidate
     assert 0 < negative < first
 
 
+def test_the_pace_means_the_same_to_trees_and_answers(data: Dataset) -> None:
+    """What is missing or below 0 counts as 0 to both."""
+    pace = np.where(np.arange(len(data.label)) % 5 == 0, np.nan, data.column("early") - 1)
+    data = replace(data, matrix=np.column_stack([pace, data.matrix[:, 1:]]))
+    spec = made_up_spec(pace="early", objectives=("paced_tweedie",))
+    (candidate,) = fit_candidates(spec, data)
+    start = data.label[data.rows("train")].mean() + np.maximum(np.nan_to_num(pace), 0.0)
+    found = candidate.predict(data)[:, 0]
+    np.testing.assert_array_equal(found, expected_answers(data, start * raw(candidate, 0, data)))
+    own = trainers.fit(spec, data, Job("lightgbm", "tweedie", data.label, offset=np.log(start)))
+    assert candidate.models[0].model_to_string() == own.model_to_string()
+
+
+@pytest.mark.parametrize("objective", ["tweedie", "two_part"])
+def test_where_nothing_explains_the_labels_the_mean_is_answered(
+    data: Dataset, objective: str
+) -> None:
+    """Before any calibration: a share times a mean of those that have some is the mean of all."""
+    nothing = replace(data, matrix=np.full_like(data.matrix, np.nan))
+    (candidate,) = fit_candidates(made_up_spec(objectives=(objective,)), nothing)
+    models = range(len(candidate.models))
+    found = np.prod([raw(candidate, n, nothing) for n in models], axis=0)
+    mean = data.label[data.rows("train")].mean()
+    assert found * unit_of(made_up_spec(), data) == pytest.approx(mean, rel=1e-3)
+
+
+def test_all_training_rows_decide_whether_one_part_is_enough(data: Dataset) -> None:
+    label = np.where(data.rows("train"), data.label + 1, data.label)
+    spec = made_up_spec(objectives=("two_part",))
+    (candidate,) = fit_candidates(spec, replace(data, label=label))
+    assert len(candidate.models) == 1
+
+
+def test_the_unit_is_by_the_mean_of_the_training_rows(data: Dataset) -> None:
+    label = np.where(data.rows("train"), 1.0, 1e9)
+    label[np.flatnonzero(data.rows("train"))[0]] = 5000.0
+    assert unit_of(made_up_spec(), replace(data, label=label)) == 1.0
+    assert unit_of(made_up_spec(), replace(data, label=40 * label)) == 1024.0
+
+
+def test_what_a_tree_adds_is_told_in_the_unit_of_the_label(data: Dataset) -> None:
+    """A margin's own for logarithms; else what the outputs are multiplied by."""
+    large = replace(data, label=3000 * data.label)
+    square, two = fit_candidates(made_up_spec(objectives=("squared_error", "two_part")), large)
+    assert two.explained == {(0, 0): 1.0, (1, 0): 1.0}
+    (share,) = square.explained.values()
+    assert list(square.explained) == [(0, 0)]
+    expected = expected_answers(large, share * raw(square, 0, large))
+    np.testing.assert_allclose(square.predict(large)[:, 0], expected, rtol=1e-12)
+
+
+@pytest.mark.parametrize("changes", [{}, {"known": "early"}, {"label_floor": 1e4}])
+def test_a_listener_hears_the_loss_on_the_validation_rows(data: Dataset, changes: Any) -> None:
+    """Of what the trees so far answer, with what is known and not under the floor."""
+    data = replace(data, label=3000 * data.label, weight=np.arange(1.0, len(data.label) + 1))
+    heard: list[float] = []
+    spec = made_up_spec(**changes)
+    listener = Listener(loss=lambda _, loss: heard.append(loss))
+    model: Any = fit(spec, data, "lightgbm", "squared_error", listener).models[0]
+    rows = data.rows("validation")
+    known = data.column("early")[rows] if spec.known else 0.0
+    for number in (1, model.best_iteration):
+        answers = known + unit_of(spec, data) * model.predict(
+            data.matrix[rows], num_iteration=number
+        )
+        answers = answers if spec.label_floor is None else np.maximum(answers, spec.label_floor)
+        assert data.weight is not None
+        expected = mean_deviance(data.label[rows], answers, data.scale, data.weight[rows])
+        assert heard[number - 1] == pytest.approx(expected)
+
+
 def test_calibration_by_hand() -> None:
     """Sums 12 over 8: 1/2 too little. The error of 4 rows that all are 3/2 of theirs is 0."""
     predicted = np.array([1.0, 2.0, 2.0, 3.0])
@@ -121,6 +195,8 @@ def test_calibration_by_hand() -> None:
     # Where both signs meet, the sum is put right by no factor.
     signed = np.array([-2.0, -2.0, 2.0, 3.0])
     assert calibration_factor(1.5 * signed, signed) == 1.0
+    mostly = np.array([2.0, 2.0, 2.0, -1.0])  # 5 of 7
+    assert calibration_factor(1.5 * mostly, mostly) == 1.0
     # Residuals -1, 1, 1, -1 around 3/2: error 2 / 8, so 1/2 shrinks by 1 - (1/2)^2.
     actual = 1.5 * predicted + np.array([-1.0, 1.0, 1.0, -1.0])
     assert calibration_factor(actual, predicted) == pytest.approx(1 + 0.5 * 0.75)

@@ -109,6 +109,31 @@ def test_a_sum_that_is_off_is_refused(factor: float, passes: bool) -> None:
     assert judged({"model": bias(label, factor * mean)}, bias=math.inf)["bias"].passed
 
 
+def test_what_chance_explains_is_the_law_of_the_drawn_rows() -> None:
+    """Ranks of n new labels among m: labels beyond the k-th largest, by drawing them."""
+    rng = np.random.default_rng(3)
+    n, m = 40, 99  # k = 0.1 * (99 + 1) = 10
+    drawn = rng.random((20_000, n + m))
+    missed = (drawn[:, :n] > np.sort(drawn[:, n:], axis=1)[:, -10, None]).sum(axis=1)
+    found = judged(interval_of(0.8, n, m, 0.9))["coverage"]
+    most = round(found.bound * n)
+    assert (missed <= most).mean() >= 0.975 > (missed <= most - 1).mean()
+    assert found.value == pytest.approx(0.2)
+    assert judged(interval_of(0.8, n, m, 0.9), uncovered=0.5)["coverage"].bound == found.bound + 0.5
+    assert found.detail == (
+        f"80.00% of 40 labels are inside an interval made for 0.9; "
+        f"chance explains no less than {1 - most / n:.2%}"
+    )
+
+
+def test_the_near_end_of_the_bias_by_hand() -> None:
+    """1.96 standard errors to either side, for 95 %."""
+    found = judged({"model": {"bias": -0.5, "bias_error": 0.1}})["bias"]
+    assert found.value == pytest.approx(0.5 - 0.196, abs=1e-4)
+    assert "off by -50.0% of the labels' (95%: -69.6% to -30.4%), at most 25%" in found.detail
+    assert judged({"model": {"bias": 0.1, "bias_error": 0.1}}, bias=0.0)["bias"].value == 0
+
+
 def test_the_bias_and_its_error_by_hand() -> None:
     """Sums 6 of 4, 50 % off; what is left are errors of 1 - .5, 0 - .5 and 1 + 0."""
     found = bias(np.array([1.0, 3.0, 0.0]), np.array([2.0, 3.0, 1.0]))

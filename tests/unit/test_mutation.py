@@ -70,6 +70,11 @@ def test_splits_and_extremes_are_exchanged() -> None:
 
 def test_what_only_checks_is_no_error() -> None:
     assert not list(python_mutants("a = zip(b, c, strict=True), KFold(random_state=0)\n"))
+    assert not list(python_mutants("if TYPE_CHECKING:\n    def f(a, *, b): ...\n"))
+
+
+def test_what_is_no_program_is_not_tried() -> None:
+    assert not list(python_mutants("if a := b:\n    pass\n"))
 
 
 def test_sql_keeps_its_jinja_and_comments() -> None:
@@ -83,7 +88,7 @@ def test_sql_keeps_its_jinja_and_comments() -> None:
 
 
 def test_a_sample_is_the_same_for_a_seed() -> None:
-    one = read_targets()[:1]
+    one = [found for found in read_targets() if found.name == "ltv"]
     first, again, other = (
         [(m.file, m.line, m.now) for m in sample(one, ROOT, 20, seed)] for seed in (1, 1, 2)
     )
