@@ -61,6 +61,7 @@ def outcome(probability: Floats, seed: int = 4) -> Floats:
         ("calibrated", lambda s: expit(s)),
         ("too sure", lambda s: expit(0.4 * s - 0.5)),
         ("bent", lambda s: expit(3 * np.log1p(np.exp(s)) - 2)),
+        ("bent below", lambda s: expit(2 - 3 * np.log1p(np.exp(-s)))),
         ("steps", lambda s: np.where(s < -2, 0.05, np.where(s < 0, 0.5, 0.6))),
     ],
 )
@@ -74,8 +75,8 @@ def test_probabilities_hold(odds: Floats, name: str, truth: Any) -> None:
     taken = next(iter(losses))
     assert losses[taken] < min(losses.values()) + 0.001
     assert (taken == "none") == (name == "calibrated")
-    if name == "steps":
-        assert taken == "isotonic"
+    expected_method = {"steps": "isotonic", "bent": "beta", "bent below": "beta"}
+    assert taken == expected_method.get(name, taken)
 
 
 def rare(rows: int, seed: int, slope: float, level: float) -> tuple[Dataset, Floats]:
