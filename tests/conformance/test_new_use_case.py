@@ -333,8 +333,8 @@ def test_the_suite_finds_them(project: Path, request: pytest.FixtureRequest) -> 
     for name in _USE_CASES:
         found = {line.split("::")[0] for line in listed.splitlines() if name in line}
         assert {Path(path).stem for path in found} == {
-            "test_definitions", "test_empty_house", "test_leakage", "test_lifecycle",
-            "test_splits",
+            "test_definitions", "test_empty_house", "test_fit_by_change", "test_leakage",
+            "test_lifecycle", "test_splits",
         }  # fmt: skip
     run(
         project, *everything, "-p", "no:cacheprovider",
