@@ -91,8 +91,6 @@ create table if not exists {{ table }}
 )
 engine = MergeTree partition by treehouse_result order by treehouse_row
 comment {{ comment }}
-settings allow_suspicious_low_cardinality_types = 1, allow_suspicious_fixed_string_types = 1,
-    allow_suspicious_variant_types = 1
 {% endmacro %}
 
 {# The stored answer if there is a fresh one, else the query itself; of the two only one is run.

@@ -250,13 +250,15 @@ def _without_secret(url: str) -> str:
     return url if is_plain else f"{scheme}{separator}***"
 
 
-def run_script(client: Client, statements: str | Iterable[str]) -> None:
+def run_script(
+    client: Client, statements: str | Iterable[str], settings: dict[str, Any] | None = None
+) -> None:
     """Run statements separated by `;` at a line's end, one after the other."""
     if isinstance(statements, str):
         statements = statements.split(";\n")
     for statement in statements:
         if statement.strip():
-            client.command(statement.strip().removesuffix(";"))
+            client.command(statement.strip().removesuffix(";"), settings=settings)
 
 
 def literal(value: str) -> str:

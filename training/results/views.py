@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
-from training.ddl import MACROS, ensure_dictionaries, render, run_ddl
-from training.engine import identifier, literal
+from training.ddl import MACROS, ensure_dictionaries, render
+from training.engine import identifier, literal, run_script
 from training.errors import first_line
 from training.results.analysis import without_parameters
 from training.results.arguments import ArgumentHash, argument_hash, ensure_secret
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 STORE = MACROS / "result_store.sql"
 _COMMENT = "Answers of result_cache.queries, by hash "  # of the views and tables that are ours
-# Types that the engine warns of; the table of answers takes them too (macros/result_store.sql).
+# Types that the engine warns of.
 _ANY_TYPE = {
     f"allow_suspicious_{kind}_types": 1 for kind in ("low_cardinality", "fixed_string", "variant")
 }
@@ -131,10 +131,11 @@ def _install_one(
     there: Mapping[tuple[str, str], str],
 ) -> None:
     if (answers.database, answers.name) not in there:
-        run_ddl(
-            client, STORE, "result_table_ddl", identifier(answers.database), answers.path,
+        script = render(
+            STORE, "result_table_ddl", identifier(answers.database), answers.path,
             answers.columns, literal(_COMMENT + answers.query.hash),
         )  # fmt: skip
+        run_script(client, script, _ANY_TYPE)
     view = cached_sql(cache, answers, hashes)
     digest = hashlib.sha256(view.encode()).hexdigest()
     comment = f"{_COMMENT}{answers.query.hash}, {digest}"
