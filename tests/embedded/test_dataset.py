@@ -386,9 +386,27 @@ def test_what_is_known_of_simulated_data_is_missed_nowhere(
     sql = f"select user_id as key, 1. as mean, 1. as median from {absent}"
     data = load_dataset(client, own, replace(spec, best_possible=sql))
     assert not any(name.startswith("best_") for name in data.extra)
+    assert data.without_truth == "it is known of simulated data alone"
     there = "select toString(number) as key, 2. as mean, 1. as median from numbers(600)"
     data = load_dataset(client, own, replace(spec, best_possible=there))
     assert set(data.extra["best_mean"]) == {2.0}
+    assert data.without_truth == ""
+
+
+@pytest.mark.parametrize("key", ["number", "toString(number)"])
+def test_a_simulation_of_other_rows_is_not_their_best_possible(
+    client: Client, own: Settings, spec: Spec, key: str
+) -> None:
+    """What was simulated before one's own data came is of nobody in it, or only of some."""
+    fill(client)
+    sql = f"select {key} as key, 2. as mean, 1. as median from numbers({{}}, 100)"
+    data = load_dataset(client, own, replace(spec, best_possible=sql.format(100_000)))
+    assert not any(name.startswith("best_") for name in data.extra)
+    assert data.without_truth == "the simulated data is of other rows than these"
+    some = load_dataset(client, own, replace(spec, best_possible=sql.format(0)))
+    known = some.extra["best_mean"]
+    assert 0 < (known == 2.0).sum() <= 100
+    assert np.isnan(known[known != 2.0]).all()
 
 
 def test_a_mistake_in_best_possible_is_told(client: Client, own: Settings, spec: Spec) -> None:

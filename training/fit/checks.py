@@ -55,26 +55,37 @@ def check_spec(spec: Spec) -> None:
         )
 
 
-def with_known_truth(client: Client, spec: Spec) -> Spec:
-    """The spec, without `best_possible` where what it names is not in this engine.
+def with_known_truth(client: Client, table: str, spec: Spec) -> tuple[Spec, str]:
+    """The spec, without `best_possible` where what it names is not in this engine or knows none of
+    the rows; and why it was left out, "" where it was not.
+
+    Args:
+        table: The training set, quoted.
 
     Raises:
         TreehouseError: It is no SQL for another reason.
     """
     if not spec.best_possible:
-        return spec
+        return spec, ""
+    key = identifier(spec.contract.keys[0])
     try:
+        known = client.query(
+            f"select count() from (select 1 from {table} where toString({key}) in "
+            f"(select toString(key) from ({spec.best_possible})) limit 1)"
+        ).result_rows[0][0]
         client.query(f"select * from ({spec.best_possible}) limit 0")
     except ClickHouseError as error:
         text = first_line(error)
         if _ABSENT.search(text):
-            return replace(spec, best_possible="")
+            return replace(spec, best_possible=""), "it is known of simulated data alone"
         raise TreehouseError(
             f"`best_possible` of {spec.use_case} can't be run.",
             value=text,
             fix=f"mend it in training/specs/{spec.use_case}.py",
         ) from error
-    return spec
+    if not known:
+        return replace(spec, best_possible=""), "the simulated data is of other rows than these"
+    return spec, ""
 
 
 def check_columns(client: Client, settings: Settings, spec: Spec) -> None:

@@ -49,6 +49,7 @@ class Dataset:
         known_at: float64[rows], seconds since 1970: when its label was known.
         sequences: The same rows with all features, as networks take them, where the contract has
             sequences; else None.
+        without_truth: Why the spec's `best_possible` was left out, or "".
     """
 
     contract: Contract
@@ -63,6 +64,7 @@ class Dataset:
     time: Floats = field(default_factory=lambda: np.zeros(0))
     known_at: Floats = field(default_factory=lambda: np.zeros(0))
     sequences: pa.RecordBatch | None = None
+    without_truth: str = ""
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -119,9 +121,9 @@ def load_dataset(client: Client, settings: Settings, spec: Spec) -> Dataset:
     contract = spec.contract
     table = f"{identifier(settings.database)}.{identifier(contract.use_case + '_training_set')}"
     check_spec(spec)
-    spec = with_known_truth(client, spec)
     check_columns(client, settings, spec)
     check_rows(client, table, spec, label_sql(spec), SPLITS)
+    spec, without_truth = with_known_truth(client, table, spec)
     categories = {
         name: _categories(client, table, name) for name in contract.of_kind("categorical")
     }
@@ -138,7 +140,9 @@ def load_dataset(client: Client, settings: Settings, spec: Spec) -> Dataset:
     source = f"(select * from {fitted} where split in ({', '.join(map(literal, SPLITS))}))"
     if spec.best_possible:
         source += (
-            f" as t left join ({spec.best_possible}) as truth on t.{contract.keys[0]} = truth.key"
+            f" as t left join (select *, toString(key) as treehouse_key, 1 as treehouse_known"
+            f" from ({spec.best_possible})) as truth"
+            f" on toString(t.{identifier(contract.keys[0])}) = truth.treehouse_key"
         )
     order = ", ".join(map(identifier, (*contract.keys, contract.time)))
     kinds = {feature.name: feature.kind for feature in contract.features}
@@ -166,6 +170,7 @@ def load_dataset(client: Client, settings: Settings, spec: Spec) -> Dataset:
         time=rest["time"],
         known_at=rest["known_at"],
         sequences=_read_sequences(client, contract, source, order),
+        without_truth=without_truth,
     )
 
 
@@ -226,7 +231,11 @@ def _extra_sql(spec: Spec) -> dict[str, str]:
         extra["cohort"] = f"toFloat64(dense_rank() over (order by {', '.join(spec.cohort)}))"
     truth = {"value": ("mean", "median"), "probability": ("mean",), "classes": spec.classes}
     if spec.best_possible:
-        extra |= {f"best_{name}": f"toFloat64(truth.{name})" for name in truth[spec.task]}
+        # A row that the truth does not know is matched with the type's defaults, which look known.
+        extra |= {
+            f"best_{name}": f"if(truth.treehouse_known, ifNull(toFloat64(truth.{name}), nan), nan)"
+            for name in truth[spec.task]
+        }
     return extra
 
 

@@ -108,6 +108,8 @@ def _fit(
     others = [candidate for candidate in candidates if candidate is not chosen]
     metrics = measure(client, settings, spec, data, fitted, heads, others)
     unfit |= metrics.pop("not_fitted", {})
+    if spec.best_possible and "best_possible" not in metrics:
+        unfit["best possible"] = data.without_truth or "it is not known of all test rows"
     if unfit:
         metrics["not_fitted"] = unfit
     return _Part(fitted, heads, metrics | {"chosen": chosen.name, "choice": choice, **notes})
