@@ -18,7 +18,7 @@ from training.lifecycle.artifacts import place_file, upload
 from training.lifecycle.collect import COLLECTING, PUBLISHING
 from training.lifecycle.gates import judge, write_gates
 from training.lifecycle.holdout import holdout
-from training.lifecycle.outcome import Outcome
+from training.lifecycle.outcome import Outcome, RefusedError
 from training.lifecycle.parity import Parity, tolerance, verify
 from training.lifecycle.statistics import write_statistics
 from training.registry import Version, ensure_registry, find_version, record
@@ -188,8 +188,9 @@ def _judge(
     refusals = [outcome for outcome in outcomes if not outcome.passed]
     if refusals and not force:
         write_gates(client, settings, header, outcomes)
-        raise TreehouseError(
+        raise RefusedError(
             f"{name} is not published: refused by {len(refusals)} of {len(outcomes)} gates.",
+            outcomes,
             value="\n            ".join(map(str, refusals)),
             expected="within the bounds of `gates` in the spec; select * from "
             f"{settings.registry_database}.gates has them all",

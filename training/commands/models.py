@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -72,14 +74,16 @@ def train(
             spec, trial = tuned_spec(client, settings, spec)
         with console.step(f"train {model}", json) as report:
             trained = run(client, settings, spec, report, trial)
+        if not json:
+            show_metrics(model, trained.metrics)
         published: dict[str, Any] = {}
         if publish_too or promote_too:
-            published = _publish(client, settings, model, promote_too, force)
+            with _refusal_in_full(json, trained.metrics):
+                published = _publish(client, settings, model, promote_too, force)
     if json:
         times = {"metrics": trained.metrics, "seconds": trained.seconds}
         console.show_json({"model": model, **times, **published})
         return
-    show_metrics(model, trained.metrics)
     if published:
         what = "answers now" if promote_too else "is published"
         console.out.print(f"Version {published['version']} of {model} {what}.")
@@ -99,17 +103,36 @@ def publish(
 ) -> None:
     """Put the trained bundle into the engine, prove its answers, and see it through the gates."""
     settings: Settings = context.obj
-    with client_of(settings) as client, console.step(f"publish {model}", json):
+    with (
+        _refusal_in_full(json),
+        client_of(settings) as client,
+        console.step(f"publish {model}", json),
+    ):
         published = _publish(client, settings, model, promote_too, force)
     if json:
         console.show_json({"model": model, **published})
         return
     gates = published.pop("gates")
     show({"model": model, **published}, json)
-    console.show_table(
-        ("gate", "passed", "found"),
-        [(g["gate"], "yes" if g["passed"] else "forced", g["detail"]) for g in gates],
-    )
+    _show_gates([(g["gate"], "yes" if g["passed"] else "forced", g["detail"]) for g in gates])
+
+
+def _show_gates(rows: Sequence[tuple[str, str, str]]) -> None:
+    console.show_table(("gate", "passed", "found"), rows)
+
+
+@contextmanager
+def _refusal_in_full(json: bool, metrics: Mapping[str, Any] | None = None) -> Iterator[None]:
+    """Show all gates before a refusal, which names those that refuse; JSON is one value."""
+    from training.lifecycle.outcome import RefusedError
+
+    try:
+        yield
+    except RefusedError as error:
+        error.metrics = dict(metrics or {})
+        if not json:
+            _show_gates([(o.gate, "yes" if o.passed else "no", o.detail) for o in error.outcomes])
+        raise
 
 
 def _publish(
