@@ -24,6 +24,7 @@ import pytest
 from clickhouse_connect.driver.client import Client
 from xdist.scheduler import LoadFileScheduling
 
+from tests.support import warm_cli
 from tests.support.cleaning import drop_everything, forget_queries, treehouse_databases
 from tests.support.engine_library import ServerUnavailableError
 from tests.support.house import parsed
@@ -249,16 +250,8 @@ def run_cli(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
             "PYTHONPATH": str(ROOT),
             "DBT_PARTIAL_PARSE_FILE_PATH": parsed(target),
         }
-        done = subprocess.run(
-            [sys.executable, "-m", "training", *arguments],
-            cwd=cwd,
-            env=os.environ | {"COLUMNS": "120", "NO_COLOR": "1"} | own | environment,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=timeout,
-            check=False,
-        )
+        surroundings = os.environ | {"COLUMNS": "120", "NO_COLOR": "1"} | own | environment
+        done = warm_cli.run(arguments, cwd, surroundings, timeout)
         if check and done.returncode:
             pytest.fail(
                 f"treehouse {' '.join(arguments)} ended with {done.returncode}\n"
