@@ -9,6 +9,10 @@
 
    One query is answered by one version, whatever it names and how often (macros/champion.sql).
 
+   predict_<use_case>_row, its kin and explain_<use_case>_row take one named tuple and bind by name:
+   `tuple(* except (...)) ... settings enable_named_columns_in_function_tuple = 1`. A star among
+   several arguments is counted as one where a view or table is created, and this is one.
+
    Arguments of our own begin with treehouse_, which no feature's name may (training/contract.py). #}
 
 {% macro create_predict_functions() %}
@@ -34,26 +38,65 @@
         _predict_function(name ~ '_full', contract, champion, full=true),
         _predict_function(name ~ '_at', contract, chosen, full=false, first='treehouse_version'),
         _predict_function(name ~ '_full_at', contract, chosen, full=true, first='treehouse_version'),
+        _row_function(name ~ '_row', contract, champion, full=false),
+        _row_function(name ~ '_row_full', contract, champion, full=true),
+        _row_function(name ~ '_row_at', contract, chosen, full=false, first='treehouse_version'),
+        _row_function(name ~ '_row_full_at', contract, chosen, full=true, first='treehouse_version'),
     ] + _explain_functions(contract, champion) + experiment_predict_functions(contract, champion)) -}}
 {% endmacro %}
 
 {% macro _explain_functions(contract, champion) %}
     {%- set has_trees = 'next_1' not in contract.heads -%}
-    {{- return([_explain_function(contract, champion), _explain_top_function(contract)] if has_trees else []) -}}
+    {%- set name = 'explain_' ~ contract.use_case -%}
+    {{- return([
+        _create_function(name, _arguments(contract), _explanation(contract, champion)),
+        _explain_top_function(contract),
+        _of_row(name ~ '_row', _explanation(contract, _checked(champion, name, contract), 'treehouse_row')),
+    ] if has_trees else []) -}}
 {% endmacro %}
 
 {% macro _predict_function(name, contract, bundle, full, first=none) %}
-    {%- set call = _scorer_call('treehouse_score', contract, bundle) -%}
-    {%- set answer = _named_tuple(call, contract.heads) if full else 'arrayElementOrNull(' ~ call ~ ', 2)' -%}
-    {{- return(_create_function(name, ([first] if first else []) + _arguments(contract), answer)) -}}
+    {{- return(_create_function(
+        name, ([first] if first else []) + _arguments(contract), _answer(contract, bundle, full)
+    )) -}}
+{% endmacro %}
+
+{# What a call answers: its first head, or a tuple of all of them. #}
+{% macro _answer(contract, bundle, full, row=none) %}
+    {%- set call = _scorer_call('treehouse_score', contract, bundle, row) -%}
+    {{- return(_named_tuple(call, contract.heads) if full else 'arrayElementOrNull(' ~ call ~ ', 2)') -}}
+{% endmacro %}
+
+{% macro _row_function(name, contract, bundle, full, first=none) %}
+    {%- set answer = _answer(contract, _checked(bundle, name, contract), full, 'treehouse_row') -%}
+    {{- return(_of_row(name, answer, first)) -}}
+{% endmacro %}
+
+{# A function of a named tuple. The lambda binds it, so that it stands in the query once. #}
+{% macro _of_row(name, answer, first=none) %}
+    {{- return(_create_function(
+        name, ([first] if first else []) + ['treehouse_tuple'],
+        'arrayMap(treehouse_row -> ' ~ answer ~ ', [treehouse_tuple])[1]'
+    )) -}}
+{% endmacro %}
+
+{# The bundle, where the tuple has the features and nothing else. Of a feature that it lacks the
+   engine's analysis tells by itself, so what is left to find is a name too many. #}
+{% macro _checked(bundle, name, contract) %}
+    {%- set told = text_literal(
+        name ~ ' takes a tuple of these names and no others; it has names where the query ends in '
+        ~ 'settings enable_named_columns_in_function_tuple = 1: '
+        ~ contract.features | map(attribute='name') | join(', ')
+    ) -%}
+    {{- return(bundle ~ ' + throwIf(length(tupleNames(treehouse_row)) != ' ~ contract.features | length ~ ', ' ~ told ~ ')') -}}
 {% endmacro %}
 
 {# (base, contributions): they add up to the margin, the answer before exp or the logistic. #}
-{% macro _explain_function(contract, bundle) %}
+{% macro _explanation(contract, bundle, row=none) %}
     {%- set answer -%}
-        arrayMap(answer -> cast(tuple(arrayElementOrNull(answer, 1), if(empty(answer), [], {{ _contributions(contract) }})), 'Tuple(base Nullable(Float64), contributions Array(Tuple(feature String, contribution Float64)))'), [{{ _scorer_call('treehouse_explain', contract, bundle) }}])[1]
+        arrayMap(answer -> cast(tuple(arrayElementOrNull(answer, 1), if(empty(answer), [], {{ _contributions(contract) }})), 'Tuple(base Nullable(Float64), contributions Array(Tuple(feature String, contribution Float64)))'), [{{ _scorer_call('treehouse_explain', contract, bundle, row) }}])[1]
     {%- endset -%}
-    {{- return(_create_function('explain_' ~ contract.use_case, _arguments(contract), answer)) -}}
+    {{- return(answer) -}}
 {% endmacro %}
 
 {# Each feature's contribution out of `answer`. What the networks' outputs contribute to a forest
@@ -105,10 +148,11 @@
     {{- return(names) -}}
 {% endmacro %}
 
-{% macro _scorer_call(function, contract, bundle) %}
+{# `row`: the name of a tuple that holds the features; none for columns of their names. #}
+{% macro _scorer_call(function, contract, bundle, row=none) %}
     {%- set elements = {'numeric': [], 'categorical': [], 'tokens': [], 'series': []} -%}
     {%- for feature in contract.features -%}
-        {%- set column = adapter.quote(feature.name) -%}
+        {%- set column = 'tupleElement(' ~ row ~ ', ' ~ text_literal(feature.name) ~ ')' if row else adapter.quote(feature.name) -%}
         {%- if feature.kind == 'numeric' -%}
             {#- A product is refused for text, dates and enums, which a cast would turn into numbers. -#}
             {%- do elements.numeric.append(column ~ ' * 1.') -%}

@@ -234,7 +234,7 @@ with calls as (
         arrayFilter(name -> name != '', [
             {%- for model in models %}
             if(
-                match(query, '\\b(predict|explain)_{{ model }}(_full|_top)?(_at|_in)?`?\\s*\\(')
+                match(query, '\\b(predict|explain)_{{ model }}(_row)?(_full|_top)?(_at|_in)?`?\\s*\\(')
                 or (
                     has(tables, '{{ database }}.{{ model }}_scores')
                     and has(used_executable_user_defined_functions, 'treehouse_score')

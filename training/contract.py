@@ -32,10 +32,16 @@ _TUPLE = ("version", "null")
 
 @dataclass(frozen=True)
 class Feature:
-    """One argument of `predict_<use_case>`. `type` is its ClickHouse type."""
+    """One argument of `predict_<use_case>`.
+
+    Attributes:
+        type: Its ClickHouse type.
+        about: What it is, with its unit, as the YAML says; "" where that says nothing.
+    """
 
     name: str
     type: str
+    about: str = ""
 
     @property
     def kind(self) -> str:
@@ -108,15 +114,27 @@ def load_contract(use_case: str, models: Path = MODELS) -> Contract:
     return known[use_case]
 
 
+def other_columns(use_case: str, models: Path = MODELS) -> list[str]:
+    """Columns of its features model that are no feature: keys, time and whatever else it has."""
+    columns = _columns(use_case, "features", _entries(models))
+    return [c["name"] for c in columns if _role(c) != "feature"]
+
+
 @cache
 def contracts(models: Path = MODELS) -> dict[str, Contract]:
     """Every use case found below `models/`, by name."""
+    entries = _entries(models)
+    found = [_contract(entry, entries) for entry in entries.values() if "use_case" in _meta(entry)]
+    return {contract.use_case: contract for contract in sorted(found, key=lambda c: c.use_case)}
+
+
+def _entries(models: Path) -> dict[str, dict[str, Any]]:
+    """What the YAML says of each model, by its name, and in which file."""
     entries: dict[str, dict[str, Any]] = {}
     for path in sorted(models.glob("*/*.yml")):
         for entry in (read_yaml(path) or {}).get("models", []):
             entries[entry["name"]] = entry | {"file": f"models/{path.relative_to(models)}"}
-    found = [_contract(entry, entries) for entry in entries.values() if "use_case" in _meta(entry)]
-    return {contract.use_case: contract for contract in sorted(found, key=lambda c: c.use_case)}
+    return entries
 
 
 def _contract(entry: dict[str, Any], entries: dict[str, dict[str, Any]]) -> Contract:
@@ -137,7 +155,11 @@ def _contract(entry: dict[str, Any], entries: dict[str, dict[str, Any]]) -> Cont
         raise _lacks(use_case, "heads", "`meta: {heads: [value, ...]}` beside its use_case")
     if untyped := [c["name"] for c in columns if _role(c) == "feature" and "data_type" not in c]:
         raise _lacks(use_case, f"data_type for {', '.join(untyped)}", "a ClickHouse type")
-    features = tuple(Feature(c["name"], c["data_type"]) for c in columns if _role(c) == "feature")
+    features = tuple(
+        Feature(c["name"], c["data_type"], " ".join(c.get("description", "").split()))
+        for c in columns
+        if _role(c) == "feature"
+    )
     for feature in features:
         check_type(feature.name, feature.type, feature.kind, entry["file"])
     return Contract(

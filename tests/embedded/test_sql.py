@@ -28,7 +28,16 @@ def test_every_generated_function_parses(client: Client, settings: Settings) -> 
     wanted = {
         f"predict_{use_case}{suffix}"
         for use_case in contracts()
-        for suffix in ("", "_full", "_at", "_full_at")
+        for suffix in (
+            "",
+            "_full",
+            "_at",
+            "_full_at",
+            "_row",
+            "_row_full",
+            "_row_at",
+            "_row_full_at",
+        )
     }
     assert wanted <= {name for name, _ in created}
     for _, text in created:

@@ -1,4 +1,4 @@
-"""Look inside: SQL, dbt, status."""
+"""Look inside: SQL, functions, dbt, status."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from training import console
-from training.commands.shared import PASS_THROUGH, JsonFlag, client_of, example
+from training.commands.shared import PASS_THROUGH, JsonFlag, Model, client_of, example
 from training.settings import Settings
 
 if TYPE_CHECKING:
@@ -48,6 +48,27 @@ def sql(
         console.show_table(columns, rows)
     else:
         console.err.print("Done; no rows.")
+
+
+@app.command(rich_help_panel=_PANEL, epilog=example("functions ltv"))
+def functions(context: typer.Context, model: Model, json: JsonFlag = False) -> None:
+    """A model's SQL functions, with the call in full: ready to paste, with types and units."""
+    from training.contract import load_contract, other_columns
+    from training.signature import written_out
+
+    settings: Settings = context.obj
+    told = written_out(load_contract(model), settings.database, other_columns(model))
+    if json:
+        console.show_json(told)
+        return
+    rows = told["functions"]
+    console.show_table(list(rows[0]), [list(row.values()) for row in rows])
+    for title, text in (
+        ("By order", told["by_order"]),
+        ("By name, as a view that follows every promotion", told["by_name"]),
+    ):
+        console.out.print(f"\n{title}:\n")
+        console.show_text(text + "\n")
 
 
 def _ask(client: Client, text: str) -> tuple[tuple[str, ...], list[tuple[Any, ...]]]:
