@@ -10,7 +10,6 @@ from __future__ import annotations
 import os
 import re
 import subprocess
-import sys
 from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -73,15 +72,16 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     """A test's folder says which engine it needs; long tests are left out unless asked for.
 
     What is the same on both engines runs on the embedded one in the usual run, on the server with
-    --slow, which takes both for slow tests alone, and on both with --exhaustive.
+    --slow, and on both with --exhaustive or where a test is marked `both`.
     """
     left_out = {item for item in items if item.get_closest_marker("exhaustive")}
     slow = {item for item in items if item.get_closest_marker("slow")}
     again = _on_both(items)
+    both = {item for item in items if item.get_closest_marker("both")}
     if config.getoption("--exhaustive"):
         left_out = set()
     elif config.getoption("--slow"):
-        left_out |= again.keys() - slow
+        left_out |= again.keys() - both
     else:
         left_out |= slow | {*again.values()}
     config.hook.pytest_deselected(items=list(left_out))

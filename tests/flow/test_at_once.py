@@ -24,6 +24,8 @@ from training.lifecycle.sync import wrong_files
 from training.registry import OvertakenError, promote, retire, versions
 from training.turns import alone
 
+pytestmark = pytest.mark.slow
+
 STATE = MACROS / "experiments_state.sql"
 
 

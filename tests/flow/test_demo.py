@@ -1,7 +1,7 @@
 """The whole way as a user walks it: one demo on each target, looked at from all sides.
 
-On the server it has one use case, with --slow all of them: tests/conformance takes each of them
-the whole way on each engine.
+On the server it has one use case, with --exhaustive all of them: tests/conformance takes each of
+them the whole way there.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from tests.support.cleaning import drop_everything, forget_queries
 from tests.support.some import some
 from training.spec import specs
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.both]
 
 USE_CASES = set(specs())
 ON_SERVER = ("ltv",)
@@ -74,7 +74,7 @@ def demo(
     target: str = request.param
     only: tuple[str, ...] = ()
     if target == "server":
-        only = () if request.config.getoption("--slow") else ON_SERVER
+        only = () if request.config.getoption("--exhaustive") else ON_SERVER
         server = request.getfixturevalue("server")
         drop_everything(server.client)
         if server.admin:

@@ -20,6 +20,8 @@ from training.experiments.shadow import agreement
 from training.experiments.state import start, stop
 from training.registry import promote
 
+pytestmark = pytest.mark.slow
+
 _INLINE = """
 select
     {{ predict_variant('purchase_value', "it's", 7, relation='f') }},

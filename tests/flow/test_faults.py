@@ -25,6 +25,8 @@ from training.lifecycle.sync import sync
 from training.registry import Version, ensure_registry, promote, retire, rollback, versions
 from training.status import read_status
 
+pytestmark = pytest.mark.slow
+
 STATE = ("versions", "events", "statistics")
 
 

@@ -16,6 +16,8 @@ from training.engine import connect
 from training.lifecycle.sync import Synced, sync, wrong_files
 from training.registry import promote
 
+pytestmark = pytest.mark.slow
+
 
 def linked(target: str) -> Callable[[Path, Path], object]:
     return lambda path, _: path.symlink_to(target)

@@ -17,6 +17,8 @@ from tests.support.dying_publisher import POINTS
 from tests.support.small_bundle import write_bundle
 from training.settings import ROOT
 
+pytestmark = pytest.mark.slow
+
 Publisher = Callable[..., dict[str, Any]]
 ON_BOTH = pytest.mark.parametrize("publisher", TARGETS, indirect=True)
 _PROGRAM = (sys.executable, "-m", "tests.support.dying_publisher")

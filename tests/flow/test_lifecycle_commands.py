@@ -21,6 +21,8 @@ from training.lifecycle.difference import diff
 from training.lifecycle.sync import sync
 from training.registry import promote, retire, rollback, versions
 
+pytestmark = pytest.mark.slow
+
 
 def cli(house: House, *arguments: str, code: int = 0) -> Any:
     """What a command answers with --json, in this process."""

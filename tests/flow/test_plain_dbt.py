@@ -16,6 +16,8 @@ from tests.conftest import TARGETS, Cli, RunningServer
 from tests.support.cleaning import drop_everything
 from training.settings import ROOT
 
+pytestmark = pytest.mark.slow
+
 Dbt = Callable[..., subprocess.CompletedProcess[str]]
 _DBT = str(Path(sys.executable).with_name("dbt"))
 

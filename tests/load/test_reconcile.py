@@ -17,6 +17,8 @@ from training.errors import TreehouseError
 from training.intake import reconcile as module
 from training.intake.reconcile import Difference, reconcile
 
+pytestmark = pytest.mark.slow
+
 MODELS = "treehouse_reconcile_tests"
 FINAL = (
     "select user_id, day, sum(events), uniqExactMerge(sessions), sum(duration_ms), "

@@ -16,6 +16,8 @@ from tests.support.house import copy_project, dbt, run_dbt
 from tests.support.small_bundle import USE_CASE
 from training.settings import Settings
 
+pytestmark = pytest.mark.slow
+
 TESTS = ("certain", "told", "of_all")
 
 

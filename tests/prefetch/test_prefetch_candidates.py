@@ -30,6 +30,8 @@ from training.registry import promote
 from training.results.config import ResultCache
 from training.spec import load_spec
 
+pytestmark = pytest.mark.slow
+
 _SESSIONS = 40
 _OPEN = "open"
 

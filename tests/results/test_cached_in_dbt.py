@@ -15,6 +15,8 @@ from training.results.store import clear, make_plan
 from training.workload.plan import START
 from training.workload.shop import DATABASE, create_shop
 
+pytestmark = pytest.mark.slow
+
 _MODEL = "select country, n from {{ cached('sales_by_country') }}"
 _SINCE = "2026-05-30 00:00:00"
 _WITH_ARGUMENTS = f"select page, n from {{{{ cached('traffic_by_page', since='{_SINCE}') }}}}"

@@ -33,6 +33,8 @@ from training.roles import as_sql, granted, role_grants
 from training.settings import ROOT
 from training.spec import Spec, load_spec, specs
 
+pytestmark = pytest.mark.slow
+
 As = Callable[[str], Client]
 PREDICTED = "purchase_value"
 #: Views of the engine's own logs, which show what others ask: for the operator alone.

@@ -14,6 +14,8 @@ from tests.support.small_bundle import MADE_UP, USE_CASE, write_bundle
 from training.publish import publish
 from training.registry import promote
 
+pytestmark = pytest.mark.slow
+
 TOKEN = "T0KEN0f-the-webhook"
 _BUILD = ("build", "--select", f"+path:models/{USE_CASE}")
 _RUNS = (

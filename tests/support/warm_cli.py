@@ -17,8 +17,8 @@ from pathlib import Path
 
 #: Without threads of their own, which no fork copies; the engine has some.
 _LOADED = (
-    "clickhouse_connect", "dbt.adapters.clickhouse", "dbt.cli.main", "lightgbm", "pandas", "scipy.stats",
-    "sklearn.ensemble", "sqlglot", "training.cli", "typer.rich_utils",
+    "clickhouse_connect", "dbt.adapters.clickhouse", "dbt.cli.main", "lightgbm", "pandas",
+    "scipy.stats", "sklearn.ensemble", "sqlglot", "training.cli", "typer.rich_utils",
 )  # fmt: skip
 _FORKS = multiprocessing.get_context("forkserver")
 _FORKS.set_forkserver_preload([*_LOADED])

@@ -23,6 +23,8 @@ from training.tiering.log import history, unfinished
 from training.tiering.plan import Plan, make_plan
 from training.turns import BusyError, alone
 
+pytestmark = pytest.mark.slow
+
 _COLD = {"1": "cold", "2": "cold", "3": "cold", "4": "cold", "5": "default", "6": "default"}
 _HOT = dict.fromkeys("123456", "default")
 

@@ -14,6 +14,8 @@ from tests.mutation.sql import sql_mutants
 from tests.support.some import some
 from training.settings import ROOT
 
+pytestmark = pytest.mark.slow
+
 _SOURCE = "def is_large(x):\n    return x >= 10\n"
 _TESTS = {
     "strong": "assert [is_large(x) for x in (9, 10, 11)] == [False, True, True]",

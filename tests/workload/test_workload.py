@@ -21,6 +21,8 @@ from training.workload.plan import START, Options, plan
 from training.workload.run import Ran, run_workload
 from training.workload.shop import DATABASE
 
+pytestmark = pytest.mark.slow
+
 _SMALL = Options(hours=4, sessions=40, people=10, start=START + timedelta(hours=9))
 
 
