@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import re
@@ -13,9 +14,14 @@ from typing import Any
 from training.console import Report, guarded_stdout
 from training.engine import export_url
 from training.errors import TreehouseError
-from training.settings import ROOT, Settings, project_vars
+from training.own_vars import parse_vars
+from training.settings import ROOT, Settings, own_vars, project_vars
 
 _HOOKED = {"build", "run", "seed", "snapshot", "test"}  # what on-run-start comes before
+_TAKES_VARS = _HOOKED | {
+    "clone", "compile", "debug", "freshness", "generate", "list", "ls", "parse", "run-operation",
+    "show",
+}  # fmt: skip
 _BAD = ("error", "fail", "partial success")
 
 
@@ -50,10 +56,25 @@ def invoke(settings: Settings, arguments: Sequence[str], callbacks: Sequence[Any
         _make_dictionaries(settings)
     with _surroundings(environment(settings)), guarded_stdout():
         try:
-            return dbtRunner(callbacks=list(callbacks)).invoke([*arguments])
+            return dbtRunner(callbacks=list(callbacks)).invoke(_with_own_vars(arguments))
         finally:
             for handler in logging.getLogger("file_log").handlers:
                 handler.close()  # dbt leaves its log file open, run after run
+
+
+def _with_own_vars(arguments: Sequence[str]) -> list[str]:
+    """The arguments with one's own vars; those that a person passes to dbt stand above them."""
+    own = own_vars()
+    if not own or not _TAKES_VARS.intersection(arguments):
+        return [*arguments]
+    rest, given, words = list[str](), dict[str, Any](), iter(arguments)
+    for word in words:
+        name, has_value, value = word.partition("=")
+        if name == "--vars":
+            given |= parse_vars(value if has_value else next(words, ""))
+        else:
+            rest.append(word)
+    return [*rest, "--vars", json.dumps(own | given)]
 
 
 def _make_dictionaries(settings: Settings) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import getpass
+import json
 import os
 import re
 import sys
@@ -15,10 +16,12 @@ import yaml
 
 from training.errors import TreehouseError
 from training.names import check_words
+from training.own_vars import as_vars, check_vars, parse_vars
 
 ROOT = Path(__file__).resolve().parent.parent
 TARGETS = ("embedded", "server")
 LEAST_MEMORY = 256 * 2**20
+_GIVEN = "TREEHOUSE_VARS"
 _UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
 
 
@@ -74,10 +77,9 @@ class Settings:
             raise TreehouseError(
                 "There is no such target.", value=target, expected=" or ".join(TARGETS)
             )
-        home = Path(os.environ.get("TREEHOUSE_HOME", ROOT / ".treehouse")).expanduser().resolve()
         variables = project_vars()
         return cls(
-            home=home,
+            home=_home(),
             target=target,
             memory_bytes=_memory_bytes(os.environ.get("TREEHOUSE_MEMORY", "4GiB")),
             raw_database=variables["raw_database"],
@@ -126,13 +128,51 @@ class _Vars(dict[str, Any]):
         )
 
 
+def _home() -> Path:
+    return Path(os.environ.get("TREEHOUSE_HOME", ROOT / ".treehouse")).expanduser().resolve()
+
+
+def own_vars_file() -> Path:
+    """Where a person's own vars stand, for every command: vars.yml in TREEHOUSE_HOME."""
+    return _home() / "vars.yml"
+
+
+def give_vars(text: str) -> None:
+    """Let vars, as `--vars` has them, hold for the rest of this process and what it starts.
+
+    Raises:
+        TreehouseError: They can't be read, or one can't have that value.
+    """
+    given = parse_vars(os.environ.get(_GIVEN, "")) | parse_vars(text)
+    check_vars(given, _project_vars(), "--vars")
+    os.environ[_GIVEN] = json.dumps(given)
+
+
+def own_vars() -> dict[str, Any]:
+    """What differs from dbt_project.yml: the vars of vars.yml and, above them, those of --vars."""
+    return dict(_own_vars(own_vars_file(), os.environ.get(_GIVEN, "")))
+
+
 @cache
+def _own_vars(path: Path, given: str) -> dict[str, Any]:
+    found = as_vars(read_yaml(path), str(path)) if path.exists() else {}
+    if set(found) == {"vars"}:  # as in dbt_project.yml
+        found = as_vars(found["vars"], str(path))
+    check_vars(found, _project_vars(), str(path))
+    return found | parse_vars(given)
+
+
 def project_vars() -> dict[str, Any]:
-    """The vars of dbt_project.yml."""
+    """The vars that hold: those of dbt_project.yml, and in their place one's own."""
+    return _Vars(_project_vars() | own_vars())
+
+
+@cache
+def _project_vars() -> dict[str, Any]:
     project = read_yaml(ROOT / "dbt_project.yml")
     variables = (project.get("vars") if isinstance(project, dict) else None) or {}
     check_words(variables, "vars", "dbt_project.yml")
-    return _Vars(variables)
+    return variables
 
 
 def profile(target: str) -> dict[str, Any]:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from training import console
-from training.commands.shared import JsonFlag, Model, client_of, example, show
+from training.commands.shared import JsonFlag, Model, Vars, client_of, example, show
+from training.contract import load_contract
 from training.settings import Settings
 
 if TYPE_CHECKING:
@@ -22,26 +23,45 @@ Force = Annotated[
 ]
 
 
-@app.command(rich_help_panel=_PANEL, epilog=example("build -s +path:models/ltv"))
+@app.command(rich_help_panel=_PANEL, epilog=example("build ltv"))
 def build(
     context: typer.Context,
+    use_cases: Annotated[
+        list[str] | None,
+        typer.Argument(help="Use cases, for example ltv, with all that they need; all by default."),
+    ] = None,
     select: Annotated[
-        list[str] | None, typer.Option("--select", "-s", help="As dbt's --select; repeatable.")
+        list[str] | None,
+        typer.Option("--select", "-s", help="As dbt's --select; names may follow it, as in dbt."),
     ] = None,
     full_refresh: Annotated[
         bool, typer.Option("--full-refresh", help="As dbt's; never touches the registry.")
     ] = False,
+    _vars: Vars = "",
     json: JsonFlag = False,
 ) -> None:
     """Build and test features, training sets and scored views (dbt build)."""
     from training.dbt import build as run
 
     settings: Settings = context.obj
-    arguments = [word for name in select or () for word in ("--select", name)]
+    arguments = _selection(use_cases or [], select or [])
     arguments += ["--full-refresh"] if full_refresh else []
     with console.step("dbt build", json) as report:
         result = run(settings, arguments, report)
     show(result.counts, json)
+
+
+def _selection(words: list[str], select: list[str]) -> list[str]:
+    """dbt's arguments: use cases with what they need, or selectors, of which dbt takes many after
+    one --select.
+
+    Raises:
+        TreehouseError: A word is no use case.
+    """
+    if select:
+        return ["--select", *select, *words]
+    names = [load_contract(word).use_case for word in words]
+    return ["--select", *(f"+path:models/{name}" for name in names)] if names else []
 
 
 @app.command(rich_help_panel=_PANEL, epilog=example("train ltv --promote"))
@@ -56,6 +76,7 @@ def train(
         bool, typer.Option("--tuned", help="With the parameters that `tune` found last.")
     ] = False,
     force: Force = "",
+    variables: Vars = "",
     json: JsonFlag = False,
 ) -> None:
     """Fit a model, measure it against its baselines, compile it."""
@@ -66,6 +87,11 @@ def train(
     from training.fit.train import train as run  # takes a while
 
     settings: Settings = context.obj
+    if variables:  # they shape the training set
+        from training.dbt import build as run_build
+
+        with console.step(f"build {model}", json) as report:
+            run_build(settings, ["--select", f"+{model}_training_set"], report)
     with client_of(settings) as client:
         trial = ""
         if tuned:

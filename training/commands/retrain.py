@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from training import console
-from training.commands.shared import JsonFlag, client_of, example
+from training.commands.shared import JsonFlag, Vars, client_of, example
 from training.errors import TreehouseError
 from training.settings import Settings
 
@@ -33,6 +33,7 @@ def retrain(
     cron: Annotated[
         bool, typer.Option("--cron", help="Print lines for a crontab; do nothing.")
     ] = False,
+    _vars: Vars = "",
     json: JsonFlag = False,
 ) -> None:
     """Features, training set, fit, gates, publish, promotion; exit 1 if a run failed."""

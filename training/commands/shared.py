@@ -10,12 +10,32 @@ import typer
 from rich.markup import escape
 
 from training import console
-from training.settings import Settings
+from training.settings import Settings, give_vars
 
 if TYPE_CHECKING:
     from clickhouse_connect.driver.client import Client
 
 JsonFlag = Annotated[bool, typer.Option("--json", help="One JSON value on stdout, for scripts.")]
+
+
+def _take_vars(context: typer.Context, text: str) -> str:
+    """Let them hold before the command begins, in its settings too."""
+    if text and not context.resilient_parsing:
+        give_vars(text)
+        context.obj = Settings.from_environment(context.obj.target)
+    return text
+
+
+Vars = Annotated[
+    str,
+    typer.Option(
+        "--vars",
+        metavar="YAML",
+        callback=_take_vars,
+        help="As dbt's, for this run: 'ltv_horizon_days: 30'. For good: TREEHOUSE_HOME/vars.yml.",
+        show_default=False,
+    ),
+]
 Model = Annotated[str, typer.Argument(help="Use case, for example ltv.")]
 PASS_THROUGH = {"allow_extra_args": True, "ignore_unknown_options": True}
 
