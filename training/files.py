@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
@@ -60,12 +61,12 @@ def make_folder(path: Path) -> None:
         os.umask(mask)
 
 
-def write_whole(path: Path, content: bytes, *, shared: bool = False) -> None:
+def write_whole(path: Path, content: bytes | Iterable[bytes], *, shared: bool = False) -> None:
     """Write a file so that nobody ever reads a part of it; its folder is made where missing.
 
     Args:
         path: Where to.
-        content: What to.
+        content: What to; where it comes in parts and fails between them, nothing is written.
         shared: For a place that the user chose: as open as the user's own files are. Else nobody
             else may read it.
 
@@ -80,13 +81,15 @@ def write_whole(path: Path, content: bytes, *, shared: bool = False) -> None:
             path.parent.mkdir(parents=True, exist_ok=True)
         fresh.unlink(missing_ok=True)  # it may be of a stopped run, and readable for others
         with open(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-            file.write(content)
+            file.writelines([content] if isinstance(content, bytes) else content)
         if shared:
             fresh.chmod(0o666 & ~_USERS_UMASK)
         fresh.replace(path)
-    except OSError as error:
+    except BaseException as error:
         with suppress(OSError):
             fresh.unlink()
+        if not isinstance(error, OSError):
+            raise
         raise TreehouseError(
             "A file could not be written.",
             value=f"{path}: {error.strerror}",

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import re
 import sys
+from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from training import console
 from training.commands.shared import PASS_THROUGH, JsonFlag, Model, client_of, example
+from training.errors import TreehouseError
+from training.files import write_whole
 from training.settings import Settings
 
 if TYPE_CHECKING:
@@ -17,19 +21,33 @@ if TYPE_CHECKING:
 
 app = typer.Typer()
 _PANEL = "Look inside"
+_FORMATS = {
+    ".csv": "CSVWithNames", ".tsv": "TabSeparatedWithNames", ".parquet": "Parquet", ".json": "JSON",
+    ".jsonl": "JSONEachRow", ".ndjson": "JSONEachRow", ".arrow": "Arrow", ".orc": "ORC",
+    ".md": "Markdown", ".xml": "XML",
+}  # fmt: skip
+"""What `sql --out` writes, by the name's ending."""
+_CHUNK = 1 << 20
 _OWN_FORMAT = re.compile(r"\sformat\s+(\w+)\s*;?\s*$", re.IGNORECASE)
 
 
-@app.command(rich_help_panel=_PANEL, epilog=example("sql 'show tables from treehouse'"))
+@app.command(
+    rich_help_panel=_PANEL,
+    epilog=example("sql 'select * from treehouse.ltv_scores' --out scores.parquet"),
+)
 def sql(
     context: typer.Context,
     query: Annotated[str, typer.Argument(help="One statement, or - to read it from stdin.")],
     fmt: Annotated[
         str | None, typer.Option("--format", help="Any ClickHouse format, for example CSV.")
     ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Write the result to this file; its ending says the format."),
+    ] = None,
     json: JsonFlag = False,
 ) -> None:
-    """Run SQL on the target."""
+    """Run SQL on the target; show the result, or write it to a file."""
     settings: Settings = context.obj
     text = sys.stdin.read() if query == "-" else query
     if not text.strip():
@@ -38,6 +56,9 @@ def sql(
     if own and not json:
         fmt, text = fmt or own[1], text[: own.start()]
     with client_of(settings) as client:
+        if out is not None:
+            _write(client, settings, text, fmt or _format_of(out), out)
+            return
         if fmt:
             console.show_text(client.raw_query(text, fmt=fmt))
             return
@@ -48,6 +69,28 @@ def sql(
         console.show_table(columns, rows)
     else:
         console.err.print("Done; no rows.")
+
+
+def _write(client: Client, settings: Settings, text: str, fmt: str, out: Path) -> None:
+    """A query's result as the engine writes it, whole or not at all."""
+    # Else a query that fails half-way ends in a file that ends in the error.
+    whole = {"wait_end_of_query": 1} if settings.target == "server" else {}
+    stream = client.raw_stream(text, fmt=fmt, settings=whole)
+    with stream as bytes_:
+        write_whole(out, iter(partial(bytes_.read, _CHUNK), b""), shared=True)
+    console.err.print(f"{out}: {out.stat().st_size:,} bytes of {fmt}.", markup=False)
+
+
+def _format_of(out: Path) -> str:
+    """The format that a file's name asks for."""
+    if found := _FORMATS.get(out.suffix.lower()):
+        return found
+    raise TreehouseError(
+        "The file's name does not say its format.",
+        value=out,
+        expected="a name that ends in " + ", ".join(_FORMATS),
+        fix=f"add --format, for example: --format Parquet --out {out}",
+    )
 
 
 @app.command(rich_help_panel=_PANEL, epilog=example("functions ltv"))
