@@ -8,11 +8,13 @@ from typing import Any
 from rich.markup import escape
 
 from training import console
+from training.page.scales import amount
+from training.units import SYMBOLS
 
 _COLUMNS = {
     "value": {
-        "mae": "MAE $",
-        "rmse": "RMSE $",
+        "rmse": "RMSE{unit}",
+        "mae": "MAE{unit}",
         "mape_payers": "MAPE payers",
         "gini": "Gini",
         "bias": "bias",
@@ -40,12 +42,17 @@ _COLUMNS = {
     },
 }
 _COMPARED = {
-    "value": ("mae", "rmse", "gini"),
+    "value": ("rmse", "gini"),
     "probability": ("log_loss", "brier", "auc"),
     "classes": ("cost",),
     "sequence": ("recall_1", "recall_3", "recall_5"),
 }
-"""What a model is to be better in than its baselines."""
+"""What the answer of predict_<use_case> is to be better in than the baselines."""
+_OF_TYPICAL = "mae of typical"
+_WHICH = (
+    "value is the mean, for sums, bids and budgets: RMSE, Gini and bias judge it. "
+    "typical is the median, for one row: MAE judges it."
+)
 _HIGHER_IS_BETTER = ("gini", "auc", "recall_1", "recall_3", "recall_5")
 
 
@@ -58,13 +65,18 @@ def metric_rows(metrics: Mapping[str, Any]) -> list[tuple[str, Mapping[str, Any]
     rows += metrics["baselines"].items()
     if "best_possible" in metrics:
         rows.append(("best possible", metrics["best_possible"]))
+    if "best_possible_typical" in metrics:
+        rows.append(("best possible: typical", metrics["best_possible_typical"]))
     return rows
 
 
 def show_metrics(model: str, metrics: Mapping[str, Any]) -> None:
     """The table of metrics, what is particular to the task, and lift by decile as bars."""
     task = metrics["task"]
-    columns = dict(_COLUMNS[task])
+    unit = SYMBOLS.get(metrics.get("unit", ""), "")
+    columns = {
+        key: title.format(unit=f" {unit}" if unit else "") for key, title in _COLUMNS[task].items()
+    }
     rows = [(name, dict(row)) for name, row in metric_rows(metrics)]
     if task == "classes":
         for name in metrics["model"]["recall"]:
@@ -78,11 +90,14 @@ def show_metrics(model: str, metrics: Mapping[str, Any]) -> None:
         [(name, *(row.get(key) for key in columns)) for name, row in rows],
         title=f"{model}: {metrics['rows']:,} test rows{_share(metrics)}",
     )
+    if "typical" in metrics:
+        console.out.print(_WHICH)
     if metrics.get("interval", {}).get("width") is not None:
         interval = metrics["interval"]
         console.out.print(
             f"Interval: {interval['coverage']:.1%} of the labels inside "
-            f"(target {interval['target']:.6g}), {interval['width']:,.2f} wide on average"
+            f"(target {interval['target']:.6g}), "
+            f"{amount(interval['width'], metrics.get('unit', 'number'))} wide on average"
         )
     if "calibration" in metrics:
         console.out.print(f"Calibrated by: {metrics['calibration']['method']}")
@@ -141,14 +156,15 @@ def _show_lift(deciles: list[Mapping[str, float]]) -> None:
 
 
 def beaten(metrics: Mapping[str, Any]) -> dict[str, dict[str, bool]]:
-    """Baseline to whether the model is better, by metric; of values, MAE is the median's."""
+    """Baseline to whether the model is better, by metric: each answer by what it is made for."""
     found: dict[str, dict[str, bool]] = {}
     for name, row in metrics["baselines"].items():
         found[name] = {}
         for metric in _COMPARED[metrics["task"]]:
-            model = metrics["typical"] if metric == "mae" else metrics["model"]
-            ours, theirs = model[metric], row[metric]
+            ours, theirs = metrics["model"][metric], row[metric]
             if ours is not None and theirs is not None:
                 is_higher = metric in _HIGHER_IS_BETTER
                 found[name][metric] = ours > theirs if is_higher else ours < theirs
+        if "typical" in metrics:
+            found[name][_OF_TYPICAL] = metrics["typical"]["mae"] < row["mae"]
     return found

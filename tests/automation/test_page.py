@@ -115,7 +115,8 @@ def test_it_begins_with_sentences_made_of_the_numbers(page: Page, subject: Subje
     sentences = re.findall(r"<p>(.*?)</p>", found[1])
     assert 3 <= len(sentences) <= 5
     metrics = subject.version.metrics
-    assert f"off by ${metrics['typical']['mae']:,.2f} on average" in sentences[1]
+    assert f"{NAME} (the mean) was off by ${metrics['model']['rmse']:,.2f} (root" in sentences[1]
+    assert f"it was off by ${metrics['typical']['mae']:,.2f} on average" in sentences[1]
     assert f"On {metrics['rows']:,} customers" in sentences[1]
     assert "a thousand dollars" in sentences[1]
     assert "need a look" in sentences[-1] or "needs a look" in sentences[-1]

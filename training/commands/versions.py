@@ -66,7 +66,7 @@ def list_versions(
 
 def _quality(metrics: Mapping[str, Any]) -> str:
     """The metrics that a list has room for, of those that the task has."""
-    names = ("mae", "gini", "recall_1", "log_loss", "auc", "cost", "accuracy")
+    names = ("rmse", "gini", "recall_1", "log_loss", "auc", "cost", "accuracy")
     shown = [(name, metrics.get("model", {}).get(name)) for name in names]
     return ", ".join(f"{n} {console.cell(v)}" for n, v in shown if isinstance(v, float))
 

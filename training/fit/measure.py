@@ -17,6 +17,7 @@ from training.fit.dataset import Dataset
 from training.fit.metrics import coverage, value_metrics
 from training.fit.sequence_metrics import sequence_metrics
 from training.fit.sequences import ranked
+from training.units import label_unit
 
 if TYPE_CHECKING:
     from clickhouse_connect.driver.client import Client
@@ -49,9 +50,10 @@ def measure(
             only they have probabilities.
 
     Returns:
-        task; rows; model; baselines by name; not_fitted, baselines that could not be, and why, if
-        there are any; best_possible, on simulated data; and for values
-        typical (the median's metrics) and interval; for sequences groups, the same of some rows.
+        task; unit, of the label; rows; model; baselines by name; not_fitted, baselines that could
+        not be, and why, if there are any; best_possible, on simulated data; for values typical and
+        best_possible_typical (the medians' metrics) and interval; for sequences groups, the same
+        of some rows.
     """
     test = data.rows("test")
     answers = chosen.answers(heads, data.matrix[test], data.names, data.batch(test))
@@ -72,7 +74,8 @@ def measure(
         truth = {}
     found = _MEASURES[spec.task](spec, data, test, answers, baselines, truth)
     not_fitted = {"not_fitted": failed} if failed else {}
-    return {"task": spec.task, "rows": int(test.sum()), **found, **not_fitted}
+    unit = label_unit(spec)
+    return {"task": spec.task, "unit": unit, "rows": int(test.sum()), **found, **not_fitted}
 
 
 def _fitted_baselines(
@@ -130,9 +133,8 @@ def _measure_value(
         },
     }
     if truth:
-        best = measured(truth["mean"])
-        best["mae"] = float(np.mean(np.abs(truth["median"] - actual)))
-        found["best_possible"] = best
+        found["best_possible"] = measured(truth["mean"])
+        found["best_possible_typical"] = measured(truth["median"])
     return found
 
 

@@ -34,7 +34,7 @@ def history(subject: Subject) -> dict[str, Any]:
     ends = [move["at"] for move in moves[1:]] + [None]
     return {
         "versions": [
-            {"version": v, "metrics": v.metrics.get("model", {}) | _typical(v.metrics)}
+            {"version": v, "metrics": v.metrics.get("model", {})}
             for v in subject.published[:_LATEST]
         ],
         "events": [event for event in events if event["action"] != "publish"][:_LATEST],
@@ -44,10 +44,6 @@ def history(subject: Subject) -> dict[str, Any]:
         ],
         "now": events[0]["now"] if events else None,
     }
-
-
-def _typical(metrics: dict[str, Any]) -> dict[str, Any]:
-    return {"mae": metrics["typical"]["mae"]} if "typical" in metrics else {}
 
 
 def gates(subject: Subject) -> list[dict[str, Any]]:

@@ -17,16 +17,19 @@ def metrics(subject: Subject) -> dict[str, Any]:
     """Metrics as they were at the publish, for the model, its baselines and the best possible.
 
     Returns:
-        rows; contenders: name, kind ("model", "rule" or "best"), metric to number; and left_out,
-        what could not be fitted: name to why.
+        rows; contenders: name, kind ("model", "typical", "rule" or "best"), metric to number, each
+        of one answer, and first of what predict_<use_case> answers; and left_out, what could not
+        be fitted: name to why.
     """
     stored = subject.version.metrics
     if "model" not in stored:
         raise Missing("This version came without metrics.")
-    model = dict(stored["model"])
-    if "typical" in stored:  # the absolute error is that of the answer made for it, the median
-        model["mae"] = stored["typical"]["mae"]
-    contenders = [{"name": "this model", "kind": "model", "metrics": model}]
+    function = f"predict_{subject.spec.use_case}"
+    name = f"{function} (the mean)" if "typical" in stored else function
+    contenders = [{"name": name, "kind": "model", "metrics": stored["model"]}]
+    if "typical" in stored:
+        typical = {"name": "typical (the median)", "kind": "typical", "metrics": stored["typical"]}
+        contenders.append(typical)
     contenders += [
         {"name": name, "kind": "rule", "metrics": values}
         for name, values in stored.get("baselines", {}).items()

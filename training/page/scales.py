@@ -12,7 +12,7 @@ MINUS = "\N{MINUS SIGN}"
 
 
 def amount(value: float | None, unit: str = "number") -> str:
-    """A value in its unit ("usd", "share" or "number"), short."""
+    """A value in its unit ("usd", "seconds", "share" or "number"), short."""
     if value is None or not math.isfinite(value):
         return NOTHING
     if unit == "share":
@@ -25,7 +25,8 @@ def amount(value: float | None, unit: str = "number") -> str:
     else:
         text = f"{size:,.2f}" if unit == "usd" else f"{size:.3g}"
     sign = MINUS if value < 0 and text.strip("0.") else ""
-    return sign + ("$" if unit == "usd" else "") + text
+    after = "\N{NO-BREAK SPACE}s" if unit == "seconds" else ""
+    return sign + ("$" if unit == "usd" else "") + text + after
 
 
 def percent(value: float | None, signed: bool = False) -> str:

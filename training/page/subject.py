@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from training.contract import MODELS
 from training.ddl import is_there
 from training.engine import identifier, row_hash
 from training.errors import TreehouseError
@@ -14,7 +13,7 @@ from training.fit.baselines import label_sql
 from training.fit.splits import fitted_rows
 from training.lifecycle.scoring import Scored
 from training.lifecycle.versions import Version, versions
-from training.settings import read_yaml
+from training.units import descriptions, label_unit
 
 if TYPE_CHECKING:
     from clickhouse_connect.driver.client import Client
@@ -73,21 +72,13 @@ class Subject:
 
     @property
     def unit(self) -> str:
-        """What the answer is counted in: "usd", "share" (a probability) or "number"."""
-        if self.spec.task != "value":
-            return "share"
-        return "usd" if "USD" in self.texts.get(self.contract.label, "") else "number"
+        """What the answer is counted in, as label_unit() has it."""
+        return label_unit(self.spec)
 
-    @cached_property
+    @property
     def texts(self) -> dict[str, str]:
         """Column to its description in the use case's YAML."""
-        found: dict[str, str] = {}
-        for path in sorted((MODELS / self.spec.use_case).glob("*.yml")):
-            for model in read_yaml(path).get("models", []):
-                for column in model.get("columns", []):
-                    if text := column.get("description"):
-                        found.setdefault(column["name"], " ".join(text.split()))
-        return found
+        return descriptions(self.spec.use_case)
 
     @property
     def answers(self) -> str:

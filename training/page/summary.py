@@ -46,10 +46,18 @@ class Metric:
 
 
 METRICS = {
-    "mae": Metric(
-        "Off by, on average", "mean absolute error", "answer", says="was off by {value} on average"
+    "rmse": Metric(
+        "Off by (RMSE)",
+        "root mean square: what a mean is judged by",
+        "answer",
+        says="was off by {value} (root mean square)",
     ),
-    "rmse": Metric("RMSE", "large errors count more", "answer"),
+    "mae": Metric(
+        "Off by (MAE)",
+        "mean absolute error: what a median is judged by",
+        "answer",
+        says="was off by {value} on average",
+    ),
     "gini": Metric("Ranking (Gini)", "1 is a perfect order", better="higher"),
     "auc": Metric(
         "Ranking (AUC)",
@@ -82,7 +90,7 @@ METRICS = {
     "cohort_mape": Metric("Groups off by", "error of the totals of groups", "share"),
 }
 """What is shown of the metrics that are there, in this order; the first decides the verdict."""
-_NO_TILE = ("rmse", "brier", "log_loss")  # for the table: they say little on their own
+_NO_TILE = ("mae", "brier", "log_loss")  # for the table: they say little on their own
 
 
 def shown(contenders: list[dict[str, Any]]) -> list[str]:
@@ -134,17 +142,39 @@ def _error(page: dict[str, Any]) -> str:
     ours = contenders[0]["metrics"][key]
     rule = best_rule(contenders, key)
     tested = f"{rows:,} {who}" if rows else "rows"
-    text = f"On {tested} later than all that it was fitted on, it {metric.sentence(ours, unit)}"
+    name = contenders[0]["name"]
+    text = f"On {tested} later than all that it was fitted on, {name} {metric.sentence(ours, unit)}"
     if rule is None:
         return text + "."
     theirs = rule["metrics"][key]
     text += f"; the best simple rule (“{rule['name']}”) {metric.sentence(theirs, unit)}"
     gain = metric.loss(theirs) - metric.loss(ours)
     if gain <= 0:
-        return text + ": it is at least as good, so there is no reason yet to use the model."
-    if metric.better == "lower" and theirs:
+        text += _although(contenders, keys)
+    elif metric.better == "lower" and theirs:
         text += f", so the model errs {percent(gain / theirs)} less"
-    return text + "."
+    return f"{text}.{_typical(contenders, unit)}"
+
+
+def _although(contenders: list[dict[str, Any]], keys: list[str]) -> str:
+    """What there is to say for a model that a rule is as good as in its first metric."""
+    won = [METRICS[key].label for key in keys if _is_best(contenders, key)]
+    if not won:
+        return ": it is at least as good, so there is no reason yet to use the model"
+    return f": it is at least as good in that; the model is better in: {', '.join(won)}"
+
+
+def _typical(contenders: list[dict[str, Any]], unit: str) -> str:
+    """The median beside the mean: which one suits which use."""
+    found = [c for c in contenders if c["kind"] == "typical"]
+    rule = best_rule(contenders, "mae")
+    if not found or rule is None:
+        return ""
+    ours, theirs = found[0]["metrics"]["mae"], rule["metrics"]["mae"]
+    return (
+        f" For one row, take typical (the median): it was off by {amount(ours, unit)} on average, "
+        f"“{rule['name']}” by {amount(theirs, unit)}; for bids, budgets and sums take the mean."
+    )
 
 
 def _ranking(page: dict[str, Any]) -> str:
@@ -232,13 +262,14 @@ def _mean(rows: list[dict[str, Any]], key: str) -> float:
 
 
 def verdict(contenders: list[dict[str, Any]]) -> str:
-    """In which metrics the model is the best of those that can be had."""
+    """In which metrics what predict_<use_case> answers is the best of those that can be had."""
+    name = contenders[0]["name"]
     keys = shown(contenders)
     won = [key for key in keys if _is_best(contenders, key)]
     if len(won) == len(keys):
-        return "The model is best in all of them."
+        return f"{name} is best in all of them."
     lost = [METRICS[key].label for key in keys if key not in won]
-    return f"The model is best in {len(won)} of {len(keys)}; not in: {', '.join(lost)}."
+    return f"{name} is best in {len(won)} of {len(keys)}; not in: {', '.join(lost)}."
 
 
 def _is_best(contenders: list[dict[str, Any]], key: str) -> bool:

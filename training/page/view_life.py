@@ -104,7 +104,7 @@ def serving_view(rows: list[dict[str, Any]]) -> dict[str, Any]:
 def history_view(subject: Subject) -> dict[str, Any]:
     """Versions, decisions, and the lanes of the chart of who answered."""
     found = life.history(subject)
-    keys = [key for key in ("mae", "gini", "auc", "log_loss") if key in _metrics_of(found)][:2]
+    keys = [key for key in ("rmse", "gini", "auc", "log_loss") if key in _metrics_of(found)][:2]
     for version in found["versions"]:
         version["cells"] = [
             summary.METRICS[key].show(version["metrics"].get(key), subject.unit) for key in keys
