@@ -35,11 +35,16 @@ create table if not exists {{ database }}.quarantine
     source LowCardinality(String) comment 'Which contract was broken',
     load_id String comment 'The first load that met the row, as in load_log',
     reason String comment 'Column, value and rule; one after another where there are several',
+    reason_code LowCardinality(String) comment 'The same without values, to group by: column.missing, .unreadable, .rule',
     row Map(String, String) comment 'The row as it came, under the names of the contract',
     row_id FixedString(32) comment 'Hash of the row and, for equal rows, of their number in the load'
 )
 engine = MergeTree order by (source, loaded_at)
 comment 'Rows that were not loaded, and why';
+
+alter table {{ database }}.quarantine add column if not exists
+    reason_code LowCardinality(String) comment 'The same without values, to group by: column.missing, .unreadable, .rule'
+    after reason;
 
 create table if not exists {{ database }}.load_log
 (

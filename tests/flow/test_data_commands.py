@@ -42,10 +42,10 @@ def test_load_hands_over_its_mapping_and_hints_at_what_to_do(told: dict[str, Any
     shown = CliRunner().invoke(app, ["load", "purchases", "x.csv", "--format", "CSV", *mapping])
     assert shown.exit_code == 0
     assert told["arguments"] == ("purchases", "x.csv")
-    assert (told["fmt"], told["mapping"]) == ("CSV", {"buyer": "customer_id", "a": "b=c"})
+    assert (told["fmt"], told["mapping"]) == ("CSV", {"customer_id": "buyer", "c": "a=b"})
     assert "quarantined: 2" in shown.stdout
     words = " ".join(shown.stderr.split())
-    assert "from treehouse_raw.quarantine group by reason" in words
+    assert "from treehouse_raw.quarantine group by 1 order by 2 desc" in words
     assert "./treehouse reconcile --repair" in words
 
 

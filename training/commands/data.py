@@ -79,8 +79,8 @@ def load(
     show(result.__dict__, json)
     if result.quarantined and not json:
         console.err.print(
-            f'Why: ./treehouse sql "select reason, count() from {settings.raw_database}'
-            '.quarantine group by reason"'
+            f'Why: ./treehouse sql "select reason_code, count(), any(reason) from '
+            f'{settings.raw_database}.quarantine group by 1 order by 2 desc"'
         )
     if result.interrupted:
         console.err.print(
@@ -90,18 +90,18 @@ def load(
 
 
 def _mapping(pairs: list[str]) -> dict[str, str]:
-    """Names of the contract by the origin's own, from `theirs=ours`."""
+    """Names of the origin by the contract's, from `theirs=ours`."""
     mapping: dict[str, str] = {}
     for pair in pairs:
-        theirs, is_pair, ours = pair.partition("=")
-        if not (theirs and is_pair and ours):
+        theirs, is_pair, ours = pair.rpartition("=")
+        if not (theirs and is_pair and ours) or ours in mapping:
             raise TreehouseError(
                 "A mapping of columns could not be read.",
                 value=pair,
-                expected="<their column>=<column of the contract>",
+                expected="<their column>=<column of the contract>, each of the contract's once",
                 fix="for example --map buyer=customer_id",
             )
-        mapping[theirs] = ours
+        mapping[ours] = theirs
     return mapping
 
 

@@ -12,12 +12,12 @@ from pathlib import Path
 from clickhouse_connect.driver.client import Client
 
 from training.errors import TreehouseError
+from training.intake.layout import Progress
 from training.intake.load import LoadReport, load
-from training.intake.origin import Progress
 from training.settings import Settings
 
 ROWS = 69_659
-_MAPPING = {"number_of_cds": "quantity", "dollar_value": "amount_usd"}
+_MAPPING = {"quantity": "number_of_cds", "amount_usd": "dollar_value"}
 
 
 def find_cdnow() -> Path:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
 from uuid import uuid4
@@ -22,8 +22,11 @@ from clickhouse_connect.driver.exceptions import ClickHouseError
 from training.engine import identifier, literal
 from training.errors import TreehouseError
 from training.intake.classify import classify_sql, staged_ddl
+from training.intake.files import files
+from training.intake.layout import Progress
+from training.intake.match import match_columns, relation_sql
 from training.intake.merge import merge, quarantine_keeper, raw_keeper
-from training.intake.origin import Layout, Progress, file_layout, files, landed, table_layout
+from training.intake.origin import file_layout, landed, table_layout
 from training.intake.scratch import Scratch, clear_interrupted
 from training.intake.sources import Source, ensure_raw, find_source, writing
 from training.intake.watch import Watch
@@ -45,6 +48,8 @@ class LoadReport:
         duplicate: Rows whose id was there before, in the source or in this load.
         seconds: Wall-clock time.
         ignored: Columns of the origin that the contract does not name.
+        reasons: Quarantined rows by what is wrong with them, the most frequent first.
+        said: What was done to values, with how many rows it was done to.
         interrupted: Loads of this source that had not finished. What they inserted is there once,
             but a materialized view may have missed the last of it: see reconcile.py.
     """
@@ -58,6 +63,8 @@ class LoadReport:
     duplicate: int
     seconds: float
     ignored: tuple[str, ...] = ()
+    reasons: Mapping[str, int] = field(default_factory=dict)
+    said: Mapping[str, int] = field(default_factory=dict)
     interrupted: tuple[str, ...] = ()
 
 
@@ -80,7 +87,7 @@ def load(
         origin: A file, a folder, a pattern, or `table:database.name`.
         progress: Told the phase, what is done of it and of how much, where that is known.
         fmt: Format of the files where their names do not say it.
-        mapping: Names of the contract by the origin's own, where aliases do not suffice.
+        mapping: Names of the origin by the contract's, where aliases do not suffice.
 
     Of several rows with one id the earliest is kept, by time and then by content; a row that was
     loaded before stays. Times without a zone are in UTC.
@@ -131,6 +138,8 @@ def _load(
     )
     turn.check()
     quarantine = f"{identifier(settings.raw_database)}.quarantine"
+    reasons = _counts(client, scratch, "_code", "_bad")
+    said = _counts(client, scratch, "arrayJoin(_said)")
     bad, _ = run(quarantine_keeper(contract, quarantine, scratch.load_id))
     good, loaded = run(raw_keeper(contract))
     report = LoadReport(
@@ -143,6 +152,8 @@ def _load(
         duplicate=good - loaded,
         seconds=time.monotonic() - began,
         ignored=ignored,
+        reasons=reasons,
+        said=said,
         interrupted=interrupted,
     )
     _log(client, settings, report, started_at)
@@ -166,7 +177,7 @@ def _stage(
         layout = table_layout(client, database or "default", table)
         texts, ignored = match_columns(contract, layout, mapping)
         relation = f"{identifier(database or 'default')}.{identifier(table)}"
-        sql = classify_sql(contract, staged, relation, texts)
+        sql = classify_sql(contract, staged, relation_sql(relation, layout), texts)
         watch.command(f"read {database}.{table}", sql)
         return ignored
     everything: dict[str, None] = {}
@@ -178,48 +189,19 @@ def _stage(
         texts, ignored = match_columns(contract, layout, mapping)
         everything |= dict.fromkeys(ignored)
         with landed(client, path, layout, landing, progress) as relation:
-            sql = classify_sql(contract, staged, relation, texts, layout.where)
+            sql = classify_sql(contract, staged, relation_sql(relation, layout), texts)
             watch.command(f"read {path.name}", sql, layout.settings, layout.rows)
     progress("read", len(found), len(found))
     return tuple(everything)
 
 
-def match_columns(
-    contract: Source, layout: Layout, mapping: Mapping[str, str]
-) -> tuple[dict[str, str], tuple[str, ...]]:
-    """SQL of each of the contract's columns that the origin has, and the origin's other columns.
-
-    A column is found by the mapping, else by its name, else by its aliases, in any case.
-
-    Raises:
-        TreehouseError: A required column is not there, or the mapping names one that is not.
-    """
-    ours = {column.name for column in contract.columns}
-    for theirs, name in mapping.items():
-        if theirs not in layout.texts or name not in ours:
-            raise TreehouseError(
-                "A mapping names a column that is not there.",
-                value=f"{theirs}={name}",
-                expected=f"one of {', '.join(layout.texts)} = one of {', '.join(sorted(ours))}",
-            )
-    mapped = {name: theirs for theirs, name in mapping.items()}
-    folded = {theirs.lower(): theirs for theirs in layout.texts if theirs not in mapping}
-    chosen = {}
-    for column in contract.columns:
-        names = (column.name, *column.aliases)
-        found = mapped.get(column.name) or next((folded[n] for n in names if n in folded), None)
-        if found:
-            chosen[column.name] = found
-    missing = [c for c in contract.columns if c.required and c.name not in chosen]
-    if missing:
-        raise TreehouseError(
-            f"The origin lacks columns of {contract.name}: {', '.join(c.name for c in missing)}.",
-            value=", ".join(layout.texts),
-            expected="; ".join(" or ".join((c.name, *c.aliases)) for c in missing),
-            fix=f"name what stands for it: --map <their column>={missing[0].name}",
-        )
-    ignored = tuple(name for name in layout.texts if name not in chosen.values())
-    return {name: layout.texts[theirs] for name, theirs in chosen.items()}, ignored
+def _counts(client: Client, scratch: Scratch, value: str, where: str = "1") -> dict[str, int]:
+    """How many staged rows have each value, the most frequent first."""
+    found = client.query(
+        f"select toString({value}) as value, count() as rows from {scratch.table('staged')} "
+        f"where {where} group by value order by rows desc, value"
+    )
+    return {row[0]: int(row[1]) for row in found.result_rows}
 
 
 def _log(client: Client, settings: Settings, report: LoadReport, started_at: datetime) -> None:

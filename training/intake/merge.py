@@ -60,6 +60,7 @@ def quarantine_keeper(source: Source, table: str, load_id: str) -> Keeper:
         "source": literal(source.name),
         "load_id": literal(load_id),
         "reason": "_reason",
+        "reason_code": "_code",
         "row": "_row",
         "row_id": _REPEATED,
     }

@@ -1,78 +1,24 @@
-"""What `load` reads: files and tables, as relations whose columns are all text.
-
-Every value is read as text first, so that one that can't be parsed is seen and kept.
-"""
+"""What `load` reads: files and tables, as relations whose columns are all text."""
 
 from __future__ import annotations
 
-import csv
-import glob
-import io
-import re
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 
-import pyarrow as pa
-import pyarrow.parquet as pq
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
 from training.engine import identifier, literal
 from training.errors import TreehouseError
+from training.intake import text
+from training.intake.files import encoding, plain_path, suffix
+from training.intake.layout import Layout, Progress, as_text
+from training.intake.parquet import arrow_blocks, parquet_layout
 
-Progress = Callable[[str, int | None, int | None], None]
-FORMATS = ("csv", "tsv", "parquet", "words")
+FORMATS = (*text.FORMATS, "parquet")
 _SUFFIXES = {".csv": "csv", ".tsv": "tsv", ".tab": "tsv", ".parquet": "parquet", ".pq": "parquet"}
-_ENCODINGS = {".gz": "gzip", ".zst": "zstd"}
 _CHUNK_BYTES = 1 << 20
-_BATCH_ROWS = 1 << 16
-_TEXT = "Nullable(String)"
-_TIME = "Nullable(DateTime64(6, 'UTC'))"
-
-
-@dataclass(frozen=True)
-class Layout:
-    """How the engine reads an origin.
-
-    Attributes:
-        texts: For each column, by its own name, the SQL of its value as Nullable(String).
-        format: The engine's format of a file.
-        structure: Names and types that the engine reads a file with.
-        where: Condition on the rows read.
-        settings: Query settings of the reading.
-        rows: How many there are, where a file says so.
-    """
-
-    texts: Mapping[str, str]
-    format: str = ""
-    structure: str = ""
-    where: str = "1"
-    settings: Mapping[str, int] = field(default_factory=dict)
-    rows: int | None = None
-
-
-def files(origin: str) -> list[Path]:
-    """The files of an origin: itself, those of a folder, or those that match a pattern.
-
-    Raises:
-        TreehouseError: There is none.
-    """
-    path = Path(origin).expanduser()
-    if path.is_dir():
-        found = [p for p in path.iterdir() if p.is_file() and not p.name.startswith((".", "_"))]
-    elif path.is_file():
-        found = [path]
-    else:
-        found = [Path(name) for name in glob.glob(str(path), recursive=True)]
-    if not found:
-        raise TreehouseError(
-            "There is nothing to load there.",
-            value=origin,
-            expected="a file, a folder, a pattern such as data/*.parquet, or table:database.name",
-        )
-    return sorted(p.resolve() for p in found if p.is_file())
 
 
 def file_layout(path: Path, fmt: str | None = None) -> Layout:
@@ -81,12 +27,11 @@ def file_layout(path: Path, fmt: str | None = None) -> Layout:
     Raises:
         TreehouseError: The format is not known, or the file is not of it.
     """
-    name = path.with_suffix("") if path.suffix.lower() in _ENCODINGS else path
-    fmt = fmt or _SUFFIXES.get(name.suffix.lower(), "")
+    fmt = fmt or _SUFFIXES.get(suffix(path), "")
     if fmt == "parquet":
-        return _parquet_layout(path)
+        return parquet_layout(path)
     if fmt in FORMATS:
-        return _text_layout(path, fmt)
+        return text.text_layout(path, fmt)
     raise TreehouseError(
         "The format of a file is not known.",
         value=fmt or path.name,
@@ -110,7 +55,7 @@ def table_layout(client: Client, database: str, table: str) -> Layout:
             expected="a table that this user may read, as table:database.name",
         ) from error
     rows = described.result_rows
-    return Layout({name: _as_text(identifier(name), kind) for name, kind, *_ in rows})
+    return Layout({name: as_text(identifier(name), kind) for name, kind, *_ in rows})
 
 
 @contextmanager
@@ -126,106 +71,23 @@ def landed(
         landing: Qualified name of a table to make and drop, on an engine that can't see the file.
         progress: Told the bytes sent.
     """
+    packed = encoding(path)
     if landing is None:
-        arguments = ", ".join(map(literal, (str(path), layout.format, layout.structure)))
-        yield f"file({arguments})"
+        with plain_path(path) as plain:
+            arguments = (plain, layout.format, layout.structure, packed)
+            yield f"file({', '.join(map(literal, arguments))})"
         return
     client.command(f"create table {landing} ({layout.structure}) engine = MergeTree order by ()")
     is_parquet = layout.format == "Parquet"
-    blocks = _arrow_blocks(path, progress) if is_parquet else _byte_blocks(path, progress)
     client.raw_insert(
         landing,
-        insert_block=blocks,
+        insert_block=arrow_blocks(path, progress) if is_parquet else _byte_blocks(path, progress),
         fmt="ArrowStream" if is_parquet else layout.format,
-        compression=None if is_parquet else _ENCODINGS.get(path.suffix.lower()),
+        compression=None if packed == "none" else packed,
         settings=dict(layout.settings),
     )
     yield landing
     client.command(f"drop table {landing}")
-
-
-def _as_text(name: str, kind: str) -> str:
-    """SQL of a column's value as text: times in UTC, containers as JSON."""
-    if "DateTime" in kind and not re.match(r"Array|Map|Tuple", kind):
-        return f"toString({name}, 'UTC')"
-    if re.match(r"Array|Map|Tuple|Nested|JSON|Object|Variant|Dynamic", kind):
-        return f"toJSONString({name})"
-    return f"toString({name})"
-
-
-def _parquet_layout(path: Path) -> Layout:
-    try:
-        metadata = pq.read_metadata(path)
-        schema = metadata.schema.to_arrow_schema()
-    except (pa.ArrowInvalid, OSError) as error:
-        raise TreehouseError(
-            "The file is not Parquet.", value=f"{path}: {error}", fix="give its --format"
-        ) from error
-    kinds = {f.name: kind for f in schema if (kind := _arrow_kind(f.type))}
-    return Layout(
-        texts={name: _as_text(identifier(name), kind) for name, kind in kinds.items()},
-        format="Parquet",
-        structure=", ".join(f"{identifier(name)} {kind}" for name, kind in kinds.items()),
-        rows=metadata.num_rows,
-    )
-
-
-def _arrow_kind(kind: pa.DataType) -> str | None:
-    """The type to read an Arrow type with; None for those that no contract could take."""
-    if pa.types.is_timestamp(kind):
-        return _TIME
-    if pa.types.is_map(kind):
-        return f"Map(String, {_TEXT})"
-    return None if pa.types.is_nested(kind) or pa.types.is_null(kind) else _TEXT
-
-
-def _text_layout(path: Path, fmt: str) -> Layout:
-    header = _header(path)
-    if fmt == "words":
-        names = header.split()
-        texts = {name: f"splitByWhitespace(line)[{i}]" for i, name in enumerate(names, 1)}
-        words = "arrayStringConcat(splitByWhitespace(line), ' ')"
-        where = f"{words} not in ('', {literal(' '.join(names))})"
-        return Layout(texts, "LineAsString", "line String", where)
-    delimiter = "," if fmt == "csv" else "\t"
-    names = [name.strip() for name in next(csv.reader([header], delimiter=delimiter), [])]
-    if len(set(names)) < len(names):
-        raise TreehouseError(
-            "Two columns of the file have one name.",
-            value=", ".join(sorted({name for name in names if names.count(name) > 1})),
-            fix=f"name them apart in the first line of {path}",
-        )
-    settings = {
-        f"input_format_{fmt}_skip_first_lines": 1,
-        f"input_format_{fmt}_allow_variable_number_of_columns": 1,
-    }
-    if fmt == "tsv":
-        settings["input_format_tsv_crlf_end_of_line"] = 1
-    return Layout(
-        texts={name: f"c{i}" for i, name in enumerate(names, 1)},
-        format="CSV" if fmt == "csv" else "TabSeparated",
-        structure=", ".join(f"c{i} {_TEXT}" for i, _ in enumerate(names, 1)),
-        settings=settings,
-    )
-
-
-def _header(path: Path) -> str:
-    """The first line of a text file, which names its columns."""
-    try:
-        with pa.input_stream(str(path), compression="detect") as stream:
-            line = bytes(stream.read(_CHUNK_BYTES)).split(b"\n", 1)[0]
-            header = line.decode("utf-8-sig").rstrip("\r")
-    except (OSError, UnicodeDecodeError) as error:
-        raise TreehouseError(
-            "The first line of the file could not be read.",
-            value=f"{path}: {error}",
-            expected="a line of UTF-8 that names the columns",
-        ) from error
-    if not header.strip():
-        raise TreehouseError(
-            "The file is empty.", value=path, expected="a first line that names the columns"
-        )
-    return header
 
 
 def _byte_blocks(path: Path, progress: Progress) -> Generator[bytes, None, None]:
@@ -236,29 +98,3 @@ def _byte_blocks(path: Path, progress: Progress) -> Generator[bytes, None, None]
             yield block
             sent += len(block)
             progress(f"send {path.name}", sent, total)
-
-
-def _arrow_blocks(path: Path, progress: Progress) -> Generator[bytes, None, None]:
-    """A Parquet file as an Arrow stream: a server would hold the whole Parquet file in memory."""
-    file = pq.ParquetFile(path, buffer_size=_CHUNK_BYTES)
-    names = [f.name for f in file.schema_arrow if _arrow_kind(f.type)]
-    schema = pa.schema([file.schema_arrow.field(name) for name in names])
-    buffer, sent = _Drain(), 0
-    with file, pa.ipc.new_stream(buffer, schema) as writer:
-        for group in range(file.num_row_groups):  # all at once, it would keep what it has read
-            for batch in file.iter_batches(_BATCH_ROWS, [group], names):
-                writer.write_batch(batch)
-                yield buffer.drain()
-                sent += batch.num_rows
-                progress(f"send {path.name}", sent, file.metadata.num_rows)
-    yield buffer.drain()
-
-
-class _Drain(io.BytesIO):
-    """A buffer that is emptied as it is read."""
-
-    def drain(self) -> bytes:
-        block = self.getvalue()
-        self.seek(0)
-        self.truncate()
-        return block

@@ -13,7 +13,7 @@ from clickhouse_connect.driver.client import Client
 
 from training.engine import identifier, literal
 from training.errors import TreehouseError
-from training.intake.origin import Progress
+from training.intake.layout import Progress
 
 _PREFIX = "_load"
 LOOKS = 4  # a load runs one query after the other, with milliseconds between

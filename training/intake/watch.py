@@ -10,7 +10,7 @@ from typing import Any
 from clickhouse_connect.driver.client import Client
 
 from training.engine import connect, literal
-from training.intake.origin import Progress
+from training.intake.layout import Progress
 from training.settings import Settings
 
 _SECONDS = 1.0

@@ -19,7 +19,7 @@ from clickhouse_connect.driver.client import Client
 from training.ddl import run_ddl
 from training.engine import identifier
 from training.errors import TreehouseError
-from training.intake.origin import Progress
+from training.intake.layout import Progress
 from training.intake.sources import STATE, read_sources
 from training.ordered import next_time
 from training.queries import call_statements, part_statements, statements

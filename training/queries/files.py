@@ -11,11 +11,11 @@ from clickhouse_connect.driver.client import Client
 
 from training.engine import identifier, literal
 from training.errors import TreehouseError
+from training.intake.files import encoding, plain_path, suffix
 from training.intake.origin import file_layout
 from training.settings import Settings
 
 _FORMATS = {".csv": "CSVWithNames", ".parquet": "Parquet"}
-_PACKED = {".gz": "gzip", ".zst": "zstd"}
 
 
 @contextmanager
@@ -36,14 +36,21 @@ def opened(
     fmt = _format(path)
     structure = ", ".join(f"{identifier(name)} {kind}" for name, kind in columns.items())
     if settings.target == "embedded":
-        yield f"file({literal(str(path.resolve()))}, {literal(fmt)}, {literal(structure)})"
+        with plain_path(path) as plain:
+            yield f"file({', '.join(map(literal, (plain, fmt, structure, encoding(path))))})"
         return
     table = f"{identifier(settings.raw_database)}.{identifier(f'_file__{uuid4().hex}')}"
     client.command(f"create table {table} ({structure}) engine = MergeTree order by ()")
     try:
         with path.open("rb") as file:
-            packed = _PACKED.get(path.suffix.lower())
-            client.raw_insert(table, list(columns), file, fmt=fmt, compression=packed)
+            packed = encoding(path)
+            client.raw_insert(
+                table,
+                list(columns),
+                file,
+                fmt=fmt,
+                compression=None if packed == "none" else packed,
+            )
         yield table
     finally:
         client.command(f"drop table {table}")
@@ -62,9 +69,8 @@ def header(path: Path) -> list[str]:
 def _format(path: Path) -> str:
     if not path.is_file():
         raise TreehouseError("There is no such file.", value=path)
-    name = path.with_suffix("") if path.suffix.lower() in _PACKED else path
     try:
-        return _FORMATS[name.suffix.lower()]
+        return _FORMATS[suffix(path)]
     except KeyError:
         raise TreehouseError(
             "The format of a file is not known.",
