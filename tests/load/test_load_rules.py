@@ -90,9 +90,8 @@ def test_every_refused_time(house: House) -> None:
 @pytest.mark.parametrize(
     ("column", "value", "reason"),
     [
-        ("event_id", "", "event_id is missing"),
-        ("event_id", '"  "', "event_id is missing"),
         ("user_id", "", "user_id is missing"),
+        ("user_id", '"  "', "user_id is missing"),
         ("event_name", "", "event_name is missing"),
         ("event_at", "", "event_at is missing"),
         ("event_at", "1989-12-31", "event_at '1989-12-31' breaks the rule: event_at between "),
