@@ -15,7 +15,7 @@ from typing import Any
 
 from training.errors import TreehouseError
 from training.names import check_names
-from training.settings import ROOT, read_yaml
+from training.settings import ROOT, read_yaml, with_vars
 from training.types import check_type
 
 MODELS = ROOT / "models"
@@ -156,7 +156,7 @@ def _contract(entry: dict[str, Any], entries: dict[str, dict[str, Any]]) -> Cont
     if untyped := [c["name"] for c in columns if _role(c) == "feature" and "data_type" not in c]:
         raise _lacks(use_case, f"data_type for {', '.join(untyped)}", "a ClickHouse type")
     features = tuple(
-        Feature(c["name"], c["data_type"], " ".join(c.get("description", "").split()))
+        Feature(c["name"], c["data_type"], with_vars(" ".join(c.get("description", "").split())))
         for c in columns
         if _role(c) == "feature"
     )

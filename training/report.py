@@ -92,6 +92,9 @@ def show_metrics(model: str, metrics: Mapping[str, Any]) -> None:
     )
     if "typical" in metrics:
         console.out.print(_WHICH)
+    for title in ("label", "history"):
+        if text := metrics.get(title):
+            console.out.print(f"{title.capitalize()}: {escape(text)}")
     if metrics.get("interval", {}).get("width") is not None:
         interval = metrics["interval"]
         console.out.print(

@@ -21,6 +21,7 @@ from training.own_vars import as_vars, check_vars, parse_vars
 ROOT = Path(__file__).resolve().parent.parent
 TARGETS = ("embedded", "server")
 LEAST_MEMORY = 256 * 2**20
+_VAR = re.compile(r"""\{\{\s*var\(['"](\w+)['"]\)\s*\}\}""")
 _GIVEN = "TREEHOUSE_VARS"
 _UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
 
@@ -114,6 +115,11 @@ def read_yaml(path: Path) -> Any:
             value=f"{where}: {getattr(error, 'problem', None) or error}",
             fix="mend that line or the ones before it",
         ) from error
+
+
+def with_vars(text: str) -> str:
+    """A description of a YAML file as dbt renders it: with the values of its vars."""
+    return _VAR.sub(lambda found: str(project_vars()[found[1]]), text)
 
 
 class _Vars(dict[str, Any]):

@@ -6,7 +6,7 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from training.contract import MODELS
-from training.settings import read_yaml
+from training.settings import read_yaml, with_vars
 
 if TYPE_CHECKING:
     from training.spec import Spec
@@ -35,5 +35,5 @@ def descriptions(use_case: str) -> dict[str, str]:
         for model in (read_yaml(path) or {}).get("models", []):
             for column in model.get("columns", []):
                 if text := column.get("description"):
-                    found.setdefault(column["name"], " ".join(text.split()))
+                    found.setdefault(column["name"], with_vars(" ".join(text.split())))
     return found

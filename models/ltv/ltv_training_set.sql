@@ -1,7 +1,8 @@
 -- Only users whose whole horizon has passed. The split is by time: the newest fifth of the
 -- installs is the test. What is fitted has labels that were known when the first of them came, as
 -- it will be in service; the users in between, whose labels reach into the test's days, are not
--- used. Of the fitted rows, the newest quarter chooses and calibrates the model.
+-- used (fewer of them where history is short: see ltv_history). Of the fitted rows, the newest
+-- quarter chooses and calibrates the model.
 {{ config(materialized='table', engine='MergeTree', order_by='user_id') }}
 
 {%- set last_day = (var('ltv_horizon_days') | int) - 1 %}
@@ -22,7 +23,7 @@ labels as (
 
     select
         daily.user_id as labelled_user,
-        toFloat64(sum(daily.revenue_usd)) as d90_ltv
+        toFloat64(sum(daily.revenue_usd)) as ltv_usd
     from {{ ref('user_daily') }} as daily
     inner join mature on daily.user_id = mature.user_id
     where daily.day between mature.install_day and mature.install_day + {{ last_day }}
@@ -41,7 +42,7 @@ placed as (
     select
         mature.*,
         installed_at > (select begins from test) as is_test,
-        install_day + {{ var('ltv_embargo_days') }} <= toDate(
+        install_day + (select embargo_days from {{ ref('ltv_history') }}) <= toDate(
             (select begins from test), '{{ var('time_zone') }}'
         ) as is_fitted
     from mature
@@ -56,7 +57,7 @@ choice as (
 
 select
     placed.* except (is_test, is_fitted),
-    labels.d90_ltv as d90_ltv,
+    labels.ltv_usd as ltv_usd,
     multiIf(
         is_test, 'test',
         not is_fitted, 'unused',
@@ -64,6 +65,6 @@ select
         cityHash64(user_id) % 2 = 0, 'validation',
         'calibration'
     ) as split,
-    labels.d90_ltv > {{ var('ltv_outlier_usd') }} as is_outlier
+    labels.ltv_usd > {{ var('ltv_outlier_usd') }} as is_outlier
 from placed
 left join labels on placed.user_id = labels.labelled_user

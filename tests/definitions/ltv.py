@@ -141,7 +141,7 @@ def _training_set(world: World) -> Iterator[Row]:
         yield {
             "user_id": install["user_id"],
             "installed_at": install["installed_at"],
-            "d90_ltv": worth,
+            "ltv_usd": worth,
             "label_known_at": world.midnight(first + timedelta(days=horizon)),
             "is_outlier": worth > world.variables["ltv_outlier_usd"],
         }
@@ -196,9 +196,9 @@ def _by_hand() -> Counted:
             },
         ),
         training_set=(
-            key | {"user_id": "ann", "d90_ltv": 20.5, "is_outlier": False,
+            key | {"user_id": "ann", "ltv_usd": 20.5, "is_outlier": False,
                    "label_known_at": datetime(2024, 5, 21, 14, 30, tzinfo=UTC)},
-            key | {"user_id": "bob", "d90_ltv": 0.0},
+            key | {"user_id": "bob", "ltv_usd": 0.0},
         ),
     )  # fmt: skip
 

@@ -118,6 +118,23 @@ def test_a_worse_challenger_is_refused(house: House, judged: Callable[..., Versi
 
 
 @ON_EMBEDDED
+def test_a_version_of_another_label_is_no_silent_successor(
+    house: House, judged: Callable[..., Version]
+) -> None:
+    """Its loss is no better or worse, but of something else: a person says that it is meant."""
+    short, long = ({"purchase_value_horizon_months": months} for months in ("1", "3"))
+    promote(house.engine.client, house.engine.settings, USE_CASE, judged(3, windows=long).version)
+    said = refusal(judged, 3.001, windows=short)
+    assert "by 1 of " in said
+    told = "purchase_value_horizon_months is 1, and 3 of version 1, which answers"
+    assert f"same label: {told}" in said
+    assert NOT_WORSE not in said
+    judged(3.001, windows=short, force="a month is what we bid by")
+    assert [row[0] for row in gates(house, 2) if row[2]] == ["same label"]
+    assert judged(3.002, windows=long).version == 3
+
+
+@ON_EMBEDDED
 def test_rows_that_the_champion_may_have_seen_are_named(
     house: House, judged: Callable[..., Version]
 ) -> None:

@@ -29,6 +29,7 @@ def small_bundle(
     mae: float = 1.0,
     padding: str = "",
     measured: Mapping[str, Any] | None = None,
+    windows: dict[str, str] | None = None,
     depth: int = 0,
 ) -> bytes:
     """What `train` would leave: its first head answers `factor` times the feature amount_1m.
@@ -42,6 +43,7 @@ def small_bundle(
         mae: One of its metrics.
         padding: Makes the file larger.
         measured: Further metrics.
+        windows: Vars that it says its label and features were built by.
         depth: Of a tree besides, which explains the answers and does not make them; 0 for none.
     """
     wanted = load_contract(USE_CASE)
@@ -70,7 +72,7 @@ def small_bundle(
                 "to": "1998-01-01 00:00:00+00:00",
             },
             "libraries": {"numpy": np.__version__},
-            "parameters": {"factor": factor},
+            "parameters": {"factor": factor} | ({"windows": windows} if windows else {}),
             "metrics": {
                 "model": {"mae": mae, "gini": 0.5, "deviance": 1.0},
                 "baselines": {"BG/NBD + Gamma-Gamma": {"deviance": 2.0}},

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from training import console
 from training.commands.shared import JsonFlag, Model, Vars, client_of, example, show
-from training.contract import load_contract
+from training.contract import contracts, load_contract
 from training.settings import Settings
 
 if TYPE_CHECKING:
@@ -49,6 +49,21 @@ def build(
     with console.step("dbt build", json) as report:
         result = run(settings, arguments, report)
     show(result.counts, json)
+    if not json:
+        with client_of(settings) as client:
+            _show_choices(client, settings)
+
+
+def _show_choices(client: Client, settings: Settings) -> None:
+    """What was chosen by the history that there is."""
+    from clickhouse_connect.driver.exceptions import ClickHouseError
+
+    from training.fit.history import read_history
+
+    for name in contracts():
+        with suppress(ClickHouseError):  # what it reads was not built yet
+            if (history := read_history(client, settings, name)) and history.note:
+                console.out.print(f"{name}: {console.cell(history.note)}")
 
 
 def _selection(words: list[str], select: list[str]) -> list[str]:

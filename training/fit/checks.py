@@ -10,6 +10,7 @@ from clickhouse_connect.driver.exceptions import ClickHouseError
 
 from training.engine import identifier
 from training.errors import TreehouseError, first_line
+from training.fit.history import read_history, too_few_rows
 from training.spec import Refit, Task
 from training.types import fits
 
@@ -84,7 +85,7 @@ def with_known_truth(client: Client, table: str, spec: Spec) -> tuple[Spec, str]
             fix=f"mend it in training/specs/{spec.use_case}.py",
         ) from error
     if not known:
-        return replace(spec, best_possible=""), "the simulated data is of other rows than these"
+        return replace(spec, best_possible=""), "the simulated data is of other rows or windows"
     return spec, ""
 
 
@@ -125,11 +126,15 @@ def check_columns(client: Client, settings: Settings, spec: Spec) -> None:
         )
 
 
-def check_rows(client: Client, table: str, spec: Spec, label: str, splits: tuple[str, ...]) -> None:
+def check_rows(
+    client: Client, settings: Settings, spec: Spec, label: str, splits: tuple[str, ...]
+) -> None:
     """Refuse a training set that nothing can be learned from, or that is wrong in some rows.
 
     Args:
-        table: Quoted.
+        client: Of the engine.
+        settings: Where the training set is.
+        spec: Of the use case.
         label: The label as a number, as SQL.
         splits: Each needs rows.
 
@@ -137,6 +142,7 @@ def check_rows(client: Client, table: str, spec: Spec, label: str, splits: tuple
         TreehouseError: It says how many rows are wrong or missing.
     """
     use_case, column = spec.use_case, spec.contract.label
+    table = f"{identifier(settings.database)}.{identifier(use_case + '_training_set')}"
     counts = ", ".join(f"countIf(split = '{split}')" for split in splits)
     weight = f"toFloat64({identifier(spec.contract.weight)})" if spec.contract.weight else "1"
     *rows, distinct, wrong, unweighted, labels = client.query(
@@ -146,12 +152,8 @@ def check_rows(client: Client, table: str, spec: Spec, label: str, splits: tuple
         f" groupUniqArrayIf({len(spec.classes) + 1})({label}, split = 'train') from {table}"
     ).result_rows[0]
     if few := [f"{s}: {n}" for s, n in zip(splits, rows, strict=True) if n < _FEWEST_ROWS]:
-        raise TreehouseError(
-            f"The training set of {use_case} has too few rows.",
-            value=", ".join(few),
-            expected=f"at least {_FEWEST_ROWS} in each split, of rows whose horizon has passed",
-            fix="load more history (./treehouse load or simulate), then ./treehouse build",
-        )
+        history = read_history(client, settings, use_case)
+        raise too_few_rows(use_case, ", ".join(few), _FEWEST_ROWS, history)
     if distinct < 2:
         raise TreehouseError(
             f"The label of {use_case} is the same in every training row.",

@@ -18,6 +18,7 @@ from training.errors import TreehouseError, first_line
 from training.fit.baselines import label_sql, rule_columns
 from training.fit.checks import check_columns, check_rows, check_spec, with_known_truth
 from training.fit.deviance import deviance_scale
+from training.fit.history import check_windows, read_windows
 from training.fit.splits import OWN_SPLIT, SPLITS, fitted_rows
 
 if TYPE_CHECKING:
@@ -50,6 +51,7 @@ class Dataset:
         sequences: The same rows with all features, as networks take them, where the contract has
             sequences; else None.
         without_truth: Why the spec's `best_possible` was left out, or "".
+        windows: Vars that say what features and label mean, as the rows were built by them.
     """
 
     contract: Contract
@@ -65,6 +67,7 @@ class Dataset:
     known_at: Floats = field(default_factory=lambda: np.zeros(0))
     sequences: pa.RecordBatch | None = None
     without_truth: str = ""
+    windows: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -122,7 +125,9 @@ def load_dataset(client: Client, settings: Settings, spec: Spec) -> Dataset:
     table = f"{identifier(settings.database)}.{identifier(contract.use_case + '_training_set')}"
     check_spec(spec)
     check_columns(client, settings, spec)
-    check_rows(client, table, spec, label_sql(spec), SPLITS)
+    windows = read_windows(client, settings, spec.use_case)
+    check_windows(spec.use_case, windows)
+    check_rows(client, settings, spec, label_sql(spec), SPLITS)
     spec, without_truth = with_known_truth(client, table, spec)
     categories = {
         name: _categories(client, table, name) for name in contract.of_kind("categorical")
@@ -171,6 +176,7 @@ def load_dataset(client: Client, settings: Settings, spec: Spec) -> Dataset:
         known_at=rest["known_at"],
         sequences=_read_sequences(client, contract, source, order),
         without_truth=without_truth,
+        windows=windows,
     )
 
 

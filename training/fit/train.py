@@ -19,6 +19,7 @@ from training.fit.candidate import Candidate
 from training.fit.candidates import choose, fit_candidates, left_out
 from training.fit.dataset import Dataset, load_dataset
 from training.fit.golden import golden_rows
+from training.fit.history import label_text, read_history
 from training.fit.job import Progress
 from training.fit.measure import measure
 from training.fit.refit import refit
@@ -83,6 +84,10 @@ def train(
     clock.lap("read")
     part = _fit(client, settings, spec, data, progress)
     metrics = part.metrics
+    if label := label_text(client, settings, data.contract):
+        metrics["label"] = label
+    if (history := read_history(client, settings, spec.use_case)) and history.note:
+        metrics["history"] = history.note
     if absent := left_out(spec):
         metrics["left_out"] = absent
     for name in spec.also:
@@ -173,7 +178,8 @@ def _info(
         "libraries": {name: importlib.metadata.version(name) for name in _LIBRARIES},
         "parameters": parameters
         | {"trainer": trainer, "objective": objective, "refit": spec.refit}
-        | ({"tuned": tuned} if tuned else {}),
+        | ({"tuned": tuned} if tuned else {})
+        | ({"windows": dict(data.windows)} if data.windows else {}),
         "metrics": metrics,
         "spec_hash": spec_hash(spec.use_case),
         "golden": _golden(bundle, data, part.candidate),

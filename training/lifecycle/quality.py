@@ -35,6 +35,9 @@ def judge_quality(
     """A row for each baseline, and one for the champion if there is one."""
     gates = spec.gates
     champion, other = _champion(client, settings, spec)
+    if champion and (differing := _other_windows(champion, header)):
+        yield Outcome("same label", 1, 0, differing)
+        champion = other = None
     since = None
     if champion:
         place_file(client, settings, champion.bundle, champion.sha256)
@@ -54,6 +57,20 @@ def judge_quality(
     if champion:
         note = "" if since else ". It has seen some of these rows, for none are later"
         yield _not_worse(champion.version, found[CHAMPION], gates, note)
+
+
+def _other_windows(champion: Version, header: dict[str, Any]) -> str:
+    """How the champion's windows differ from those of a version: their labels can't be compared.
+
+    Older versions don't say theirs.
+    """
+    theirs = champion.parameters.get("windows", {})
+    ours = header["info"]["parameters"].get("windows", {})
+    return ", ".join(
+        f"{name} is {ours[name]}, and {theirs[name]} of version {champion.version}, which answers"
+        for name in sorted(theirs.keys() & ours.keys())
+        if theirs[name] != ours[name]
+    )
 
 
 def _champion(
