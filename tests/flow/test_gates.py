@@ -16,8 +16,10 @@ from tests.support.small_bundle import FEATURE, USE_CASE, write_bundle
 from tests.support.small_training_set import TABLE, TEST_ROWS, make_training_set
 from training import publish as publishing
 from training.errors import TreehouseError
+from training.lifecycle.gates import write_gates
 from training.lifecycle.holdout import CHAMPION, compare
 from training.lifecycle.limits import Gates
+from training.lifecycle.outcome import Outcome
 from training.lifecycle.scoring import Scored
 from training.publish import publish
 from training.registry import Version, promote, versions
@@ -224,6 +226,31 @@ def test_another_training_set_is_refused(house: House, judged: Callable[..., Ver
     forced = judged(3, fingerprint=8, force="the same rows, but for one")
     assert forced.holdout_rows == 0
     assert house.count("statistics") == 0, "they would be of other rows than the fitted ones"
+
+
+@ON_EMBEDDED
+def test_without_its_training_set_nothing_is_compared(
+    house: House, judged: Callable[..., Version]
+) -> None:
+    client = house.engine.client
+    client.command(f"drop table {TABLE} sync")
+    try:
+        assert "is not in this engine: not judged" in refusal(judged, 3)
+        assert judged(3, force="judged elsewhere").holdout_rows == 0
+    finally:
+        make_training_set(client)
+    assert [row[:2] for row in gates(house, 1)] == [
+        (gate, gate != "training set") for gate in GATES[: GATES.index("training set") + 1]
+    ]
+
+
+@ON_EMBEDDED
+def test_one_gate_alone_is_written(house: House) -> None:
+    engine = house.engine
+    header = {"model": USE_CASE, "bundle": 7}
+    outcome = Outcome("size", 3.0, 2.0, "three bytes")
+    write_gates(engine.client, engine.settings, header, [outcome], version=5)
+    assert gates(house, 5) == [("size", False, False, "three bytes")]
 
 
 def test_the_comparison_is_scipys(house: House, judged: Callable[..., Version]) -> None:
