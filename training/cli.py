@@ -15,6 +15,7 @@ from training.commands import (
     cache,
     data,
     experiments,
+    load,
     look,
     models,
     monitor,
@@ -45,6 +46,7 @@ app = typer.Typer(
 for group in (
     whole,
     data,
+    load,
     models,
     versions,
     tune,

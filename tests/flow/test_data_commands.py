@@ -14,8 +14,14 @@ from typer.testing import CliRunner
 from tests.conftest import Cli
 from training.cli import app
 from training.intake.load import LoadReport
+from training.intake.reading import Reading
+from training.intake.sources import read_sources
+from training.settings import Settings
 
-REPORT = LoadReport("id", "purchases", "x.csv", 10, 7, 2, 1, 0.5)
+REPORT = LoadReport(
+    "id", "purchases", "x.csv", 10, 7, 2, 1, 0.5,
+    reasons={"quantity.rule": 2}, said={"event_at: read as seconds since 1970": 1000},
+)  # fmt: skip
 
 
 @pytest.fixture
@@ -32,6 +38,7 @@ def told(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
         raise KeyboardInterrupt
 
     monkeypatch.setattr("training.commands.data.client_of", lambda _: nullcontext(None))
+    monkeypatch.setattr("training.commands.load.client_of", lambda _: nullcontext(None))
     monkeypatch.setattr("training.intake.load.load", loader)
     monkeypatch.setattr("training.simulate.simulate", simulator)
     return found
@@ -39,14 +46,44 @@ def told(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
 
 def test_load_hands_over_its_mapping_and_hints_at_what_to_do(told: dict[str, Any]) -> None:
     mapping = ("--map", "buyer=customer_id", "--map", "a=b=c")
-    shown = CliRunner().invoke(app, ["load", "purchases", "x.csv", "--format", "CSV", *mapping])
+    shown = CliRunner().invoke(
+        app, ["load", "purchases", "x.csv", "y", "--format", "csv", *mapping]
+    )
     assert shown.exit_code == 0
-    assert told["arguments"] == ("purchases", "x.csv")
-    assert (told["fmt"], told["mapping"]) == ("CSV", {"customer_id": "buyer", "c": "a=b"})
+    assert told["arguments"] == ("purchases", ["x.csv", "y"])
+    assert told["reading"] == Reading(format="csv", columns={"customer_id": "buyer", "c": "a=b"})
     assert "quarantined: 2" in shown.stdout
+    assert "quantity.rule" in shown.stdout
+    assert "event_at: read as seconds since 1970: 1,000" in shown.stdout
     words = " ".join(shown.stderr.split())
     assert "from treehouse_raw.quarantine group by 1 order by 2 desc" in words
     assert "./treehouse reconcile --repair" in words
+
+
+def test_a_mapping_is_printed_passed_and_overruled(told: dict[str, Any], tmp_path: Path) -> None:
+    printed = CliRunner().invoke(app, ["load", "events", "--print", "--decimal", ","])
+    (tmp_path / "m.yml").write_text(printed.stdout)
+    passed = ("--mapping", str(tmp_path / "m.yml"), "--time-zone", "Asia/Tokyo")
+    assert CliRunner().invoke(app, ["load", "events", "x.csv", *passed]).exit_code == 0
+    assert told["reading"] == Reading(decimal=",", time_zone="Asia/Tokyo")
+
+
+@pytest.mark.parametrize("pairs", [["a"], ["=a"], ["a="], ["a=c", "b=c"]])
+def test_maps_that_say_too_little_or_too_much_are_refused(
+    told: dict[str, Any], pairs: list[str]
+) -> None:
+    options = [part for pair in pairs for part in ("--map", pair)]
+    refused = CliRunner().invoke(app, ["load", "events", "x.csv", *options])
+    assert "A mapping of columns could not be read" in str(refused.exception)
+    assert not told
+
+
+def test_help_of_load_lists_the_columns_and_what_they_mean() -> None:
+    shown = " ".join(CliRunner().invoke(app, ["load", "--help"]).stdout.split())
+    for source in read_sources(Settings()).values():
+        for column in source.columns:
+            assert column.name in shown
+            assert column.comment in shown
 
 
 def test_simulate_hands_over_its_options_and_can_be_interrupted(told: dict[str, Any]) -> None:

@@ -32,9 +32,10 @@ class House:
     settings: Settings
     folder: Path
 
-    def load(self, source: str, origin: str | Path, **options: Any) -> LoadReport:
+    def load(self, source: str, origin: str | Path | list[str], **options: Any) -> LoadReport:
         """Load, and check what holds of every load."""
-        report = load(self.client, self.settings, source, str(origin), **options)
+        origins = origin if isinstance(origin, list) else str(origin)
+        report = load(self.client, self.settings, source, origins, **options)
         assert report.rows == report.loaded + report.quarantined + report.duplicate
         assert self.query(
             "select count() from system.tables where database = {} and startsWith(name, '_load')"

@@ -256,7 +256,8 @@ def test_a_second_load_is_refused_and_no_row_is_there_twice(house: House) -> Non
     """It begins while the first one reads; of another source it goes on."""
     path = house.csv([HEADER, *(f"e{i},u1,open,2024-01-01,1" for i in range(100))])
     installs = house.csv(["user_id,installed_at,platform", "u1,2024-01-01,ios"], "installs.csv")
-    other, told = connect(house.settings), []
+    other = connect(house.settings)
+    told: list[str] = []
 
     def meanwhile(*_: Any) -> None:
         if told:

@@ -15,6 +15,7 @@ import pytest
 from tests.load.conftest import DATABASE, House
 from training.errors import TreehouseError
 from training.intake import cdnow
+from training.intake.reading import Reading
 
 ROWS = [
     (f"e{i}", f"u{i % 7}", "open", datetime(2024, 2, 29, 10, 0, i % 60, 123000), i * 1000, i / 4)
@@ -146,7 +147,7 @@ def test_parquet_times(house: House, values: pa.Array, expected: datetime) -> No
 
 def test_a_format_may_be_given(house: House) -> None:
     path = write(house.folder / "a.csv").rename(house.folder / "export.txt")
-    assert house.load("events", path, fmt="csv").loaded == len(ROWS)
+    assert house.load("events", path, reading=Reading(format="csv")).loaded == len(ROWS)
 
 
 def test_cdnow(house: House) -> None:

@@ -14,6 +14,7 @@ from tests.load.conftest import DATABASE, House
 from training.errors import TreehouseError
 from training.intake import watch
 from training.intake.classify import classify_sql, staged_ddl
+from training.intake.reading import Reading
 from training.intake.sources import Column, Source
 
 EVENTS = "event_id,user_id,event_name,event_at,session_id,duration_ms,revenue_usd,properties"
@@ -188,7 +189,9 @@ def test_short_and_long_lines_are_judged_like_others(house: House) -> None:
 
 def test_columns_are_found_by_mapping_then_name_then_alias_in_any_case(house: House) -> None:
     path = house.csv(["ID,who,Event,event,TIME,extra", "e1,u1,open,shut,2024-01-01,1"])
-    report = house.load("events", path, mapping={"user_id": "who", "event_name": "event"})
+    report = house.load(
+        "events", path, reading=Reading(columns={"user_id": "who", "event_name": "event"})
+    )
     assert house.rows("events", "event_id, user_id, event_name") == [("e1", "u1", "shut")]
     assert report.ignored == ("Event", "extra")
 
@@ -207,7 +210,7 @@ def test_missing_columns_are_named_with_what_was_found_and_expected(house: House
 def test_a_mapping_of_unknown_columns_is_refused(house: House, mapping: dict[str, str]) -> None:
     path = house.csv(["event_id,who,event_name,event_at"])
     with pytest.raises(TreehouseError, match="mapping names a column that is not there"):
-        house.load("events", path, mapping=mapping)
+        house.load("events", path, reading=Reading(columns=mapping))
 
 
 def test_what_is_not_there_or_not_readable_is_told(house: House) -> None:
@@ -255,7 +258,9 @@ def test_names_from_data_are_quoted(house: House) -> None:
         f"{'`' + name.replace(chr(92), chr(92) * 2).replace('`', chr(92) + '`') + '`'} DateTime) "
         "engine = MergeTree order by event_id as select 'e', 'u', 'n', '2024-01-01 00:00:00'"
     )
-    report = house.load("events", f"table:{DATABASE}.o'dd`", mapping={"event_at": name})
+    report = house.load(
+        "events", f"table:{DATABASE}.o'dd`", reading=Reading(columns={"event_at": name})
+    )
     assert report.loaded == 1
     assert report.ignored == ()
 

@@ -1,4 +1,4 @@
-"""Data in: simulate, load, reconcile."""
+"""Data in: simulate, reconcile."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ import typer
 
 from training import console
 from training.commands.shared import JsonFlag, client_of, example, show
-from training.errors import TreehouseError
 from training.settings import Settings
 
 app = typer.Typer()
@@ -52,57 +51,6 @@ def simulate(
     show(result.__dict__, json)
     if result.replaced:
         console.err.print("Views may still hold what was replaced: ./treehouse reconcile --repair")
-
-
-@app.command(
-    rich_help_panel=_PANEL, epilog=example("load purchases orders.csv --map buyer=customer_id")
-)
-def load(
-    context: typer.Context,
-    source: Annotated[str, typer.Argument(help="events, installs or purchases.")],
-    origin: Annotated[str, typer.Argument(help="A file, a folder, or table:database.name.")],
-    fmt: Annotated[
-        str | None, typer.Option("--format", help="Where the file's name does not say it.")
-    ] = None,
-    rename: Annotated[
-        list[str] | None, typer.Option("--map", help="theirs=ours, for a column; repeatable.")
-    ] = None,
-    json: JsonFlag = False,
-) -> None:
-    """Load Parquet, CSV or a table; bad rows go to quarantine with a reason."""
-    from training.intake.load import load as run
-
-    settings: Settings = context.obj
-    mapping = _mapping(rename or [])
-    with client_of(settings) as client, console.step(f"load {source}", json) as report:
-        result = run(client, settings, source, origin, progress=report, fmt=fmt, mapping=mapping)
-    show(result.__dict__, json)
-    if result.quarantined and not json:
-        console.err.print(
-            f'Why: ./treehouse sql "select reason_code, count(), any(reason) from '
-            f'{settings.raw_database}.quarantine group by 1 order by 2 desc"'
-        )
-    if result.interrupted:
-        console.err.print(
-            "An earlier load was interrupted. Its rows are there once, but views may have missed "
-            "some: ./treehouse reconcile --repair"
-        )
-
-
-def _mapping(pairs: list[str]) -> dict[str, str]:
-    """Names of the origin by the contract's, from `theirs=ours`."""
-    mapping: dict[str, str] = {}
-    for pair in pairs:
-        theirs, is_pair, ours = pair.rpartition("=")
-        if not (theirs and is_pair and ours) or ours in mapping:
-            raise TreehouseError(
-                "A mapping of columns could not be read.",
-                value=pair,
-                expected="<their column>=<column of the contract>, each of the contract's once",
-                fix="for example --map buyer=customer_id",
-            )
-        mapping[ours] = theirs
-    return mapping
 
 
 @app.command(rich_help_panel=_PANEL, epilog=example("reconcile --repair"))

@@ -14,10 +14,13 @@ from clickhouse_connect.driver.client import Client
 from training.errors import TreehouseError
 from training.intake.layout import Progress
 from training.intake.load import LoadReport, load
+from training.intake.reading import Reading
 from training.settings import Settings
 
 ROWS = 69_659
-_MAPPING = {"quantity": "number_of_cds", "amount_usd": "dollar_value"}
+_READING = Reading(
+    format="words", columns={"quantity": "number_of_cds", "amount_usd": "dollar_value"}
+)
 
 
 def find_cdnow() -> Path:
@@ -48,6 +51,4 @@ def load_cdnow(
         TreehouseError: The package is not installed.
     """
     path = str(find_cdnow())
-    return load(
-        client, settings, "purchases", path, progress=progress, fmt="words", mapping=_MAPPING
-    )
+    return load(client, settings, "purchases", path, progress=progress, reading=_READING)

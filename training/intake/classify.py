@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from training.engine import identifier, literal
 from training.intake.parse import expectation, kind, notes, parsed_sql, raw, text, value_sql
+from training.intake.reading import Reading
 from training.intake.sources import Column, Source
 
+DEFAULT = Reading()
 _BLANKS = "' \\t\\r\\n'"
 
 
@@ -27,6 +29,14 @@ class Rule:
     code: str
 
 
+_LINE_RULE = Rule(
+    "(_line != '')",
+    "concat('the line is not a JSON object that names each key once: \\'', "
+    "toValidUTF8(substring(_line, 1, 200)), '\\'')",
+    "line.unreadable",
+)
+
+
 def staged_ddl(source: Source, staged: str) -> str:
     """The table that holds a load's parsed rows, sorted so that equal ids are neighbours."""
     columns = "".join(f"{identifier(c.name)} {c.type}, " for c in source.columns)
@@ -38,7 +48,14 @@ def staged_ddl(source: Source, staged: str) -> str:
     )
 
 
-def classify_sql(source: Source, staged: str, relation: str, texts: Mapping[str, str]) -> str:
+def classify_sql(
+    source: Source,
+    staged: str,
+    relation: str,
+    texts: Mapping[str, str],
+    reading: Reading = DEFAULT,
+    may_be_unread: bool = False,
+) -> str:
     """The statement that parses a relation's rows into `staged`.
 
     Args:
@@ -46,20 +63,28 @@ def classify_sql(source: Source, staged: str, relation: str, texts: Mapping[str,
         staged: A table made by `staged_ddl`.
         relation: What to read, as SQL.
         texts: SQL of a column's value as Nullable(String), for each column that the origin has.
+        reading: How texts are read.
+        may_be_unread: Whether the relation has a column `_unread`, the text of a row that could not
+            be read at all, else "".
 
     Rows get `_bad`, `_reason` and `_code`; `_said`, what was done to their values; `_key`, equal
     for rows that are the same by id, or by content where they have none; and `_content`, to break
     ties the same way whatever the order of arrival.
     """
     columns = source.columns
-    rules = [rule for column in columns for rule in _rules(column)]
-    said = [note for column in columns if column.name in texts for note in notes(column)]
+    rules = [rule for column in columns for rule in _rules(column, reading)]
+    unread = "_unread" if may_be_unread else "''"
+    if may_be_unread:
+        rules = [_LINE_RULE, *(replace(r, broken=f"(_line = '' and {r.broken})") for r in rules)]
+    known = [column for column in columns if column.name in texts]
+    values = ", ".join(f"{value_sql(c, reading)} as {identifier(c.name)}" for c in columns)
+    said = [note for column in known for note in notes(column, reading)]
     content = ", ".join(
         f"mapSort(_good_{i})" if kind(c) == "map" else f"_good_{i}"
         for i, c in enumerate(columns)
         if c.name != source.id
     )
-    row = ", ".join(f"{literal(c.name)}, ifNull({raw(c)}, '')" for c in columns if c.name in texts)
+    row = ", ".join(f"{literal(c.name)}, ifNull({raw(c)}, '')" for c in known)
     id_text = f"ifNull({text(source.column(source.id))}, '')"
     lines = [
         f"insert into {staged}",
@@ -69,10 +94,11 @@ def classify_sql(source: Source, staged: str, relation: str, texts: Mapping[str,
             f"{texts.get(c.name, 'null')}::Nullable(String) as {raw(c)}, "
             f"trimBoth({raw(c)}, {_BLANKS}) as {text(c)}"
             for c in columns
-        ),
+        )
+        + f", {unread} as _line",
         f"    from {relation}",
         "), parsed as (",
-        "    select *, " + ", ".join(f"{value_sql(c)} as {identifier(c.name)}" for c in columns),
+        "    select *, " + values,
         "    from texts",
         "), judged as (",
         "    select *, " + " or ".join(rule.broken for rule in rules) + " as _bad, ",
@@ -83,7 +109,7 @@ def classify_sql(source: Source, staged: str, relation: str, texts: Mapping[str,
         f"    if(_bad, {_joined((r.broken, r.reason) for r in rules)}, '') as _reason,",
         f"    if(_bad, {_joined((r.broken, literal(r.code)) for r in rules)}, '') as _code,",
         f"    if(_bad, [], {_listed((n.condition, literal(n.text)) for n in said)}) as _said,",
-        f"    if(_bad, map({row}), map()) as _row",
+        f"    multiIf(not _bad, map(), _line != '', map('line', _line), map({row})) as _row",
         "    from judged",
         ")",
         "select "
@@ -107,7 +133,7 @@ def _joined(cases: Iterable[tuple[str, str]]) -> str:
     return f"arrayStringConcat({_listed(cases)}, '; ')"
 
 
-def _rules(column: Column) -> list[Rule]:
+def _rules(column: Column, reading: Reading) -> list[Rule]:
     """The rules of a column, in the order in which they are told."""
     missing = f"(ifNull({text(column)}, '') = '')"
     parsed = parsed_sql(column)
@@ -119,7 +145,7 @@ def _rules(column: Column) -> list[Rule]:
     rules = [
         Rule(
             f"(not {missing} and not {parsed})",
-            told("is not " + expectation(column)),
+            told("is not " + expectation(column, reading)),
             f"{column.name}.unreadable",
         )
     ]

@@ -27,6 +27,9 @@ class Layout:
         where: Condition on the rows read.
         settings: Query settings of the reading.
         rows: How many there are, where a file says so.
+        said: What was found out about the file rather than told.
+        is_json: Whether the columns are the keys of JSON objects, see jsonl.py.
+        broken: SQL of a row's text where that can't be read at all, else of ''; "" if all can.
     """
 
     texts: Mapping[str, str]
@@ -35,12 +38,15 @@ class Layout:
     where: str = "1"
     settings: Mapping[str, Any] = field(default_factory=dict)
     rows: int | None = None
+    said: tuple[str, ...] = ()
+    is_json: bool = False
+    broken: str = ""
 
 
 def as_text(name: str, kind: str) -> str:
-    """SQL of a column's value as text: times in UTC, containers as JSON."""
+    """SQL of a column's value as text: times in UTC, which they say, containers as JSON."""
     if "DateTime" in kind and not re.match(r"Array|Map|Tuple", kind):
-        return f"toString({name}, 'UTC')"
+        return f"concat(toString({name}, 'UTC'), 'Z')"
     if re.match(r"Array|Map|Tuple|Nested|JSON|Object|Variant|Dynamic", kind):
         return f"toJSONString({name})"
     return f"toString({name})"

@@ -9,7 +9,8 @@ merging can be repeated.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -21,14 +22,13 @@ from clickhouse_connect.driver.exceptions import ClickHouseError
 
 from training.engine import identifier, literal
 from training.errors import TreehouseError
-from training.intake.classify import classify_sql, staged_ddl
-from training.intake.files import files
+from training.intake.classify import staged_ddl
 from training.intake.layout import Progress
-from training.intake.match import match_columns, relation_sql
 from training.intake.merge import merge, quarantine_keeper, raw_keeper
-from training.intake.origin import file_layout, landed, table_layout
+from training.intake.reading import Reading
 from training.intake.scratch import Scratch, clear_interrupted
 from training.intake.sources import Source, ensure_raw, find_source, writing
+from training.intake.stage import Stage
 from training.intake.watch import Watch
 from training.settings import Settings
 from training.turns import Turn, alone
@@ -72,41 +72,40 @@ def load(
     client: Client,
     settings: Settings,
     source: str,
-    origin: str,
+    origins: str | Sequence[str],
     *,
     progress: Progress | None = None,
-    fmt: str | None = None,
-    mapping: Mapping[str, str] | None = None,
+    reading: Reading | None = None,
 ) -> LoadReport:
-    """Load an origin into a source.
+    """Load origins into a source.
 
     Args:
         client: Of the settings' target.
         settings: Its memory bound sizes the passes.
         source: Name of a contract: events, installs, purchases.
-        origin: A file, a folder, a pattern, or `table:database.name`.
+        origins: Files, folders, patterns, or `table:database.name`; a file that is named twice is
+            read once.
         progress: Told the phase, what is done of it and of how much, where that is known.
-        fmt: Format of the files where their names do not say it.
-        mapping: Names of the origin by the contract's, where aliases do not suffice.
+        reading: How they are read where they do not say so themselves.
 
     Of several rows with one id the earliest is kept, by time and then by content; a row that was
-    loaded before stays. Times without a zone are in UTC.
+    loaded before stays. Times without a zone are in the reading's.
 
     Raises:
         TreehouseError: The origin can't be read, lacks a column, or another load is running.
     """
     contract = find_source(settings, source)
     with alone(client, settings, writing(settings, source)) as turn:
-        return _load(turn, contract, origin, progress or (lambda *_: None), fmt, mapping or {})
+        named = (origins,) if isinstance(origins, str) else tuple(origins)
+        return _load(turn, contract, named, progress or (lambda *_: None), reading or Reading())
 
 
 def _load(
     turn: Turn,
     contract: Source,
-    origin: str,
+    origins: Sequence[str],
     progress: Progress,
-    fmt: str | None,
-    mapping: Mapping[str, str],
+    reading: Reading,
 ) -> LoadReport:
     client, settings, source = turn.client, turn.settings, contract.name
     began, started_at = time.monotonic(), datetime.now(UTC)
@@ -117,8 +116,10 @@ def _load(
     interrupted = clear_interrupted(client, scratch, progress)
     client.command(staged_ddl(contract, scratch.table("staged")))
     watch = Watch(client, settings, scratch.prefix, progress)
+    origin = ", ".join(origins)
     try:
-        ignored = _stage(watch, contract, origin, scratch, fmt, mapping)
+        stage = Stage(watch, contract, scratch, reading)
+        stage.read(origins)
     except BaseException as error:
         with suppress(ClickHouseError):
             scratch.drop(client)
@@ -139,7 +140,7 @@ def _load(
     turn.check()
     quarantine = f"{identifier(settings.raw_database)}.quarantine"
     reasons = _counts(client, scratch, "_code", "_bad")
-    said = _counts(client, scratch, "arrayJoin(_said)")
+    said = stage.said | Counter(_counts(client, scratch, "arrayJoin(_said)"))
     bad, _ = run(quarantine_keeper(contract, quarantine, scratch.load_id))
     good, loaded = run(raw_keeper(contract))
     report = LoadReport(
@@ -151,48 +152,14 @@ def _load(
         quarantined=bad,
         duplicate=good - loaded,
         seconds=time.monotonic() - began,
-        ignored=ignored,
+        ignored=tuple(stage.ignored),
         reasons=reasons,
-        said=said,
+        said=dict(said),
         interrupted=interrupted,
     )
     _log(client, settings, report, started_at)
     scratch.drop(client)
     return report
-
-
-def _stage(
-    watch: Watch,
-    contract: Source,
-    origin: str,
-    scratch: Scratch,
-    fmt: str | None,
-    mapping: Mapping[str, str],
-) -> tuple[str, ...]:
-    """Parse and judge all rows of the origin. Returns the columns that were ignored."""
-    client, progress = watch.client, watch.progress
-    staged = scratch.table("staged")
-    if origin.startswith("table:"):
-        database, _, table = origin.removeprefix("table:").rpartition(".")
-        layout = table_layout(client, database or "default", table)
-        texts, ignored = match_columns(contract, layout, mapping)
-        relation = f"{identifier(database or 'default')}.{identifier(table)}"
-        sql = classify_sql(contract, staged, relation_sql(relation, layout), texts)
-        watch.command(f"read {database}.{table}", sql)
-        return ignored
-    everything: dict[str, None] = {}
-    found = files(origin)
-    landing = None if watch.settings.target == "embedded" else scratch.table("landing")
-    for done, path in enumerate(found):
-        progress("read", done, len(found))
-        layout = file_layout(path, fmt)
-        texts, ignored = match_columns(contract, layout, mapping)
-        everything |= dict.fromkeys(ignored)
-        with landed(client, path, layout, landing, progress) as relation:
-            sql = classify_sql(contract, staged, relation_sql(relation, layout), texts)
-            watch.command(f"read {path.name}", sql, layout.settings, layout.rows)
-    progress("read", len(found), len(found))
-    return tuple(everything)
 
 
 def _counts(client: Client, scratch: Scratch, value: str, where: str = "1") -> dict[str, int]:

@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from training.engine import identifier
 from training.errors import TreehouseError
 from training.intake.layout import Layout
+from training.intake.reading import Choice, Sql
 from training.intake.sources import Column, Source
 
 
 def relation_sql(relation: str, layout: Layout) -> str:
-    """An origin as a relation whose columns are text under their own names."""
+    """An origin as a relation whose columns are text under their own names.
+
+    Where some can't be read, `_unread` is their text.
+    """
     columns = ", ".join(f"{sql} as {identifier(name)}" for name, sql in layout.texts.items())
-    return f"(select {columns} from {relation} where {layout.where})"
+    unread = f", {layout.broken} as _unread" if layout.broken else ""
+    return f"(select {columns}{unread} from {relation} where {layout.where})"
 
 
 def match_columns(
-    contract: Source, layout: Layout, mapping: Mapping[str, str]
+    contract: Source, layout: Layout, mapping: Mapping[str, Choice]
 ) -> tuple[dict[str, str], tuple[str, ...]]:
     """SQL of each of the contract's columns that the origin has, and the origin's other columns.
 
@@ -27,28 +32,21 @@ def match_columns(
     Args:
         contract: Whose columns are looked for.
         layout: Of the origin.
-        mapping: Names of the origin by the contract's.
+        mapping: What stands for columns of the contract. Of several names those that the origin
+            lacks do not count.
 
     Raises:
         TreehouseError: A required column is not there, the mapping names one that is not, or
             several differ in case alone.
     """
     theirs = list(layout.texts)
-    ours = [column.name for column in contract.columns]
-    for name, mapped in mapping.items():
-        if name not in ours or mapped not in theirs:
-            raise TreehouseError(
-                "A mapping names a column that is not there.",
-                value=f"{mapped}={name}",
-                expected=f"one of {', '.join(theirs)} = one of {', '.join(sorted(ours))}",
-            )
-    free = [name for name in theirs if name not in mapping.values()]
-    chosen = dict(mapping)
+    sql, used = _mapped(contract, theirs, mapping)
+    free = [name for name in theirs if name not in used]
     for column in contract.columns:
-        found = chosen.get(column.name) or _find(column, free)
-        if found:
-            chosen[column.name] = found
-    missing = [c for c in contract.columns if c.required and c.name not in chosen]
+        if column.name not in mapping and (found := _find(column, free)):
+            sql[column.name] = identifier(found)
+            used.add(found)
+    missing = [c for c in contract.columns if c.required and c.name not in sql]
     if missing:
         raise TreehouseError(
             f"The origin lacks columns of {contract.name}: {', '.join(c.name for c in missing)}.",
@@ -56,8 +54,45 @@ def match_columns(
             expected="; ".join(" or ".join((c.name, *c.aliases)) for c in missing),
             fix=f"name what stands for it: --map <their column>={missing[0].name}",
         )
-    ignored = tuple(name for name in theirs if name not in chosen.values())
-    return {name: identifier(found) for name, found in chosen.items()}, ignored
+    return sql, tuple(name for name in theirs if not _is_used(name, used))
+
+
+def _mapped(
+    contract: Source, theirs: Sequence[str], mapping: Mapping[str, Choice]
+) -> tuple[dict[str, str], set[str]]:
+    """SQL of the columns that a mapping names, and those of the origin that it takes."""
+    ours = {column.name for column in contract.columns}
+    sql: dict[str, str] = {}
+    used: set[str] = set()
+    for name, choice in mapping.items():
+        if name not in ours or (isinstance(choice, str) and choice not in theirs):
+            raise TreehouseError(
+                "A mapping names a column that is not there.",
+                value=f"{choice}={name}",
+                expected=f"one of {', '.join(theirs)} = one of {', '.join(sorted(ours))}",
+            )
+        if isinstance(choice, Sql):
+            sql[name] = f"toString({choice.expression})"
+            used |= {their for their in theirs if their in choice.expression}
+            continue
+        names = [n for n in ([choice] if isinstance(choice, str) else choice) if n in theirs]
+        if names:
+            sql[name] = _first_sql(names)
+        used.update(names)
+    return sql, used
+
+
+def _is_used(name: str, used: Collection[str]) -> bool:
+    """Whether a column is used: itself, all of its parts, or what it is a part of."""
+    return any(name == u or name.startswith(u + ".") or u.startswith(name + ".") for u in used)
+
+
+def _first_sql(names: Sequence[str]) -> str:
+    """SQL of the first of these columns that has a value."""
+    if len(names) == 1:
+        return identifier(names[0])
+    values = (f"nullIf(trimBoth({identifier(name)}), '')" for name in names)
+    return f"coalesce({', '.join(values)})"
 
 
 def _find(column: Column, theirs: Sequence[str]) -> str | None:

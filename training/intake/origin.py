@@ -17,12 +17,19 @@ from training.intake.layout import Layout, Progress, as_text
 from training.intake.parquet import arrow_blocks, parquet_layout
 
 FORMATS = (*text.FORMATS, "parquet")
-_SUFFIXES = {".csv": "csv", ".tsv": "tsv", ".tab": "tsv", ".parquet": "parquet", ".pq": "parquet"}
+_SUFFIXES = {
+    **dict.fromkeys((".parquet", ".pq"), "parquet"),
+    **dict.fromkeys((".tsv", ".tab"), "tsv"),
+    **dict.fromkeys((".json", ".jsonl", ".ndjson"), "json"),
+    ".csv": "csv",
+}
 _CHUNK_BYTES = 1 << 20
 
 
-def file_layout(path: Path, fmt: str | None = None) -> Layout:
+def file_layout(path: Path, fmt: str = "", delimiter: str = "") -> Layout:
     """How to read a file: by `fmt` (one of FORMATS), else by its name.
+
+    JSON has its columns when it has landed: see `jsonl.with_keys`.
 
     Raises:
         TreehouseError: The format is not known, or the file is not of it.
@@ -31,11 +38,11 @@ def file_layout(path: Path, fmt: str | None = None) -> Layout:
     if fmt == "parquet":
         return parquet_layout(path)
     if fmt in FORMATS:
-        return text.text_layout(path, fmt)
+        return text.text_layout(path, fmt, delimiter)
     raise TreehouseError(
         "The format of a file is not known.",
         value=fmt or path.name,
-        expected="a name that ends in .parquet, .csv or .tsv, the last two also with .gz or .zst",
+        expected="a name that ends in .parquet, .csv, .tsv, .json or .jsonl, packed or not",
         fix="give it: --format " + "|".join(FORMATS),
     )
 

@@ -34,7 +34,12 @@ def parquet_layout(path: Path) -> Layout:
     check_unique(schema.names, path)
     kinds = {field.name: _kind(field.type) for field in schema}
     return Layout(
-        texts={name: as_text(identifier(name), kind) for name, kind in kinds.items()},
+        texts={
+            name: f"toString({identifier(name)}, 'UTC')"  # the clock of a zone that is not told
+            if pa.types.is_timestamp(schema.field(name).type) and not schema.field(name).type.tz
+            else as_text(identifier(name), kind)
+            for name, kind in kinds.items()
+        },
         format="Parquet",
         structure=", ".join(f"{identifier(name)} {kind}" for name, kind in kinds.items()),
         rows=metadata.num_rows,

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from training.engine import identifier, literal
 from training.errors import TreehouseError
+from training.intake.reading import Reading
 from training.intake.sources import Column
 
 # Dates and ISO 8601 times, of a day that has 24 hours. The engine's own parser also takes "10" for
@@ -29,6 +30,11 @@ _EPOCH_UNITS = {  # the powers of ten from which, and below which, a number is o
 # The engine's own parsers also take "1.234.567" for 1.234567, and "." or "e5" for 0.
 _NUMBER = r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$"
 _WHOLE = r"^[+-]?\d+(\.0*)?$"  # a column with missing values often comes as 3.0
+_TYPED = r"^\d{4}-\d{2}-\d{2} \d{2}:\d{2}:\d{2}(\.\d+)?Z$"  # a time that was one in the origin
+_MARKS = {" ": "[ \u00a0\u202f]", "'": "['\u2019]"}  # as they are typed and as they are printed
+_STRFTIME = {  # where MySQL's letters, which the engine takes, mean another thing
+    "M": "%i", "B": "%M", "-d": "%e", "-m": "%c", "-H": "%k", "-I": "%l", "X": "%T",
+}  # fmt: skip
 _KINDS = {
     "text": r"String|FixedString",
     "whole": r"U?Int\d+",
@@ -94,33 +100,33 @@ def kind(column: Column) -> str:
     )
 
 
-def expectation(column: Column) -> str:
+def expectation(column: Column, reading: Reading) -> str:
     """What a column's text should be."""
+    if reading.date_format and kind(column) in ("timestamp", "date"):
+        return f"a time like {reading.date_format}"
     return _NOUNS[kind(column)].format(type=column.type)
 
 
-def value_sql(column: Column) -> str:
+def value_sql(column: Column, reading: Reading) -> str:
     """SQL of the value, NULL where the text can't be parsed."""
     shown, target = text(column), literal(column.type)
+    plain = _number_text(column, reading)
     match kind(column):
         case "text":
             return shown
         case "whole":
-            digits = f"replaceRegexpOne({shown}, '\\\\.0*$', '')"
-            return _if_like(shown, _WHOLE, f"accurateCastOrNull({digits}, {target})")
+            digits = f"replaceRegexpOne({plain}, '\\\\.0*$', '')"
+            return _if_like(plain, _WHOLE, f"accurateCastOrNull({digits}, {target})")
         case "number":
-            number = f"toFloat64OrNull({shown})"
-            return _if_like(shown, _NUMBER, f"if(isFinite({number}), {number}, null)")
+            number = f"toFloat64OrNull({plain})"
+            return _if_like(plain, _NUMBER, f"if(isFinite({number}), {number}, null)")
         case "decimal":
-            digits = f"round(toDecimal128OrNull({shown}, {_WIDE_DIGITS}), {_scale(column)})"
-            return _if_like(shown, _NUMBER, f"accurateCastOrNull({digits}, {target})")
+            digits = f"round(toDecimal128OrNull({plain}, {_WIDE_DIGITS}), {_scale(column)})"
+            return _if_like(plain, _NUMBER, f"accurateCastOrNull({digits}, {target})")
         case "timestamp" | "date":
-            iso = f"parseDateTime64BestEffortOrNull({shown}, 6, 'UTC')"
-            return f"if(match({shown}, {literal(_EPOCH)}), {_epoch_sql(column)}, " + (
-                _if_like(shown, _TIMESTAMP, iso) + ")"
-            )
+            return _time_sql(column, reading)
         case "map":
-            return _flat_json(shown)
+            return flat_json(shown)
     return f"accurateCastOrNull({shown}, {target})"
 
 
@@ -137,13 +143,13 @@ def parsed_sql(column: Column) -> str:
     return f"isNotNull({identifier(column.name)})"
 
 
-def notes(column: Column) -> list[Note]:
+def notes(column: Column, reading: Reading) -> list[Note]:
     """What there is to say of a column's values."""
     found = []
     match kind(column):
         case "text":
             found = [Note(f"{raw(column)} != {text(column)}", "blanks around it removed")]
-        case "timestamp" | "date":
+        case "timestamp" | "date" if not reading.date_format:
             shown, number = text(column), _epoch_number(column)
             found = [
                 Note(
@@ -154,7 +160,7 @@ def notes(column: Column) -> list[Note]:
                 for unit, (low, high, _) in _EPOCH_UNITS.items()
             ]
         case "decimal":
-            number = f"toFloat64OrNull({text(column)})"
+            number = f"toFloat64OrNull({_number_text(column, reading)})"
             off = f"abs(toFloat64({identifier(column.name)}) - {number}) > {_NOISE} * abs({number})"
             found = [Note(off, f"rounded to {_scale(column)} digits after the point")]
     return [Note(note.condition, f"{column.name}: {note.text}") for note in found]
@@ -162,6 +168,42 @@ def notes(column: Column) -> list[Note]:
 
 def _if_like(shown: str, pattern: str, value: str) -> str:
     return f"if(match({shown}, {literal(pattern)}), {value}, null)"
+
+
+def _number_text(column: Column, reading: Reading) -> str:
+    """SQL of a number's text with a point and no marks, NULL where the marks are misplaced."""
+    shown, decimal = text(column), re.escape(reading.decimal)
+    if (reading.decimal, reading.thousands) == (".", ""):
+        return shown
+    exponent = r"([eE][+-]?\d+)?$"
+    patterns = [rf"^[+-]?(\d+{decimal}?\d*|{decimal}\d+){exponent}"]
+    mark = _MARKS.get(reading.thousands, re.escape(reading.thousands))
+    if mark:
+        patterns.append(rf"^[+-]?\d{{1,3}}({mark}\d{{3}})+({decimal}\d*)?$")
+        without = f"replaceRegexpAll({shown}, {literal(mark)}, '')"
+    else:
+        without = shown
+    plain = f"replaceOne({without}, {literal(reading.decimal)}, '.')"
+    return _if_like(shown, "|".join(patterns), plain)
+
+
+def _time_sql(column: Column, reading: Reading) -> str:
+    shown, zone = text(column), literal(reading.time_zone)
+    iso = f"parseDateTime64BestEffortOrNull({shown}, 6, {zone})"
+    if reading.date_format:
+        theirs = date_format_sql(shown, reading)
+        return f"if(match({shown}, {literal(_TYPED)}), {iso}, {theirs})"
+    epoch = f"match({shown}, {literal(_EPOCH)})"
+    return f"if({epoch}, {_epoch_sql(column)}, {_if_like(shown, _TIMESTAMP, iso)})"
+
+
+def date_format_sql(shown: str, reading: Reading) -> str:
+    """SQL of a time by the reading's format and zone."""
+    joda, wanted = "InJodaSyntax", reading.date_format
+    if "%" in wanted:
+        joda, wanted = "", re.sub(r"%(-?.)", lambda f: _STRFTIME.get(f[1], f[0]), wanted)
+    arguments = f"{shown}, {literal(wanted)}, {literal(reading.time_zone)}"
+    return f"parseDateTime64{joda}OrNull({arguments})"
 
 
 def _scale(column: Column) -> int:
@@ -182,7 +224,7 @@ def _epoch_sql(column: Column) -> str:
     return f"fromUnixTimestamp64Micro(multiIf({branches}, null), 'UTC')"
 
 
-def _flat_json(shown: str) -> str:
+def flat_json(shown: str) -> str:
     """SQL of a JSON object as a map: `{"a": {"b": 1}}` has the key `a.b`; a null is left out."""
     shown = f"ifNull({shown}, '')"
     braces = f"toInt64(countSubstrings({shown}, '{{'))"

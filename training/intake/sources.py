@@ -45,6 +45,13 @@ class Column:
         """Whether a row without it is quarantined."""
         return not (self.optional or self.derived)
 
+    @property
+    def without(self) -> str:
+        """What becomes of a row without it."""
+        if self.derived:
+            return "derived"
+        return "default" if self.optional else "quarantine"
+
 
 @dataclass(frozen=True)
 class Source:
@@ -76,6 +83,20 @@ class Source:
     def column(self, name: str) -> Column:
         """The column of that name."""
         return next(column for column in self.columns if column.name == name)
+
+    def mapping_help(self) -> str:
+        """What a mapping may name, for the head of the file: each column and what it means."""
+        lines = [
+            f"How ./treehouse load {self.name} reads an export: pass it with --mapping FILE.",
+            "",
+            "columns: for each of these the name of yours, a list of names of which the first with",
+            "a value counts, or {sql: an expression over your columns, which are all text}.",
+            "",
+        ]
+        for column in self.columns:
+            without = f"without it: {column.without}"
+            lines.append(f"  {column.name} ({column.type}; {without}): {column.comment}")
+        return "\n".join(lines)
 
     def ddl(self) -> dict[str, Any]:
         """What `source_ddl` in macros/state.sql takes."""

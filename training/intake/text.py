@@ -1,35 +1,40 @@
-"""How to read files of lines: CSV, TSV, and words between blanks."""
+"""How to read files of lines: CSV, TSV, JSON, and words between blanks."""
 
 from __future__ import annotations
 
 import codecs
 import csv
 import io
+import re
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 
 from training.engine import literal
 from training.errors import TreehouseError
 from training.intake.files import encoding
+from training.intake.jsonl import json_layout
 from training.intake.layout import TEXT, Layout, check_unique
 
-FORMATS = ("csv", "tsv", "words")
+FORMATS = ("csv", "tsv", "json", "words")
+_DELIMITERS = ",;\t|"  # the first is preferred
 _CHUNK_BYTES = 1 << 20
 _BLANKS = "' \\t\\r\\n'"
 
 
-def text_layout(path: Path, fmt: str) -> Layout:
+def text_layout(path: Path, fmt: str, delimiter: str = "") -> Layout:
     """How to read a file of lines, the first of which names the columns.
 
     Args:
         path: The file, packed or not.
         fmt: One of FORMATS.
+        delimiter: Between the columns of CSV; "" finds it in the first line.
 
     Raises:
         TreehouseError: The first line can't be read, or names two columns alike.
     """
-    start = _start(path)
+    start = beginning(path)
     bare_returns = "\r" in start and "\n" not in start
     if bare_returns and fmt != "csv":
         raise TreehouseError(
@@ -40,12 +45,23 @@ def text_layout(path: Path, fmt: str) -> Layout:
         )
     if fmt == "words":
         return _words_layout(start)
-    names = [name.strip() for name in _header(path, start, "," if fmt == "csv" else "\t")]
+    if fmt == "json":
+        return json_layout(start)
+    skipped, said = 1, tuple[str, ...]()
+    if fmt == "csv" and (hint := re.match(r'"?sep=(.)"?\r?\n', start)):  # Excel's
+        start, skipped, delimiter = start[hint.end() :], 2, delimiter or hint[1]
+    if not delimiter:
+        delimiter = _find_delimiter(start) if fmt == "csv" else "\t"
+        said = () if delimiter in ",\t" else (f"columns are separated by {delimiter!r}",)
+    names = [name.strip() for name in _header(path, start, delimiter, fmt)]
     check_unique([name for name in names if name], f"the first line of {path}")
-    settings = {
-        f"input_format_{fmt}_skip_first_lines": 1,
+    settings: dict[str, Any] = {
+        f"input_format_{fmt}_skip_first_lines": skipped,
         f"input_format_{fmt}_allow_variable_number_of_columns": 1,
     }
+    if fmt == "csv":
+        settings["format_csv_delimiter"] = delimiter
+        settings["input_format_csv_allow_whitespace_or_tab_as_delimiter"] = int(delimiter.isspace())
     if fmt == "tsv":
         settings["input_format_tsv_crlf_end_of_line"] = 1
     if bare_returns:
@@ -61,6 +77,7 @@ def text_layout(path: Path, fmt: str) -> Layout:
         structure=", ".join(f"{column} {TEXT}" for column in columns),
         where=" or ".join(f"ifNull(trimBoth({column}, {_BLANKS}), '') != ''" for column in columns),
         settings=settings,
+        said=said,
     )
 
 
@@ -72,7 +89,7 @@ def _words_layout(start: str) -> Layout:
     return Layout(texts, "LineAsString", "line String", where)
 
 
-def _start(path: Path) -> str:
+def beginning(path: Path) -> str:
     """The file's beginning as text; a byte that is not UTF-8 becomes a surrogate."""
     packed = encoding(path)
     try:
@@ -95,12 +112,18 @@ def _start(path: Path) -> str:
     return start
 
 
-def _header(path: Path, start: str, delimiter: str) -> list[str]:
+def _find_delimiter(start: str) -> str:
+    """What stands most often between the names of the first line; a comma, where several do."""
+    bare = re.sub(r'"[^"]*"', "", start).lstrip().splitlines()[0]
+    return max(_DELIMITERS, key=bare.count)
+
+
+def _header(path: Path, start: str, delimiter: str, fmt: str) -> list[str]:
     """The cells of the first line, which may hold line feeds between quotes."""
     lines = csv.reader(
         io.StringIO(start, newline=""),
         delimiter=delimiter,
-        quoting=csv.QUOTE_MINIMAL if delimiter == "," else csv.QUOTE_NONE,
+        quoting=csv.QUOTE_MINIMAL if fmt == "csv" else csv.QUOTE_NONE,
         skipinitialspace=True,
     )
     try:

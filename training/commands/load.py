@@ -1,0 +1,139 @@
+"""Data in: load files and tables."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.markup import escape
+from typer.core import TyperCommand
+
+from training import console
+from training.commands.shared import JsonFlag, client_of, example, show
+from training.errors import TreehouseError
+from training.settings import Settings
+
+app = typer.Typer()
+_COUNTED = ("reasons", "said")
+
+
+class _WithColumns(TyperCommand):
+    """A command whose help ends in the columns of the contracts."""
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        from training.intake.sources import read_sources
+
+        super().format_help(ctx, formatter)
+        for source in read_sources(Settings()).values():
+            rows = [
+                (c.name, c.type, c.without, ", ".join(c.aliases), c.comment) for c in source.columns
+            ]
+            columns = (source.name, "type", "without it", "also called", "")
+            console.show_table(columns, rows)
+            console.out.print()
+
+
+@app.command(
+    rich_help_panel="Data in",
+    cls=_WithColumns,
+    epilog=example("load purchases orders.csv --map buyer=customer_id"),
+)
+def load(
+    context: typer.Context,
+    source: Annotated[str, typer.Argument(help="events, installs or purchases.")],
+    origins: Annotated[
+        list[str] | None,
+        typer.Argument(
+            help="Files, folders (all files below), quoted patterns, or table:database.name."
+        ),
+    ] = None,
+    fmt: Annotated[
+        str | None,
+        typer.Option("--format", help="csv, tsv, json, parquet: where the name does not say it."),
+    ] = None,
+    delimiter: Annotated[
+        str | None,
+        typer.Option(help="Between columns of CSV, or `tab`. Default: found in the first line."),
+    ] = None,
+    decimal: Annotated[str | None, typer.Option(help="Decimal mark: . or ,")] = None,
+    thousands: Annotated[
+        str | None, typer.Option(help="Mark between thousands: , . _ ' or a blank. Default: none.")
+    ] = None,
+    date_format: Annotated[
+        str | None,
+        typer.Option(
+            help="%d.%m.%Y %H:%M or dd.MM.yyyy HH:mm. Default: ISO 8601, or s, ms, us, ns."
+        ),
+    ] = None,
+    time_zone: Annotated[
+        str | None, typer.Option(help="Of times without one: Europe/Berlin. Default: UTC.")
+    ] = None,
+    rename: Annotated[
+        list[str] | None, typer.Option("--map", help="theirs=ours, for a column; repeatable.")
+    ] = None,
+    mapping: Annotated[
+        Path | None,
+        typer.Option(help="A file with all this, as --print writes it; options go above it."),
+    ] = None,
+    print_mapping: Annotated[
+        bool, typer.Option("--print", help="Only print the mapping file that the options say.")
+    ] = False,
+    json: JsonFlag = False,
+) -> None:
+    """Load CSV, JSON, Parquet or a table; bad rows go to quarantine with a reason."""
+    from training.intake.load import load as run
+    from training.intake.reading import Reading, read_mapping
+    from training.intake.sources import find_source
+
+    settings: Settings = context.obj
+    reading = (read_mapping(mapping) if mapping else Reading()).with_options(
+        _columns(rename or []), format=fmt, delimiter=delimiter, decimal=decimal,
+        thousands=thousands, date_format=date_format, time_zone=time_zone,
+    )  # fmt: skip
+    if print_mapping:
+        console.show_text(reading.as_yaml(find_source(settings, source).mapping_help()))
+        return
+    if not origins:
+        raise TreehouseError(
+            "There is nothing to load.", expected="a file", fix=f"./treehouse load {source} FILE"
+        )
+    with client_of(settings) as client, console.step(f"load {source}", json) as report:
+        result = run(client, settings, source, origins, progress=report, reading=reading)
+    _show(result.__dict__, settings, json)
+
+
+def _show(result: dict[str, Any], settings: Settings, json: bool) -> None:
+    if json:
+        show(result, json)
+        return
+    show({name: value for name, value in result.items() if name not in _COUNTED}, json)
+    for told, rows in result["said"].items():
+        console.out.print(f"  {escape(told)}: {rows:,}")
+    if result["reasons"]:
+        console.show_table(("quarantined because of", "rows"), result["reasons"].items())
+        console.err.print(
+            f'Why: ./treehouse sql "select reason_code, count(), any(reason) from '
+            f'{settings.raw_database}.quarantine group by 1 order by 2 desc"'
+        )
+    if result["interrupted"]:
+        console.err.print(
+            "An earlier load was interrupted. Its rows are there once, but views may have missed "
+            "some: ./treehouse reconcile --repair"
+        )
+
+
+def _columns(pairs: list[str]) -> dict[str, str]:
+    """Names of the origin by the contract's, from `theirs=ours`."""
+    mapping: dict[str, str] = {}
+    for pair in pairs:
+        theirs, is_pair, ours = pair.rpartition("=")
+        if not (theirs and is_pair and ours) or ours in mapping:
+            raise TreehouseError(
+                "A mapping of columns could not be read.",
+                value=pair,
+                expected="<their column>=<column of the contract>, each of the contract's once",
+                fix="for example --map buyer=customer_id",
+            )
+        mapping[ours] = theirs
+    return mapping
