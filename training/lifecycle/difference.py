@@ -105,7 +105,8 @@ def _on_rows(client: Client, settings: Settings, a: Version, b: Version) -> dict
     if ours and theirs and columns and ours.columns | theirs.columns <= columns:
         spec = load_spec(a.model)
         table = f"{training_set(settings, spec.contract)} where split = 'test'"
-        loss = compare(client, settings, spec, ours, theirs)[CHAMPION]
+        confidence = spec.gates.confidence
+        loss = compare(client, settings, spec, ours, theirs, confidence=confidence)[CHAMPION]
         answers = _answers(client, ours.answers(), theirs.answers(), table)
         return {"rows": "test rows", "answers": answers, "loss": asdict(loss)}
     if a.contract == b.contract:

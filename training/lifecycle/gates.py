@@ -170,7 +170,7 @@ def _training_set(
     """Whether the engine's training set is the one that the model was fitted to."""
     name = f"{spec.use_case}_training_set"
     if not training_columns(client, settings, spec.use_case):
-        return Outcome("training set", math.nan, 0, f"{name} is not in this engine: not judged")
+        return Outcome.unknown("training set", f"{name} is not in this engine: not judged")
     table, splits = training_set(settings, spec.contract), lineage_splits(header)
     now = lineage(client, table, spec, splits)["fingerprint"]
     # An older release has none where every row holds a null: as text they can be compared.

@@ -62,7 +62,7 @@ def compare(
     other: Scored | None = None,
     *,
     since: datetime | None = None,
-    confidence: float = 0.95,
+    confidence: float,
 ) -> dict[str, Comparison]:
     """Compare a model with its baselines in SQL and, if given, with another version.
 

@@ -26,6 +26,11 @@ class Outcome:
     bound: float
     detail: str
 
+    @classmethod
+    def unknown(cls, gate: str, detail: str) -> Outcome:
+        """Of a gate for which nothing could be measured: refused."""
+        return cls(gate, math.nan, 0.0, detail)
+
     @property
     def passed(self) -> bool:
         """Whether the value keeps the bound."""

@@ -47,7 +47,7 @@ def judge_quality(
         since=since, confidence=gates.confidence,
     )  # fmt: skip
     if not found:
-        yield Outcome("test rows", float("nan"), 0, "the training set has none: nothing compared")
+        yield Outcome.unknown("test rows", "the training set has none: nothing compared")
         return
     judged = _ties if spec.task in _RANKED and not gates.proven else _beats
     for name in rules(spec):
@@ -131,7 +131,7 @@ def _beats_fitted(name: str, metrics: dict[str, Any], metric: str) -> Outcome:
     ours, theirs = metrics["model"].get(metric), metrics["baselines"].get(name, {}).get(metric)
     if ours is None or theirs is None:
         missing = f"no {metric} was measured at the fit: train once more"
-        return Outcome(f"beats {name}", float("nan"), 0, missing)
+        return Outcome.unknown(f"beats {name}", missing)
     share = (ours - theirs) / theirs if theirs else ours
     detail = f"{metric} {ours:.4g} against {theirs:.4g}: {share:+.1%}, as measured at the fit"
     return Outcome(f"beats {name}", share, 0, detail)
