@@ -53,14 +53,18 @@ create table if not exists {{ database }}.load_log
     origin String comment 'File or table',
     started_at DateTime64(3, 'UTC'),
     finished_at DateTime64(3, 'UTC') default now64(3),
-    rows UInt64 comment 'All rows of the origin: loaded, quarantined and duplicate',
+    rows UInt64 comment 'All rows of the origin: loaded, quarantined, duplicate and dropped',
     loaded UInt64,
     quarantined UInt64,
     duplicate UInt64 comment 'Of an id that was there before, in the source or in the load',
+    dropped UInt64 comment 'Refunds that were left out, as the load was told',
     ignored Array(String) comment 'Columns of the origin that the contract does not name'
 )
 engine = MergeTree order by (source, started_at)
-comment 'One row for each finished load'
+comment 'One row for each finished load';
+
+alter table {{ database }}.load_log add column if not exists
+    dropped UInt64 comment 'Refunds that were left out, as the load was told' after duplicate
 {% endmacro %}
 
 {% macro ddl_comment(text) %}

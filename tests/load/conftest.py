@@ -36,7 +36,8 @@ class House:
         """Load, and check what holds of every load."""
         origins = origin if isinstance(origin, list) else str(origin)
         report = load(self.client, self.settings, source, origins, **options)
-        assert report.rows == report.loaded + report.quarantined + report.duplicate
+        parts = report.loaded + report.quarantined + report.duplicate + report.dropped
+        assert report.rows == parts
         assert self.query(
             "select count() from system.tables where database = {} and startsWith(name, '_load')"
         ) == [(0,)]

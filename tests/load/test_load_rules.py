@@ -101,10 +101,10 @@ def test_every_refused_time(house: House) -> None:
         ("duration_ms", "1.5", "duration_ms '1.5' is not a whole number that fits Int64"),
         ("duration_ms", "9223372036854775808", "duration_ms '9223372036854775808' is not a whole"),
         ("duration_ms", "1e3", "duration_ms '1e3' is not a whole number that fits Int64"),
-        ("revenue_usd", "abc", "revenue_usd 'abc' is not a number that fits Decimal(18, 6)"),
-        ("revenue_usd", "nan", "revenue_usd 'nan' is not a number that fits Decimal(18, 6)"),
+        ("revenue_usd", "abc", "revenue_usd 'abc' is not a number that fits Decimal(18, 9)"),
+        ("revenue_usd", "nan", "revenue_usd 'nan' is not a number that fits Decimal(18, 9)"),
         ("revenue_usd", "9999999999999", "revenue_usd '9999999999999' is not a number that fits"),
-        ("revenue_usd", '"1,5"', "revenue_usd '1,5' is not a number that fits Decimal(18, 6)"),
+        ("revenue_usd", '"1,5"', "revenue_usd '1,5' is not a number that fits Decimal(18, 9)"),
         ("properties", "[1]", "properties '[1]' is not a JSON object"),
         ("properties", "{", "properties '{' is not a JSON object"),
         (
@@ -270,7 +270,7 @@ def test_a_load_is_logged(house: House) -> None:
     began = datetime.now(UTC).replace(tzinfo=None)
     report = house.load("events", path)
     assert house.rows("load_log", "* except (started_at, finished_at)") == [
-        (report.load_id, "events", str(path), 3, 1, 1, 1, ["more"])
+        (report.load_id, "events", str(path), 3, 1, 1, 1, 0, ["more"])
     ]
     [(started, finished)] = house.rows("load_log", "started_at, finished_at")
     assert began.timestamp() - 1 <= started.timestamp() <= finished.timestamp()

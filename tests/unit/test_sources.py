@@ -26,6 +26,7 @@ _VALUES: dict[str, tuple[str, Any]] = {
     "LowCardinality(String)": ("web", "web"),
     "Int64": ("9007199254740993", 2**53 + 1),
     "Decimal(18, 6)": ("0.000001", Decimal("0.000001")),
+    "Decimal(18, 9)": ("0.000000001", Decimal("0.000000001")),
     "DateTime64(3, 'UTC')": (
         "2024-02-29T23:59:59.999Z", datetime(2024, 2, 29, 23, 59, 59, 999_000),
     ),

@@ -69,6 +69,12 @@ def load(
     time_zone: Annotated[
         str | None, typer.Option(help="Of times without one: Europe/Berlin. Default: UTC.")
     ] = None,
+    refunds: Annotated[
+        str | None,
+        typer.Option(
+            help="net, drop or quarantine. Default: net for events, quarantine for purchases."
+        ),
+    ] = None,
     rename: Annotated[
         list[str] | None, typer.Option("--map", help="theirs=ours, for a column; repeatable.")
     ] = None,
@@ -89,7 +95,7 @@ def load(
     settings: Settings = context.obj
     reading = (read_mapping(mapping) if mapping else Reading()).with_options(
         _columns(rename or []), format=fmt, delimiter=delimiter, decimal=decimal,
-        thousands=thousands, date_format=date_format, time_zone=time_zone,
+        thousands=thousands, date_format=date_format, time_zone=time_zone, refunds=refunds,
     )  # fmt: skip
     if print_mapping:
         console.show_text(reading.as_yaml(find_source(settings, source).mapping_help()))

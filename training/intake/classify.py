@@ -11,6 +11,7 @@ from training.intake.reading import Reading
 from training.intake.sources import Column, Source
 
 DEFAULT = Reading()
+DROPPED = 2  # what `_bad` is for a row that is left out
 _BLANKS = "' \\t\\r\\n'"
 
 
@@ -67,15 +68,21 @@ def classify_sql(
         may_be_unread: Whether the relation has a column `_unread`, the text of a row that could not
             be read at all, else "".
 
-    Rows get `_bad`, `_reason` and `_code`; `_said`, what was done to their values; `_key`, equal
-    for rows that are the same by id, or by content where they have none; and `_content`, to break
-    ties the same way whatever the order of arrival.
+    Rows get `_bad`, 1 for a broken one and DROPPED for one to be left out; `_reason` and `_code`;
+    `_said`, what was done to their values; `_key`, equal for rows that are the same by id, or by
+    content where they have none; and `_content`, to break ties the same way whatever the order of
+    arrival.
     """
     columns = source.columns
     rules = [rule for column in columns for rule in _rules(column, reading)]
+    refund = f"ifNull({source.refund or 0}, 0)"
+    if reading.refunds == "quarantine" and source.refunds == "net":
+        rules.append(Rule(refund, literal(f"it is a refund: {source.refund}"), "refund"))
+    dropped = refund if reading.refunds == "drop" else "0"
     unread = "_unread" if may_be_unread else "''"
     if may_be_unread:
         rules = [_LINE_RULE, *(replace(r, broken=f"(_line = '' and {r.broken})") for r in rules)]
+    broken = " or ".join(rule.broken for rule in rules)
     known = [column for column in columns if column.name in texts]
     values = ", ".join(f"{value_sql(c, reading)} as {identifier(c.name)}" for c in columns)
     said = [note for column in known for note in notes(column, reading)]
@@ -101,21 +108,21 @@ def classify_sql(
         "    select *, " + values,
         "    from texts",
         "), judged as (",
-        "    select *, " + " or ".join(rule.broken for rule in rules) + " as _bad, ",
+        f"    select *, multiIf({dropped}, {DROPPED}, {broken}, 1, 0) as _bad,",
         "    " + ", ".join(f"{_good(c)} as _good_{i}" for i, c in enumerate(columns)),
         "    from parsed",
         "), explained as (",
         "    select *, ",
-        f"    if(_bad, {_joined((r.broken, r.reason) for r in rules)}, '') as _reason,",
-        f"    if(_bad, {_joined((r.broken, literal(r.code)) for r in rules)}, '') as _code,",
-        f"    if(_bad, [], {_listed((n.condition, literal(n.text)) for n in said)}) as _said,",
-        f"    multiIf(not _bad, map(), _line != '', map('line', _line), map({row})) as _row",
+        f"    if(_bad = 1, {_joined((r.broken, r.reason) for r in rules)}, '') as _reason,",
+        f"    if(_bad = 1, {_joined((r.broken, literal(r.code)) for r in rules)}, '') as _code,",
+        f"    if(_bad > 0, [], {_listed((n.condition, literal(n.text)) for n in said)}) as _said,",
+        f"    multiIf(_bad != 1, map(), _line != '', map('line', _line), map({row})) as _row",
         "    from judged",
         ")",
         "select "
         + ", ".join(f"_good_{i}" for i, _ in enumerate(columns))
         + ", _bad, _reason, _code, _row, _said,",
-        "    reinterpretAsUInt128(sipHash128Reference(multiIf(_bad, toString(_row), "
+        "    reinterpretAsUInt128(sipHash128Reference(multiIf(_bad = 1, toString(_row), "
         f"{id_text} != '', {id_text}, toString(tuple({content}))))) as _key,",
         f"    sipHash64(tuple({content})) as _content",
         "from explained",
@@ -163,4 +170,6 @@ def _good(column: Column) -> str:
     if kind(column) == "map":
         return f"cast({identifier(column.name)}, {literal(column.type)})"
     default = f"defaultValueOfTypeName({literal(column.type)})"
+    if column.default:
+        default = f"cast({literal(column.default)}, {literal(column.type)})"
     return f"cast(ifNull({identifier(column.name)}, {default}), {literal(column.type)})"

@@ -22,12 +22,12 @@ from clickhouse_connect.driver.exceptions import ClickHouseError
 
 from training.engine import identifier, literal
 from training.errors import TreehouseError
-from training.intake.classify import staged_ddl
+from training.intake.classify import DROPPED, staged_ddl
 from training.intake.layout import Progress
 from training.intake.merge import merge, quarantine_keeper, raw_keeper
 from training.intake.reading import Reading
-from training.intake.scratch import Scratch, clear_interrupted
-from training.intake.sources import Source, ensure_raw, find_source, writing
+from training.intake.scratch import Scratch, clear_interrupted, number
+from training.intake.sources import Source, ensure_raw, find_source, with_types_of_table, writing
 from training.intake.stage import Stage
 from training.intake.watch import Watch
 from training.settings import Settings
@@ -36,7 +36,7 @@ from training.turns import Turn, alone
 
 @dataclass(frozen=True)
 class LoadReport:
-    """What became of an origin's rows: `rows` is the sum of the three counts after it.
+    """What became of an origin's rows: `rows` is the sum of the other counts of rows.
 
     Attributes:
         load_id: As in the quarantine and the load log.
@@ -47,6 +47,7 @@ class LoadReport:
         quarantined: Rows that break the contract.
         duplicate: Rows whose id was there before, in the source or in this load.
         seconds: Wall-clock time.
+        dropped: Refunds that were left out, as the reading says.
         ignored: Columns of the origin that the contract does not name.
         reasons: Quarantined rows by what is wrong with them, the most frequent first.
         said: What was done to values, with how many rows it was done to.
@@ -62,6 +63,7 @@ class LoadReport:
     quarantined: int
     duplicate: int
     seconds: float
+    dropped: int = 0
     ignored: tuple[str, ...] = ()
     reasons: Mapping[str, int] = field(default_factory=dict)
     said: Mapping[str, int] = field(default_factory=dict)
@@ -110,6 +112,7 @@ def _load(
     client, settings, source = turn.client, turn.settings, contract.name
     began, started_at = time.monotonic(), datetime.now(UTC)
     ensure_raw(client, settings)
+    contract = with_types_of_table(client, contract)
     scratch = Scratch(
         settings.raw_database, source, f"{started_at:%Y%m%dT%H%M%S}_{uuid4().hex[:8]}"
     )
@@ -139,7 +142,10 @@ def _load(
     )
     turn.check()
     quarantine = f"{identifier(settings.raw_database)}.quarantine"
-    reasons = _counts(client, scratch, "_code", "_bad")
+    reasons = _counts(client, scratch, "_code", "_bad = 1")
+    dropped = number(
+        client, f"select count() from {scratch.table('staged')} where _bad = {DROPPED}"
+    )
     said = stage.said | Counter(_counts(client, scratch, "arrayJoin(_said)"))
     bad, _ = run(quarantine_keeper(contract, quarantine, scratch.load_id))
     good, loaded = run(raw_keeper(contract))
@@ -147,10 +153,11 @@ def _load(
         load_id=scratch.load_id,
         source=source,
         origin=origin,
-        rows=good + bad,
+        rows=good + bad + dropped,
         loaded=loaded,
         quarantined=bad,
         duplicate=good - loaded,
+        dropped=dropped,
         seconds=time.monotonic() - began,
         ignored=tuple(stage.ignored),
         reasons=reasons,
@@ -177,10 +184,11 @@ def _log(client: Client, settings: Settings, report: LoadReport, started_at: dat
             *map(literal, (report.load_id, report.source, report.origin)),
             f"fromUnixTimestamp64Milli({int(started_at.timestamp() * 1000)}, 'UTC')",
             *map(str, (report.rows, report.loaded, report.quarantined, report.duplicate)),
+            str(report.dropped),
             "[" + ", ".join(map(literal, report.ignored)) + "]",
         ]
     )
     client.command(
         f"insert into {identifier(settings.raw_database)}.load_log (load_id, source, origin, "
-        f"started_at, rows, loaded, quarantined, duplicate, ignored) select {values}"
+        f"started_at, rows, loaded, quarantined, duplicate, dropped, ignored) select {values}"
     )

@@ -13,6 +13,7 @@ from training.errors import TreehouseError
 from training.settings import read_yaml
 
 _DELIMITERS = {"tab": "\t", "\\t": "\t", "semicolon": ";", "comma": ",", "pipe": "|"}
+REFUNDS = ("net", "drop", "quarantine")
 _THOUSANDS = ("", ",", ".", " ", "'", "_")
 
 
@@ -43,6 +44,7 @@ class Reading:
         date_format: Of times, as strftime's (%d.%m.%Y %H:%M) or Joda's (dd.MM.yyyy HH:mm); "" is
             ISO 8601 or a number since 1970.
         time_zone: Of times that do not say theirs.
+        refunds: What becomes of refunds, one of REFUNDS; "" is what the contract says.
         columns: For columns of the contract what stands for them, where names and aliases do not.
     """
 
@@ -52,12 +54,16 @@ class Reading:
     thousands: str = ""
     date_format: str = ""
     time_zone: str = "UTC"
+    refunds: str = ""
     columns: Mapping[str, Choice] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "delimiter", _DELIMITERS.get(self.delimiter, self.delimiter))
         _check("delimiter", self.delimiter, len(self.delimiter) < 2, "one character, or tab")
         _check("decimal", self.decimal, self.decimal in (".", ","), ". or ,")
+        _check(
+            "policy of refunds", self.refunds, self.refunds in ("", *REFUNDS), ", ".join(REFUNDS)
+        )
         known = self.thousands in _THOUSANDS and self.thousands != self.decimal
         _check("thousands", self.thousands, known, "one of , . _ ' or a blank, not the decimal's")
 

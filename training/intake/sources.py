@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,8 @@ class Column:
         type: ClickHouse type.
         comment: What it holds, with its unit.
         aliases: Other names that a file's header may use, the first preferred.
-        optional: Whether a row without it gets the type's default instead of quarantine.
+        optional: Whether a row without it gets a default instead of quarantine.
+        default: That default as text; "" is the type's.
         derived: Whether a row without it gets a value made of its content.
         check: SQL over the parsed columns that must hold.
     """
@@ -37,6 +38,7 @@ class Column:
     comment: str = ""
     aliases: tuple[str, ...] = ()
     optional: bool = False
+    default: str = ""
     derived: bool = False
     check: str | None = None
 
@@ -50,7 +52,7 @@ class Column:
         """What becomes of a row without it."""
         if self.derived:
             return "derived"
-        return "default" if self.optional else "quarantine"
+        return (self.default or "default") if self.optional else "quarantine"
 
 
 @dataclass(frozen=True)
@@ -65,6 +67,8 @@ class Source:
         id: Column whose value is unique.
         time: Column that says when.
         order_by: Sorting key of the table.
+        refund: SQL over the parsed columns that tells a refund; "" where there are no amounts.
+        refunds: What becomes of one: `net` or `quarantine`.
     """
 
     name: str
@@ -74,6 +78,8 @@ class Source:
     id: str
     time: str
     order_by: tuple[str, ...]
+    refund: str = ""
+    refunds: str = "quarantine"
 
     @property
     def qualified(self) -> str:
@@ -147,6 +153,20 @@ def find_source(settings: Settings, name: str) -> Source:
     return sources[name]
 
 
+def with_types_of_table(client: Client, source: Source) -> Source:
+    """The source with the scale that its amounts have in the table, which may be an older one.
+
+    What is parsed at the table's own scale is rounded where it is told, and not by an insert.
+    """
+    described = client.query(f"describe table {source.qualified}").result_rows
+    types = {row[0]: row[1] for row in described if str(row[1]).startswith("Decimal")}
+    columns = tuple(
+        replace(c, type=types[c.name]) if c.type.startswith("Decimal") and c.name in types else c
+        for c in source.columns
+    )
+    return replace(source, columns=columns)
+
+
 def ensure_raw(client: Client, settings: Settings) -> None:
     """Create the tables of the sources, of quarantine and of the load log, where missing."""
     by_database: dict[str, list[dict[str, Any]]] = {settings.raw_database: []}
@@ -177,6 +197,8 @@ def _source(table: dict[str, Any], database: str, name: str) -> Source:
         id=meta["id"],
         time=meta["time"],
         order_by=tuple(meta["order_by"]),
+        refund=meta.get("refund", ""),
+        refunds=meta.get("refunds", "quarantine"),
     )
 
 
@@ -188,6 +210,7 @@ def _column(column: dict[str, Any]) -> Column:
         comment=" ".join(column.get("description", "").split()),
         aliases=tuple(meta.get("aliases", ())),
         optional=meta.get("optional", False),
+        default=str(meta.get("default", "")),
         derived=meta.get("derived", False),
         check=meta.get("check"),
     )

@@ -37,7 +37,8 @@ class Stage:
         said: What was found out about the files, with their number.
 
     Raises:
-        TreehouseError: The time zone or the date format is not known.
+        TreehouseError: The time zone or the date format is not known, or the contract takes no
+            refunds.
     """
 
     def __init__(self, watch: Watch, contract: Source, scratch: Scratch, reading: Reading) -> None:
@@ -46,6 +47,7 @@ class Stage:
         self.ignored: dict[str, None] = {}
         self.said: Counter[str] = Counter()
         self._check_times()
+        self._check_refunds()
 
     def read(self, origins: Sequence[str]) -> None:
         """Stage files, folders, patterns, and tables given as `table:database.name`.
@@ -111,6 +113,15 @@ class Stage:
                     value=self._reading.date_format,
                     expected="strftime's letters (%d.%m.%Y %H:%M) or Joda's (dd.MM.yyyy HH:mm)",
                 ),
+            )
+
+    def _check_refunds(self) -> None:
+        if self._reading.refunds == "net" and self._contract.refunds != "net":
+            raise TreehouseError(
+                f"{self._contract.name} takes no refunds as they are.",
+                value="--refunds net",
+                expected="drop or quarantine: its contract has no negative amounts",
+                fix="load what was earned and returned as events, whose revenue may be negative",
             )
 
     def _try(self, expression: str, refusal: TreehouseError) -> None:

@@ -1,0 +1,68 @@
+"""Money as it is: refunds, parts of a cent, logs without quantities."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+import pytest
+
+from tests.load.conftest import DATABASE, House
+from training.errors import TreehouseError
+from training.intake.reading import Reading
+
+EVENTS = "id,user_id,event,ts,revenue"
+EARNED = ["a,u,buy,2024-01-01,5", "b,u,refund,2024-01-02,-5", "c,u,open,2024-01-03,"]
+
+
+@pytest.mark.parametrize(
+    ("policy", "counts", "ids"),
+    [("", (3, 0, 0), "abc"), ("net", (3, 0, 0), "abc"), ("drop", (2, 0, 1), "ac"),
+     ("quarantine", (2, 1, 0), "ac")],
+)  # fmt: skip
+def test_refunds_of_events(
+    house: House, policy: str, counts: tuple[int, int, int], ids: str
+) -> None:
+    path = house.csv([EVENTS, *EARNED])
+    report = house.load("events", path, reading=Reading(refunds=policy))
+    assert (report.loaded, report.quarantined, report.dropped) == counts
+    assert house.rows("events", "event_id") == [(i,) for i in ids]
+    assert report.reasons == ({"refund": 1} if policy == "quarantine" else {})
+    assert house.rows("load_log", "rows, dropped") == [(3, counts[2])]
+
+
+@pytest.mark.parametrize(("policy", "counts"), [("", (2, 2, 0)), ("drop", (2, 0, 2))])
+def test_refunds_of_purchases(house: House, policy: str, counts: tuple[int, int, int]) -> None:
+    lines = ["c,2024-01-01,1,5", "c,2024-01-02,1,-5", "c,2024-01-03,-1,5", "c,2024-01-04,,5"]
+    path = house.csv(["customer,date,quantity,amount", *lines])
+    report = house.load("purchases", path, reading=Reading(refunds=policy))
+    assert (report.loaded, report.quarantined, report.dropped) == counts
+    assert house.rows("purchases", "quantity, amount_usd") == [(1, 5), (1, 5)]
+
+
+def test_purchases_are_not_netted(house: House) -> None:
+    path = house.csv(["customer,date,amount", "c,2024-01-01,-5"])
+    with pytest.raises(TreehouseError, match="purchases takes no refunds as they are"):
+        house.load("purchases", path, reading=Reading(refunds="net"))
+
+
+def test_a_log_without_quantities(house: House) -> None:
+    house.load("purchases", house.csv(["customer,date,amount", "c,2024-01-01,5"]))
+    assert house.rows("purchases", "quantity") == [(1,)]
+
+
+def test_parts_of_a_cent_are_kept_and_what_is_rounded_is_said(house: House) -> None:
+    values = ["0.000000123", "1.23e-7", "0.30000000000000004", "0.0000000123", "0.0000000004"]
+    lines = [f"e{i},u,ad,2024-01-01,{value}" for i, value in enumerate(values)]
+    report = house.load("events", house.csv([EVENTS, *lines]))
+    assert report.said == {"revenue_usd: rounded to 9 digits after the point": 2}
+    assert house.rows("events", "event_id, revenue_usd") == [
+        ("e0", Decimal("0.000000123")), ("e1", Decimal("0.000000123")), ("e2", Decimal("0.3")),
+        ("e3", Decimal("0.000000012")), ("e4", 0),
+    ]  # fmt: skip
+
+
+def test_an_older_table_rounds_aloud(house: House) -> None:
+    house.client.command(f"alter table {DATABASE}.events modify column revenue_usd Decimal(18, 6)")
+    report = house.load("events", house.csv([EVENTS, "a,u,ad,2024-01-01,0.0000019"]))
+    assert report.said == {"revenue_usd: rounded to 6 digits after the point": 1}
+    assert house.rows("events", "revenue_usd") == [(Decimal("0.000002"),)]
