@@ -269,27 +269,112 @@ where notEmpty(called)
 group by model, hour
 {%- endmacro %}
 
-{# How far the mean contribution of each feature to the margin has moved, over up to 1,000 rows of
-   the window and of the training each. One row a feature that the model explains. #}
+{# What each column does to the answers by being as it is now: the mean difference between the
+   answers to rows of the training that have the column of a row of the window, and to the same rows
+   that have it of another row of the training. One row a feature, and one named '' for all columns
+   at once. Whatever columns have to do with each other, it is 0 where a column has not changed.
+
+   Rows of one unit, the first key, are not independent of each other: the error is that of sums
+   over units, of the window's and of the training's (Liang and Zeger, Longitudinal data analysis
+   using generalized linear models, 1986). p is corrected for all columns together (Bonferroni).
+   `usual` is the mean size of an answer to the training's rows. #}
 {% macro effects_query(what) -%}
-{%- set names = what.features | map(attribute='name') | join('`, `') -%}
-select /* treehouse monitor */
-    part.feature as name,
-    avgIf(part.contribution, treehouse_is_now) - avgIf(part.contribution, not treehouse_is_now) as effect
-from (
-    select true as treehouse_is_now, explain_{{ what.model }}(`{{ names }}`).contributions as treehouse_parts
+{%- set names = what.features | map(attribute='name') | list -%}
+{%- set order = 'cityHash64(tuple(`' ~ what['keys'] | join('`, `') ~ '`))' -%}
+{%- set sampled -%}
+tuple(`{{ names | join('`, `') }}`) as treehouse_row,
+        toString(`{{ what['keys'][0] }}`) as treehouse_unit,
+        row_number() over (order by {{ order }}) - 1 as treehouse_number
+{%- endset -%}
+with /* treehouse monitor */
+    assumeNotNull((select least(count(), 5000) from {{ monitored_window(what) }})) as now_count,
+    assumeNotNull((
+        select least(count(), 5000) from {{ what.training_set }} where split = 'train'
+    )) as then_count,
+
+now_rows as (
+
+    select
+        {{ sampled }}
+    from {{ monitored_window(what) }}
+    order by {{ order }}
+    limit 5000
+
+),
+
+then_rows as (
+
+    select
+        {{ sampled }}
+    from {{ what.training_set }}
+    where split = 'train'
+    order by {{ order }}
+    limit 5000
+
+),
+
+compared as (
+
+    select
+        changed,
+        [concat('now ', now_unit), concat('then ', then_unit)] as units,
+        {{ _answer_with(what, 'now_row') }} - then_answer as difference,
+        {{ _answer_with(what, 'then_row') }} as then_answer
     from (
-        select * from {{ monitored_window(what) }}
-        order by cityHash64(tuple(`{{ what['keys'] | join('`, `') }}`)) limit 1000
+        select
+            now_rows.treehouse_row as now_row,
+            now_rows.treehouse_unit as now_unit,
+            then_rows.treehouse_row as then_row,
+            then_rows.treehouse_unit as then_unit,
+            base_rows.treehouse_row as base_row
+        from numbers(if(now_count = 0 or then_count = 0, 0, greatest(now_count, then_count))) as pair
+        inner join now_rows on pair.number % greatest(now_count, 1) = now_rows.treehouse_number
+        inner join then_rows on pair.number % greatest(then_count, 1) = then_rows.treehouse_number
+        inner join then_rows as base_rows
+            on (pair.number + intDiv(then_count, 2)) % greatest(then_count, 1) = base_rows.treehouse_number
     )
-    union all
-    select false as treehouse_is_now, explain_{{ what.model }}(`{{ names }}`).contributions as treehouse_parts
-    from (
-        select * from {{ what.training_set }} where split = 'train'
-        order by cityHash64(tuple(`{{ what['keys'] | join('`, `') }}`)) limit 1000
-    )
+    array join range(toUInt16({{ names | length + 1 }})) as changed
+
+),
+
+summed as (
+
+    select
+        changed,
+        count() as pairs,
+        avg(difference) as effect,
+        avg(abs(then_answer)) as size,
+        sumMap(units, [difference, difference], [1., 1.]) as of_units,
+        arrayCount(unit -> startsWith(unit, 'now '), of_units.1) as now_units,
+        sqrt(arraySum(
+            (total, rows) -> pow(total - rows * effect, 2), of_units.2, of_units.3
+        ) * now_units / greatest(now_units - 1, 1)) / pairs as error
+    from compared
+    group by changed
+
 )
-array join treehouse_parts as part
-group by name
-having isFinite(effect)
+
+select
+    [''{% for name in names %}, {{ _text(name) }}{% endfor %}][changed + 1] as name,
+    effect,
+    error,
+    now_units as units,
+    now_count as rows,
+    maxIf(size, changed = 0) over () as usual,
+    if(error > 0, least(1, {{ names | length + 1 }} * erfc(abs(effect) / error / sqrt(2))), toFloat64(effect = 0)) as p
+from summed
+order by changed
+{%- endmacro %}
+
+{# The answer to `base_row` with the column that changed, or with all for 0, of another row. #}
+{% macro _answer_with(what, other) -%}
+{%- set arguments = [] -%}
+{%- for feature in what.features -%}
+    {%- do arguments.append('if(changed in (0, ' ~ loop.index ~ '), ' ~ other ~ '.' ~ loop.index ~ ', base_row.' ~ loop.index ~ ')') -%}
+{%- endfor -%}
+{%- if what.task == 'sequence' -%}
+ifNull(tupleElement(predict_{{ what.model }}_full({{ arguments | join(', ') }}), 'share_1'), nan)
+{%- else -%}
+ifNull(toFloat64(predict_{{ what.model }}({{ arguments | join(', ') }})), nan)
+{%- endif -%}
 {%- endmacro %}

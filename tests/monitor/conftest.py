@@ -23,7 +23,9 @@ from training.spec import Spec, load_spec
 _CONTRACT = load_contract(USE_CASE)
 FEATURES, TRAINING_SET = f"treehouse.{USE_CASE}_features", f"treehouse.{USE_CASE}_training_set"
 ARGUMENTS = ", ".join(f.name for f in _CONTRACT.features)
-DRIFT = f"{USE_CASE}/drift/amount_3m"
+DRIFT = f"{USE_CASE}/drift/amount_1m"
+MOVED = (f"{USE_CASE}/prediction/value", DRIFT)
+"""What a run finds after drifted(): the answers, and why."""
 ROWS = 2000
 
 
@@ -68,9 +70,9 @@ class Watched:
         """Five windows of 28 days until today, as the training was."""
         self.window(rows(5 * 392, seed, "today() - 139", 140))
 
-    def drifted(self) -> None:
-        """As usual, but one feature of half a standard deviation more."""
-        self.window(f"select * replace (amount_3m + 5 as amount_3m) from ({_USUAL})")
+    def drifted(self, feature: str = "amount_1m") -> None:
+        """As usual, but a feature is half a standard deviation more: that which is answered by."""
+        self.window(f"select * replace ({feature} + 5 as {feature}) from ({_USUAL})")
 
     def count(self, table: str, where: str = "1") -> int:
         sql = f"select count() from treehouse_registry.{table} where {where}"

@@ -61,7 +61,7 @@ def test_drift_is_a_relation_and_a_test(watched: Watched, project: Path) -> None
     names = client.query("select name from treehouse.drift_now where psi > 0.2").result_rows
     assert names == []
     assert outcomes(settings, project) == {"certain": "pass", "told": "pass", "of_all": "pass"}
-    watched.drifted()
+    watched.drifted("amount_3m")
     names = client.query("select name from treehouse.drift_now where psi > 0.2").result_rows
     assert names == [("amount_3m",)]
     assert outcomes(settings, project) == {"certain": "fail", "told": "warn", "of_all": "fail"}

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 from clickhouse_connect.driver.exceptions import DatabaseError
 from typer.testing import CliRunner, Result
 
-from tests.monitor.conftest import ARGUMENTS, DRIFT, FEATURES, TRAINING_SET, Watched, rows
+from tests.monitor.conftest import ARGUMENTS, DRIFT, FEATURES, MOVED, TRAINING_SET, Watched, rows
 from tests.support.small_bundle import USE_CASE
 from training.cli import app
 from training.monitor.prometheus import read_metrics
@@ -26,11 +27,24 @@ def test_a_usual_window_is_quiet(watched: Watched) -> None:
 def test_half_a_deviation_in_one_feature_is_found_and_told_once(watched: Watched) -> None:
     watched.drifted()
     first, second = watched.check(), watched.check()
-    assert [f.alert for f in first.findings] == [DRIFT]
-    assert (first.raised, second.raised) == ((DRIFT,), ())
+    assert tuple(f.alert for f in first.findings) == MOVED
+    said, why = (finding.detail for finding in first.findings)
+    assert re.match(r"the answers are 5\d\s% higher \(\$\d+\.\d\d\) on average, compared", said)
+    assert re.match(r"higher than in the training by 0\.5\d? standard deviations; by it the", why)
+    assert (first.raised, second.raised) == (MOVED, ())
     assert first.has_open_error
     assert second.has_open_error
-    assert watched.count("alert_events", "event = 'open'") == 1
+    assert watched.count("alert_events", "event = 'open'") == 2
+
+
+def test_a_feature_that_the_answers_do_not_depend_on_is_no_alert(watched: Watched) -> None:
+    """It is measured, and shown, all the same."""
+    watched.drifted("amount_3m")
+    checked = watched.check()
+    (moved,) = [row for row in checked.measured["drift"] if row["name"] == "amount_3m"]
+    assert moved["psi"] > 0.2
+    assert moved["p_distribution"] < 0.01
+    assert checked.findings == ()
 
 
 def test_labels_that_turn_out_otherwise_are_found(watched: Watched) -> None:
@@ -55,7 +69,7 @@ def test_metrics_are_prometheus_text(watched: Watched) -> None:
     watched.check()
     text = read_metrics(watched.engine.client, watched.engine.settings)
     assert f'treehouse_window_rows{{model="{USE_CASE}"}} 392\n' in text
-    assert 'treehouse_alert{kind="drift",model="purchase_value",name="amount_3m",' in text
+    assert 'treehouse_alert{kind="drift",model="purchase_value",name="amount_1m",' in text
     names = [line.split()[2] for line in text.splitlines() if line.startswith("# TYPE")]
     assert len(names) == len(set(names)) > 5
 
@@ -65,7 +79,7 @@ def test_the_views_show_the_last_run(watched: Watched) -> None:
     watched.check()
     client = watched.engine.client
     row = next(iter(client.query("select * from treehouse.model_health").named_results()))
-    assert (row["model"], row["version"], row["open_errors"]) == (USE_CASE, 1, 1)
+    assert (row["model"], row["version"], row["open_errors"]) == (USE_CASE, 1, 2)
     assert row["largest_psi"] > 0.2
     assert len(client.query("select * from treehouse.model_drift").result_rows) == 20
 
@@ -105,14 +119,20 @@ def test_the_command_fails_while_an_error_is_open(
     watched.drifted()
     shown = run("monitor", USE_CASE)
     assert shown.exit_code == 1
-    for part in ("amount_3m", "↑ +0.5", "error", DRIFT, "./treehouse retrain"):
+    for part in ("amount_1m", "↑ +0.5", "error", DRIFT, "./treehouse retrain"):
         assert part in shown.stdout
     found = json.loads(run("monitor", USE_CASE, "--json").stdout)
-    assert [alert["state"] for alert in found["models"][0]["alerts"]] == ["open"]
-    assert run("alerts", "ack", DRIFT, "--reason", "a sale").exit_code == 0
+    assert [alert["state"] for alert in found["models"][0]["alerts"]] == ["open", "open"]
+    in_a_line = run("alerts", "list").stdout.splitlines()[1]
+    assert in_a_line.startswith(f"{USE_CASE} ")
+    assert "also amount_1m" in in_a_line
+    assert set(MOVED) <= set(run("alerts", "list", "--each").stdout.split())
+    for alert in MOVED:
+        assert run("alerts", "ack", alert, "--reason", "a sale").exit_code == 0
     assert run("monitor", USE_CASE).exit_code == 0
     assert "acknowledged" in run("alerts", "list").stdout
-    assert run("alerts", "resolve", DRIFT).exit_code == 0
+    for alert in MOVED:
+        assert run("alerts", "resolve", alert).exit_code == 0
     assert run("alerts", "list").stdout == "No alerts.\n"
     assert "resolved" in run("alerts", "list", "--all").stdout
     assert "treehouse_window_rows" in run("metrics").stdout

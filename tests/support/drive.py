@@ -50,7 +50,7 @@ def main(steps_path: str, found_path: str) -> None:
             found["answers"][f"monitor {name}"] = told(
                 lambda spec=spec: [
                     *measure(client, settings, spec),
-                    *effects(client, settings, spec),
+                    *(row["name"] for row in effects(client, settings, spec)),
                 ]
             )
         for name in steps.get("report", ()):

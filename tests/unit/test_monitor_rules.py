@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import re
+import sys
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
+from training import console
 from training.monitor.alerts import transitions
 from training.monitor.rules import findings
 from training.monitor.run import Checked
-from training.monitor.show import alert_lines, arrow, meaning
+from training.monitor.show import alert_lines, arrow, meaning, show_alerts
 from training.monitor.state import Alert, Finding
 from training.monitor.watch import Watch
 
@@ -21,6 +24,9 @@ QUIET_COLUMN: dict[str, Any] = {
     "missing_share": 0.0, "reference_missing_share": 0.0, "unseen_share": 0.0,
     "reference_unseen_share": 0.0, "psi": 0.01, "psi_noise": 0.0, "kolmogorov_smirnov": 0.01,
     "mean_shift": 0.0, "impact": 0.0, "p_distribution": 1.0, "p_missing": 1.0, "p_unseen": 1.0,
+}  # fmt: skip
+QUIET_EFFECT: dict[str, Any] = {
+    "name": "x", "effect": 0.0, "error": 0.1, "units": 1000, "rows": 1000, "usual": 2.0, "p": 1.0,
 }  # fmt: skip
 QUIET_HEALTH: dict[str, Any] = {
     "version": 1, "at": NOW, "rows": 1000, "usual_rows": 1000.0, "p_volume": 1.0,
@@ -38,10 +44,12 @@ def quiet(
     health: dict[str, Any] | None = None,
     cohort: dict[str, Any] | None = None,
     serving: dict[str, Any] | None = None,
+    effect: dict[str, Any] | None = None,
 ) -> dict[str, list[dict[str, Any]]]:
     """A measurement that finds nothing, but for these changes."""
     return {
         "drift": [QUIET_COLUMN | (column or {})],
+        "effects": [QUIET_EFFECT | (effect or {})],
         "health": [QUIET_HEALTH | (health or {})],
         "quality": [QUIET_COHORT | (cohort or {})],
         "serving": [{"version": 1, "calls": 100, "failures": 0} | (serving or {})],
@@ -58,33 +66,84 @@ def test_a_quiet_measurement_finds_nothing() -> None:
 
 
 SURE = {"p_distribution": 0.001}
+HIGHER, MUCH_LOWER = {"effect": 0.2, "p": 0.001}, {"effect": -0.8, "p": 0.001}
 
 
 @pytest.mark.parametrize(
-    ("change", "expected"),
+    ("change", "effect", "expected"),
     [
-        (SURE, []),
-        ({"psi": 0.5}, []),
-        (SURE | {"psi": 0.12}, [("drift", "x", "warn")]),
-        (SURE | {"psi": 0.3}, [("drift", "x", "error")]),
-        (SURE | {"psi": 0.3, "psi_noise": 0.25}, []),
-        (SURE | {"kolmogorov_smirnov": 0.2}, [("drift", "x", "error")]),
-        (SURE | {"kolmogorov_smirnov": None, "psi": 0.3}, [("drift", "x", "error")]),
-        (SURE | {"psi": 0.3, "role": "prediction"}, [("prediction", "x", "error")]),
-        (SURE | {"psi": 0.3, "rows": 49}, []),
-        ({"p_missing": 0.001, "missing_share": 0.06}, [("missing", "x", "warn")]),
-        ({"p_missing": 0.001, "reference_missing_share": 0.5}, [("missing", "x", "error")]),
-        ({"p_missing": 0.5, "missing_share": 0.5}, []),
-        ({"p_unseen": 0.001, "unseen_share": 0.02}, [("unseen", "x", "warn")]),
-        ({"p_unseen": 0.001, "unseen_share": 0.5}, [("unseen", "x", "error")]),
-        ({"p_unseen": None, "unseen_share": 0.5}, []),
-        ({"rows": 0, "p_missing": None, "p_distribution": None, "psi": None}, []),
-        ({"p_distribution": None, "psi": None, "p_missing": 0.0, "missing_share": 1.0},
-         [("missing", "x", "error")]),
+        # What does little to the answers, or may by chance, is none, however it has moved.
+        (SURE | {"psi": 5.0}, {}, []),
+        (SURE | {"psi": 5.0}, HIGHER | {"p": 0.02}, []),
+        (SURE | {"psi": 5.0}, HIGHER | {"effect": 0.09}, []),
+        (SURE | {"psi": 5.0}, HIGHER | {"usual": 0.0}, []),
+        ({"p_missing": 0.0, "missing_share": 1.0}, {}, []),
+        # And what does much to them is told by what has changed.
+        (SURE, HIGHER, []),
+        ({"psi": 0.12}, HIGHER, [("drift", "x", "warn")]),
+        ({"psi": 0.12}, MUCH_LOWER, [("drift", "x", "error")]),
+        ({"psi": 0.3, "psi_noise": 0.25}, HIGHER, []),
+        ({"kolmogorov_smirnov": 0.2}, HIGHER, [("drift", "x", "warn")]),
+        ({"kolmogorov_smirnov": None, "psi": 0.3}, HIGHER, [("drift", "x", "warn")]),
+        ({"psi": 0.3, "rows": 49}, HIGHER, []),
+        ({"missing_share": 0.06}, HIGHER, [("missing", "x", "warn")]),
+        ({"reference_missing_share": 0.5}, MUCH_LOWER, [("missing", "x", "error")]),
+        ({"unseen_share": 0.02}, HIGHER, [("unseen", "x", "warn")]),
+        ({"rows": 0, "p_missing": None, "p_distribution": None, "psi": None}, HIGHER, []),
+        ({"psi": None, "kolmogorov_smirnov": None, "missing_share": 1.0}, HIGHER,
+         [("missing", "x", "warn")]),
     ],
 )  # fmt: skip
-def test_columns(change: dict[str, Any], expected: list[tuple[str, str, str]]) -> None:
-    assert found(quiet(column=change)) == expected
+def test_columns(
+    change: dict[str, Any], effect: dict[str, Any], expected: list[tuple[str, str, str]]
+) -> None:
+    assert found(quiet(column=change, effect=effect)) == expected
+
+
+ALL = {"name": ""}
+
+
+@pytest.mark.parametrize(
+    ("change", "effect", "expected"),
+    [
+        ({}, ALL | HIGHER, [("prediction", "x", "warn")]),
+        ({}, ALL | MUCH_LOWER, [("prediction", "x", "error")]),
+        (SURE | {"psi": 0.3}, ALL, [("prediction", "x", "error")]),
+        (SURE | {"kolmogorov_smirnov": 0.3}, ALL, [("prediction", "x", "error")]),
+        ({"psi": 0.3}, ALL, []),
+        # 1,000 rows of ten partitions tell what ten rows tell.
+        (SURE | {"kolmogorov_smirnov": 0.3}, ALL | {"units": 10}, []),
+        (SURE | {"psi": 0.3, "psi_noise": 0.01}, ALL | {"units": 10}, []),
+    ],
+)
+def test_answers(
+    change: dict[str, Any], effect: dict[str, Any], expected: list[tuple[str, str, str]]
+) -> None:
+    assert found(quiet(column=change | {"role": "prediction"}, effect=effect)) == expected
+
+
+@pytest.mark.parametrize(
+    ("change", "effect", "unit", "said"),
+    [
+        ({"missing_share": 0.18, "reference_missing_share": 0.241}, MUCH_LOWER, "usd",
+         "fewer are missing: 18 %, 24 % in the training; by it the answers are 40 % lower ($0.80)"),
+        ({"missing_share": 0.4}, HIGHER, "share",
+         "more are missing: 40 %, 0 % in the training; by it the answers are 10 % higher on"),
+        ({"psi": 0.3, "mean_shift": -0.52}, HIGHER, "usd",
+         "lower than in the training by 0.52 standard deviations; by it the answers are 10 % high"),
+        ({"psi": 0.3, "mean_shift": 0.01}, HIGHER, "class",
+         "its values are spread otherwise than in the training; by it the answers moved by 10 %"),
+        ({"psi": 0.3, "kind": "categorical", "mean_shift": None}, HIGHER, "usd",
+         "its categories are mixed otherwise than in the training"),
+        ({"role": "prediction"}, ALL | MUCH_LOWER, "seconds",
+         "the answers are 40 % lower (0.8 s) on average, compared with the training"),
+    ],
+)  # fmt: skip
+def test_the_direction_is_said_in_words(
+    change: dict[str, Any], effect: dict[str, Any], unit: str, said: str
+) -> None:
+    (finding,) = findings("m", Watch(), quiet(column=change, effect=effect), unit)
+    assert finding.detail.replace("\N{NO-BREAK SPACE}", " ").startswith(said)
 
 
 @pytest.mark.parametrize(
@@ -100,6 +159,10 @@ def test_columns(change: dict[str, Any], expected: list[tuple[str, str, str]]) -
          [("freshness", "newest row", "warn")]),
         ({"newest_at": NOW + timedelta(hours=23)}, []),
         ({"newest_at": None}, []),
+        # As old when the version was published: no news.
+        ({"newest_at": NOW - timedelta(days=400), "published_at": NOW - timedelta(days=380)}, []),
+        ({"newest_at": NOW - timedelta(days=400), "published_at": NOW - timedelta(days=395)},
+         [("freshness", "newest row", "warn")]),
         ({"future_rows": 3}, [("freshness", "future", "warn")]),
     ],
 )  # fmt: skip
@@ -172,27 +235,21 @@ def test_arrows(shift: float | None, shown: str) -> None:
     ("changes", "part"),
     [
         ({}, "Nothing has moved"),
-        ({"column": SURE | {"psi": 0.3}}, "x has moved: if the change is real"),
-        ({"column": SURE | {"psi": 0.3}, "health": {"newest_at": NOW - timedelta(days=99)}},
-         "x has moved"),
+        ({"column": {"psi": 0.3}, "effect": HIGHER}, "x has moved, and the answers with it: if"),
+        ({"column": {"psi": 0.3}, "effect": MUCH_LOWER,
+          "health": {"newest_at": NOW - timedelta(days=99)}}, "x has moved"),
         ({"health": {"newest_at": NOW - timedelta(days=99)}}, "newest rows are old"),
-        ({"column": {"p_missing": 0.0, "missing_share": 0.9}}, "data itself"),
+        ({"column": {"missing_share": 0.9}, "effect": HIGHER}, "data itself"),
+        ({"column": {"reference_missing_share": 0.9}, "effect": HIGHER}, "x has moved"),
         ({"cohort": {"loss": 1.5, "loss_low": 1.3}}, "worse: ./treehouse retrain m"),
         ({"serving": {"failures": 50}}, "doctor"),
-        ({"column": SURE | {"psi": 0.3, "role": "prediction"}}, "The mix of the rows has moved"),
+        ({"column": {"role": "prediction"}, "effect": ALL | HIGHER}, "The mix of the rows has"),
     ],
 )  # fmt: skip
 def test_the_sentence_says_what_to_do(changes: dict[str, dict[str, Any]], part: str) -> None:
     measured = quiet(**changes)
     checked = Checked("m", 1, "", measured, tuple(findings("m", Watch(), measured)))
     assert part in meaning(checked)
-
-
-def test_the_sentence_says_whether_the_answers_have_moved() -> None:
-    moved, quiet_answers = QUIET_COLUMN | SURE | {"psi": 0.3}, QUIET_COLUMN | {"role": "prediction"}
-    measured = quiet() | {"drift": [moved, quiet_answers]}
-    checked = Checked("m", 1, "", measured, tuple(findings("m", Watch(), measured)))
-    assert "x has moved, the answers have not: " in meaning(checked)
 
 
 def test_many_alerts_of_a_kind_are_one_line() -> None:
@@ -204,3 +261,15 @@ def test_many_alerts_of_a_kind_are_one_line() -> None:
     ]
     (line,) = alert_lines(Checked("m", 1, alerts=alerts))
     assert line == "[yellow]warn[/] open m/drift/ of 4 columns: a, b, c, d"
+
+
+def test_a_model_is_one_line_and_the_worst_comes_first(capsys: pytest.CaptureFixture[str]) -> None:
+    worse = replace(ALERT, model="n", severity="error", name="y", detail="is lower", value=0.5)
+    alerts = [replace(ALERT, name=name) for name in "abcde"] + [worse]
+    console.out.file = sys.stdout  # what pytest reads
+    show_alerts(alerts)
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 4
+    assert re.match(r"n +error +open +2026-05-01 00:00 +y: is lower", lines[1])
+    assert re.match(r"m +warn +open +2026-05-01 00:00 +a: moved; also b, c, d and 1 more", lines[2])
+    assert lines[3].endswith("alerts list --each")

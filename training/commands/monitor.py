@@ -16,7 +16,7 @@ app = typer.Typer()
 _PANEL = "Watch"
 alerts = typer.Typer(help="What is wrong: list, acknowledge, resolve.", no_args_is_help=True)
 app.add_typer(alerts, name="alerts", rich_help_panel=_PANEL)
-_Name = Annotated[str, typer.Argument(help="As `alerts list` shows it: model/kind/name.")]
+_Name = Annotated[str, typer.Argument(help="As `alerts list --each` shows it: model/kind/name.")]
 _Reason = Annotated[str, typer.Option(help="For the record.")]
 
 
@@ -28,10 +28,12 @@ def monitor(
 ) -> None:
     """Measure drift, health and quality; keep alerts; exit 1 while an error is open.
 
+    Shows a line a model, the worst first; of one model all that was measured.
+
     TREEHOUSE_WEBHOOK: an address that takes Slack's JSON, told once of each alert.
     """
     from training.monitor.run import as_dict, check
-    from training.monitor.show import show_checked
+    from training.monitor.show import show_checked, show_summary
     from training.monitor.state import ensure_monitoring
     from training.monitor.webhook import deliver
     from training.spec import load_spec, specs
@@ -50,8 +52,10 @@ def monitor(
             {"models": [as_dict(result) for result in results], "undelivered": undelivered}
         )
     else:
-        for result in results:
-            show_checked(result)
+        if model:
+            show_checked(results[0])
+        else:
+            show_summary(results)
     if undelivered:
         console.err.print(f"Not delivered, and tried again at the next run: {undelivered}.")
     if any(result.has_open_error or result.is_failed for result in results):
@@ -62,9 +66,10 @@ def monitor(
 def list_(
     context: typer.Context,
     everything: Annotated[bool, typer.Option("--all", help="Resolved ones too.")] = False,
+    each: Annotated[bool, typer.Option("--each", help="A line each, with its name.")] = False,
     json: JsonFlag = False,
 ) -> None:
-    """Alerts that are open or acknowledged."""
+    """Alerts that are open or acknowledged: a line a model, the worst first."""
     from training.monitor.show import show_alerts
     from training.monitor.state import read_alerts
 
@@ -74,7 +79,7 @@ def list_(
     if json:
         console.show_json([a.__dict__ | {"alert": a.alert} for a in found])
     else:
-        show_alerts(found)
+        show_alerts(found, each)
 
 
 @alerts.command(epilog=example('alerts ack ltv/drift/country --reason "new campaign in Brazil"'))

@@ -27,7 +27,8 @@ def measure(client: Client, settings: Settings, spec: Spec) -> dict[str, list[Ro
 
     Returns:
         The rows by table, as kept. `drift` is empty where the champion has no statistics.
-        `serving` is the last day of the engine's own log, which keeps itself.
+        `serving` is the last day of the engine's own log, which keeps itself; `effects` is not
+        kept, but told in alerts.
     """
     what = monitored(settings, spec)
     at: datetime = client.query("select now64(6, 'UTC')").result_rows[0][0]
@@ -41,16 +42,32 @@ def measure(client: Client, settings: Settings, spec: Spec) -> dict[str, list[Ro
         for table, query in queries.items()
     }
     version = measured["health"][0]["version"]
+    for row in measured["health"]:
+        row["published_at"] = _published_at(client, settings, spec.use_case, version)
+    measured["effects"] = effects(client, settings, spec) if measured["drift"] else []
     return measured | {"serving": _serving(client, settings, spec.use_case, version)}
 
 
-def effects(client: Client, settings: Settings, spec: Spec) -> dict[str, float]:
-    """Feature to how far its mean contribution to the margin has moved since the training.
+def effects(client: Client, settings: Settings, spec: Spec) -> list[Row]:
+    """What each feature does to the answers by being as it is now.
 
-    Only for a model with trees: any other has no contributions, and the scorer says so.
+    Returns:
+        name ("" for all features at once), effect (mean change of the answer, in its own unit),
+        error (standard error of that), rows (of the window that were asked about), units (of these,
+        the first key's values), usual (mean size of an answer to the training's rows) and p
+        (corrected for all features).
     """
     query = str(macros().effects_query(monitored(settings, spec)))
-    return {str(name): float(effect) for name, effect in client.query(query).result_rows}
+    return [dict(row) for row in client.query(query).named_results()]
+
+
+def _published_at(client: Client, settings: Settings, model: str, version: int) -> datetime | None:
+    rows = client.query(
+        f"select max(created_at) from {identifier(settings.registry_database)}.versions "
+        "where model = {m:String} and version = {v:UInt32} having count() > 0",
+        parameters={"m": model, "v": version},
+    ).result_rows
+    return rows[0][0] if rows else None
 
 
 def _serving(client: Client, settings: Settings, model: str, version: int) -> list[Row]:

@@ -3,33 +3,54 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from math import log, sqrt
 from typing import Any
 
 from training.monitor.state import Finding
 from training.monitor.watch import Watch
+from training.page.scales import amount, percent
 
 Row = Mapping[str, Any]
+_ORDER = ("serving", "quality", "volume", "prediction", "missing", "unseen", "drift", "freshness")
+"""Kinds of findings, by what they may cost."""
+_SMALL_SHIFT = 0.05
+"""Standard deviations below which a mean has not moved to speak of."""
 
 
-def findings(model: str, watch: Watch, measured: Mapping[str, Sequence[Row]]) -> list[Finding]:
-    """Everything wrong in one measurement, errors first.
+def findings(
+    model: str, watch: Watch, measured: Mapping[str, Sequence[Row]], unit: str = "number"
+) -> list[Finding]:
+    """Everything wrong in one measurement, errors first, and of these what weighs most.
 
     Args:
         model: Name of the use case.
         watch: Its thresholds.
-        measured: Rows of `health`, `drift`, `quality` and `serving`, as measure() answers them.
+        measured: Rows of `health`, `drift`, `effects`, `quality` and `serving`, as measure()
+            answers them.
+        unit: Of the answers, as label_unit() has it; "class" for numbers of classes.
     """
     found: list[Finding] = []
     for row in measured["health"]:
         found += _health(model, watch, row)
+    effects = {row["name"]: row for row in measured["effects"]}
     for row in measured["drift"]:
-        found += _column(model, watch, row)
+        if row["rows"] < watch.min_rows:
+            continue
+        if row["role"] == "prediction":
+            found += _answers(model, watch, row, effects.get(""), unit)
+        elif row["name"] in effects:
+            found += _column(model, watch, row, effects[row["name"]], unit)
     if measured["quality"]:
         found += _quality(model, watch, max(measured["quality"], key=lambda r: r["cohort_to"]))
     for row in measured["serving"]:
         found += _serving(model, watch, row)
-    return sorted(found, key=lambda f: (f.severity, f.kind, f.name))
+    return sorted(found, key=weight)
+
+
+def weight(finding: Finding) -> tuple[str, int, float]:
+    """What to sort findings and alerts by, the worst first."""
+    return finding.severity, _ORDER.index(finding.kind), -abs(finding.value)
 
 
 def _health(model: str, watch: Watch, row: Row) -> Iterator[Finding]:
@@ -51,43 +72,85 @@ def _health(model: str, watch: Watch, row: Row) -> Iterator[Finding]:
     if newest is None or bound is None:
         return
     days = (_utc(row["at"]) - _utc(newest)).total_seconds() / 86400
-    if days > bound:
-        text = f"the newest row is {days:,.0f} days old"
+    published = row.get("published_at")
+    was_old = published is not None and _utc(newest) < _utc(published) - timedelta(days=bound)
+    if days > bound and not was_old:
+        text = f"the newest row is of {newest:%Y-%m-%d}, {days:,.0f} days ago"
         yield Finding(model, version, "freshness", "newest row", "warn", days, bound, text)
 
 
-def _column(model: str, watch: Watch, row: Row) -> Iterator[Finding]:
-    """Findings about one column, or about the predictions."""
-    if row["rows"] < watch.min_rows:
+def _column(model: str, watch: Watch, row: Row, effect: Row, unit: str) -> Iterator[Finding]:
+    """A column that has changed, and the answers by it: certainly, and by enough to matter."""
+    share = _certain_share(watch, effect)
+    if not share or (change := _change(watch, row)) is None:
         return
-    if row["p_distribution"] is not None and row["p_distribution"] <= watch.alpha:
-        yield from _distribution(model, watch, row)
+    kind, text = change
+    bounds = (watch.effect_warn, watch.effect_error)
+    text += f"; by it the answers {_moved(effect, unit)} on average"
+    yield from _graded(model, row["version"], kind, row["name"], abs(share), bounds, text)
+
+
+def _answers(
+    model: str, watch: Watch, row: Row, effect: Row | None, unit: str
+) -> Iterator[Finding]:
+    """Answers that are higher or lower than to the rows of the training, or spread otherwise."""
     version, name = row["version"], row["name"]
-    if row["p_missing"] <= watch.alpha:
-        share, usual = row["missing_share"], row["reference_missing_share"]
-        text = f"{share:.1%} are missing; {usual:.1%} were in the training"
-        change = abs(share - usual)
-        bounds = (watch.missing_warn, watch.missing_error)
-        yield from _graded(model, version, "missing", name, change, bounds, text)
-    if row["p_unseen"] is not None and row["p_unseen"] <= watch.alpha:
-        share = row["unseen_share"] - row["reference_unseen_share"]
-        text = f"{row['unseen_share']:.1%} are categories that the training did not have"
-        bounds = (watch.unseen_warn, watch.unseen_error)
-        yield from _graded(model, version, "unseen", name, share, bounds, text)
-
-
-def _distribution(model: str, watch: Watch, row: Row) -> Iterator[Finding]:
-    kind = "prediction" if row["role"] == "prediction" else "drift"
-    ks = row["kolmogorov_smirnov"] or 0.0
-    by_psi = (max(row["psi"] - row["psi_noise"], 0.0), (watch.psi_warn, watch.psi_error))
-    by_ks = (ks, (watch.ks_warn, watch.ks_error))
+    share = _certain_share(watch, effect) if effect else 0.0
+    if effect and abs(share) >= watch.effect_warn:
+        bounds = (watch.effect_warn, watch.effect_error)
+        text = f"the answers {_moved(effect, unit)} on average, compared with the training"
+        yield from _graded(model, version, "prediction", name, abs(share), bounds, text)
+        return
+    if row["p_distribution"] is None or row["p_distribution"] > watch.alpha:
+        return
+    # Rows of one unit tell no more than one of them: what chance does among so few is left out.
+    units = row["rows"] * (effect["units"] / effect["rows"] if effect else 1)
+    chance = sqrt(log(2 / watch.alpha) / 2 / units)  # Dvoretzky, Kiefer, Wolfowitz, Massart
+    by_ks = (max((row["kolmogorov_smirnov"] or 0.0) - chance, 0), (watch.ks_warn, watch.ks_error))
+    noise = row["psi_noise"] * row["rows"] / units
+    by_psi = (max(row["psi"] - noise, 0.0), (watch.psi_warn, watch.psi_error))
     value, bounds = max(by_psi, by_ks, key=lambda v: v[0] / v[1][1])
-    measure = "stability index" if (value, bounds) == by_psi else "Kolmogorov-Smirnov"
+    text = f"the answers are spread otherwise than on the holdout: stability index {row['psi']:.2f}"
+    yield from _graded(model, version, "prediction", name, value, bounds, text)
+
+
+def _certain_share(watch: Watch, effect: Row) -> float:
+    """The change of the answers as a share of their size; 0 where chance may explain it."""
+    is_certain = effect["p"] <= watch.alpha and effect["usual"] > 0
+    return float(effect["effect"] / effect["usual"]) if is_certain else 0.0
+
+
+def _moved(effect: Row, unit: str) -> str:
+    """How far the answers have moved, in words and in their unit."""
+    share = percent(abs(effect["effect"]) / effect["usual"])
+    if unit == "class":  # numbers of classes have no direction
+        return f"moved by {share}"
+    size = f" ({amount(abs(effect['effect']), unit)})" if unit in ("usd", "seconds") else ""
+    return f"are {share} {'higher' if effect['effect'] > 0 else 'lower'}{size}"
+
+
+def _change(watch: Watch, row: Row) -> tuple[str, str] | None:
+    """What has changed about a column, as the kind of an alert and in words; None for little."""
+    more = (row["missing_share"] or 0.0) - row["reference_missing_share"]
+    if abs(more) >= watch.missing_warn:
+        return "missing", (
+            f"{'more' if more > 0 else 'fewer'} are missing: {percent(row['missing_share'])}, "
+            f"{percent(row['reference_missing_share'])} in the training"
+        )
+    if (row["unseen_share"] or 0.0) - (row["reference_unseen_share"] or 0.0) >= watch.unseen_warn:
+        return "unseen", (
+            f"{percent(row['unseen_share'])} are categories that the training did not have"
+        )
+    has_moved = (row["psi"] or 0.0) - (row["psi_noise"] or 0.0) >= watch.psi_warn
+    if not has_moved and (row["kolmogorov_smirnov"] or 0.0) < watch.ks_warn:
+        return None
     shift = row["mean_shift"]
-    text = f"{measure} {value:.2f}"
-    if shift is not None and abs(shift) >= 0.01:
-        text += f"; the mean moved {shift:+.2f} standard deviations"
-    yield from _graded(model, row["version"], kind, row["name"], value, bounds, text)
+    if row["kind"] == "categorical":
+        return "drift", "its categories are mixed otherwise than in the training"
+    if shift is None or abs(shift) < _SMALL_SHIFT:
+        return "drift", "its values are spread otherwise than in the training"
+    direction = "higher" if shift > 0 else "lower"
+    return "drift", f"{direction} than in the training by {abs(shift):.2g} standard deviations"
 
 
 def _quality(model: str, watch: Watch, row: Row) -> Iterator[Finding]:

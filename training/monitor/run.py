@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
 from training.monitor import alerts
-from training.monitor.measure import Row, effects, measure
+from training.monitor.measure import Row, measure
 from training.monitor.rules import findings
 from training.monitor.state import Alert, Finding, read_alerts
+from training.units import label_unit
 
 if TYPE_CHECKING:
     from clickhouse_connect.driver.client import Client
@@ -68,9 +69,8 @@ def check(client: Client, settings: Settings, spec: Spec) -> Checked:
     version = int(measured["health"][0]["version"])
     if not version:
         return Checked(model, note=f"Nothing is promoted. ./treehouse train {model} --promote")
-    found = findings(model, spec.watch, measured)
-    if _is_explained(found, measured):
-        found = _with_effects(found, effects(client, settings, spec))
+    unit = "class" if spec.task == "classes" else label_unit(spec)
+    found = findings(model, spec.watch, measured, unit)
     events = alerts.apply(
         client, settings, model, found, spec.watch.quiet_runs, _judged(spec.watch, measured)
     )
@@ -84,23 +84,6 @@ def check(client: Client, settings: Settings, spec: Spec) -> Checked:
         resolved=_named(events, "resolve"),
         alerts=tuple(read_alerts(client, settings, "state != 'resolved'", model)),
     )
-
-
-def _is_explained(found: list[Finding], measured: dict[str, list[Row]]) -> bool:
-    """Whether features have drifted, of a model that tells what each contributes."""
-    return any(f.kind == "drift" for f in found) and any(
-        row["importance"] > 0 for row in measured["drift"] if row["role"] == "feature"
-    )
-
-
-def _with_effects(found: list[Finding], moved: dict[str, float]) -> list[Finding]:
-    """The same, and what each drift of a feature does to the answers."""
-    return [
-        replace(f, detail=f"{f.detail}; it moves the mean margin by {moved[f.name]:+.3g}")
-        if f.kind == "drift" and f.name in moved
-        else f
-        for f in found
-    ]
 
 
 def _named(events: list[tuple[Finding, str]], *names: str) -> tuple[str, ...]:

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from training import console
 from training.monitor.measure import Row
+from training.monitor.rules import weight
 from training.monitor.run import Checked
 from training.monitor.state import Alert
 
+_OF_ALL = ("prediction", "quality", "volume", "freshness", "serving")
+"""Kinds of alerts that are about no single column."""
+_NO_VERSION = "-"
 _WORST = 8
 _FEW = 3
 """As many alerts of a kind have a line each; `alerts list` tells all of each one."""
@@ -83,11 +89,11 @@ def meaning(checked: Checked) -> str:
         return "Calls fail: ./treehouse doctor says why."
     if worst == {"freshness"}:
         return "The newest rows are old: see that the source still delivers (./treehouse status)."
-    if worst & {"volume", "freshness", "missing"}:
+    if worst & {"volume", "freshness"} or _lacks_values(checked):
         return "The data itself looks wrong: check its source first (./treehouse status)."
     if kinds:
         return (
-            f"{_most_moved(checked)} has moved{_answers(checked, kinds)}: if the change is real, "
+            f"{_most_moved(checked)} has moved, and the answers with it: if the change is real, "
             f"./treehouse retrain {model}; if not, mend its source."
         )
     if not checked.measured.get("drift") or checked.note:
@@ -95,38 +101,85 @@ def meaning(checked: Checked) -> str:
     return "Nothing has moved beyond chance and the thresholds."
 
 
-def _answers(checked: Checked, kinds: set[str]) -> str:
-    """Whether the predictions have moved with the columns; nothing where they were not compared."""
-    if "prediction" in kinds:
-        return ", and the answers with it"
-    is_compared = any(
-        row["role"] == "prediction" and row["p_distribution"] is not None
+def _lacks_values(checked: Checked) -> bool:
+    """Whether values are missing that were there in the training: a source may have failed."""
+    names = {f.name for f in checked.findings if f.kind == "missing"}
+    return any(
+        row["name"] in names and row["missing_share"] > row["reference_missing_share"]
         for row in checked.measured["drift"]
     )
-    return ", the answers have not" if is_compared else ""
 
 
 def _most_moved(checked: Checked) -> str:
-    """The drifted column that matters most, or what stands for the prediction."""
-    names = {f.name for f in checked.findings if f.kind in ("drift", "unseen")}
-    columns = [row for row in checked.measured["drift"] if row["name"] in names]
-    if not columns:
+    """The column that moves the answers most, or what stands for many small changes."""
+    of_columns = [f for f in checked.findings if f.kind in ("drift", "unseen", "missing")]
+    if not of_columns:
         return "The mix of the rows"
-    return str(max(columns, key=lambda row: row["impact"] or 0.0)["name"])
+    return max(of_columns, key=lambda f: abs(f.value)).name
 
 
-def show_alerts(alerts: list[Alert]) -> None:
-    """All alerts as a table."""
+def show_summary(results: Sequence[Checked]) -> None:
+    """A line a model, the worst first."""
+    rows = []
+    for checked in sorted(results, key=_urgency):
+        worst = min(checked.alerts, key=weight, default=None)
+        state = _NO_VERSION if not checked.version else "ok" if worst is None else worst.severity
+        state = "failed" if checked.is_failed else state
+        said = checked.note or meaning(checked) if worst is None else _in_a_line(checked.alerts)
+        rows.append((checked.model, state, said))
+    console.show_table(("model", "", "what"), rows)
+    if any(checked.alerts for checked in results):
+        console.out.print("All of one model: ./treehouse monitor MODEL")
+
+
+def _urgency(checked: Checked) -> tuple[bool, tuple[str, int, float]]:
+    worst = min(map(weight, checked.alerts), default=("ok", 0, 0.0))
+    return not checked.is_failed, worst
+
+
+def _in_a_line(alerts: Sequence[Alert]) -> str:
+    """The worst alert of a model in words, and the names of the others."""
+    worst, *others = sorted(alerts, key=weight)
+    subject = "" if worst.kind in _OF_ALL else f"{worst.name}: "
+    text = f"{subject}{worst.detail}"
+    if not others:
+        return text
+    named = ", ".join(other.name for other in others[:_FEW])
+    more = len(others) - _FEW
+    return f"{text}; also {named}" + (f" and {more} more" if more > 0 else "")
+
+
+def show_alerts(alerts: list[Alert], each: bool = False) -> None:
+    """A line a model, the worst first; or all of each alert."""
     if not alerts:
         console.out.print("No alerts.")
         return
+    if each:
+        console.show_table(
+            ("alert", "state", "severity", "version", "since (UTC)", "what"),
+            [
+                (a.alert, a.state, a.severity, a.version, f"{a.opened_at:%Y-%m-%d %H:%M}", a.detail)
+                for a in sorted(alerts, key=weight)
+            ],
+        )
+        return
+    models: dict[str, list[Alert]] = {}
+    for alert in sorted(alerts, key=weight):
+        models.setdefault(alert.model, []).append(alert)
     console.show_table(
-        ("alert", "state", "severity", "version", "since (UTC)", "what"),
+        ("model", "", "state", "since (UTC)", "what"),
         [
-            (a.alert, a.state, a.severity, a.version, f"{a.opened_at:%Y-%m-%d %H:%M}", a.detail)
-            for a in alerts
+            (
+                model,
+                of_model[0].severity,
+                ", ".join(sorted({alert.state for alert in of_model})),
+                f"{min(alert.opened_at for alert in of_model):%Y-%m-%d %H:%M}",
+                _in_a_line(of_model),
+            )
+            for model, of_model in models.items()
         ],
     )
+    console.out.print("With the names that ack and resolve take: ./treehouse alerts list --each")
 
 
 def alert_lines(checked: Checked) -> list[str]:

@@ -126,7 +126,7 @@ def find_alert(client: Client, settings: Settings, alert: str) -> Alert:
     raise TreehouseError(
         "There is no such alert that is open.",
         value=alert,
-        expected=f"one of the {len(names)} that ./treehouse alerts list shows",
+        expected=f"one of the {len(names)} that ./treehouse alerts list --each shows",
         fix=f"did you mean {close[0]}?" if close else None,
     )
 
