@@ -287,10 +287,10 @@ tuple(`{{ names | join('`, `') }}`) as treehouse_row,
         row_number() over (order by {{ order }}) - 1 as treehouse_number
 {%- endset -%}
 with /* treehouse monitor */
-    assumeNotNull((select least(count(), 5000) from {{ monitored_window(what) }})) as now_count,
+    assumeNotNull((select least(count(), 5000) from {{ monitored_window(what) }})) as treehouse_now,
     assumeNotNull((
         select least(count(), 5000) from {{ what.training_set }} where split = 'train'
-    )) as then_count,
+    )) as treehouse_then,
 
 now_rows as (
 
@@ -327,11 +327,11 @@ compared as (
             then_rows.treehouse_row as then_row,
             then_rows.treehouse_unit as then_unit,
             base_rows.treehouse_row as base_row
-        from numbers(if(now_count = 0 or then_count = 0, 0, greatest(now_count, then_count))) as pair
-        inner join now_rows on pair.number % greatest(now_count, 1) = now_rows.treehouse_number
-        inner join then_rows on pair.number % greatest(then_count, 1) = then_rows.treehouse_number
+        from numbers(if(treehouse_now = 0 or treehouse_then = 0, 0, greatest(treehouse_now, treehouse_then))) as pair
+        inner join now_rows on pair.number % greatest(treehouse_now, 1) = now_rows.treehouse_number
+        inner join then_rows on pair.number % greatest(treehouse_then, 1) = then_rows.treehouse_number
         inner join then_rows as base_rows
-            on (pair.number + intDiv(then_count, 2)) % greatest(then_count, 1) = base_rows.treehouse_number
+            on (pair.number + intDiv(treehouse_then, 2)) % greatest(treehouse_then, 1) = base_rows.treehouse_number
     )
     array join range(toUInt16({{ names | length + 1 }})) as changed
 
@@ -359,7 +359,7 @@ select
     effect,
     error,
     now_units as units,
-    now_count as rows,
+    treehouse_now as rows,
     maxIf(size, changed = 0) over () as usual,
     if(error > 0, least(1, {{ names | length + 1 }} * erfc(abs(effect) / error / sqrt(2))), toFloat64(effect = 0)) as p
 from summed

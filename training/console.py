@@ -159,8 +159,18 @@ def show_table(
         )
         table.add_column(escape(name), justify="right" if numeric else "left", overflow="fold")
     for row in rows:
-        table.add_row(*(cell(value) for value in row))
+        table.add_row(*map(_named_cell, columns, row))
     out.print(table)
+
+
+_NAMES = re.compile(r"(^|_)(id|key|hash|year|port)$", re.IGNORECASE)
+"""Columns whose numbers name something: nobody counts with them."""
+
+
+def _named_cell(column: str, value: Any) -> str:
+    """A cell of a table; numbers that are names have no marks for thousands."""
+    is_name = isinstance(value, int) and _NAMES.search(column.replace(" ", "_"))
+    return str(value) if is_name else cell(value)
 
 
 def cell(value: Any) -> str:

@@ -10,12 +10,15 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from training import console
 from training.dbt import build
+from training.demo_data import simulated_platform
 from training.engine import connect, identifier, release
 from training.errors import TreehouseError
 from training.fit.train import train
+from training.page.scales import percent
+from training.page.summary import METRICS
 from training.publish import publish
 from training.registry import promote
-from training.report import beaten, show_metrics
+from training.report import beaten
 from training.settings import Settings
 from training.spec import Spec, load_spec, specs
 
@@ -35,12 +38,18 @@ def run_demo(
 ) -> dict[str, Any]:
     """Carry every use case (or `only` some) from raw data to decisions.
 
+    A model that is refused is told, and the others go on.
+
     Returns:
         target; seconds by step; rows by table; models: version, metrics, baselines and
-        interval of each; top: the best rows of each use case's decisions.
+        interval of each that answers; refused: why others don't; top: the best rows of each use
+        case's decisions.
     """
     chosen = [load_spec(name) for name in only] if only else list(specs().values())
-    run = _Run(quiet)
+    chosen.sort(key=_cared_for)
+    run = _Run(quiet, steps=3 * len(chosen) + 2)
+    if not quiet:
+        _announce(settings, chosen, users)
     if fresh:
         _start_over(settings)
     client = connect(settings)
@@ -53,7 +62,15 @@ def run_demo(
             )
         select = [word for spec in chosen for word in ("--select", f"+path:models/{spec.use_case}")]
         run.step("build features", lambda report: build(settings, select, report))
-        models = {spec.use_case: _one_model(run, client, settings, spec) for spec in chosen}
+        models, refused = {}, {}
+        for spec in chosen:
+            try:
+                models[spec.use_case] = _one_model(run, client, settings, spec)
+            except TreehouseError as error:
+                refused[spec.use_case] = error.as_dict()
+                if not quiet:
+                    console.err.print(f"[yellow]{spec.use_case} is left out:[/] ", end="")
+                    console.err.print(error.what, markup=False)
         decisions = [word for spec in chosen for word in ("--select", f"{spec.use_case}_decisions")]
         run.step("build decisions", lambda report: build(settings, decisions, report))
         for spec in chosen:
@@ -66,8 +83,28 @@ def run_demo(
         "seconds": run.seconds,
         "rows": rows,
         "models": models,
+        "refused": refused,
         "top": top,
     }
+
+
+_CARED_FOR = ("value", "probability", "classes", "sequence")
+
+
+def _cared_for(spec: Spec) -> tuple[int, str]:
+    """What people look for first: money, then chances, then what the engine does by itself."""
+    return _CARED_FOR.index(spec.task), spec.use_case
+
+
+def _announce(settings: Settings, chosen: list[Spec], users: int) -> None:
+    """What will be done, before it is."""
+    where = str(settings.home) if settings.target == "embedded" else "the server"
+    lines = [f"The demo loads data, builds features and fits these models on {where}:"]
+    lines += [f"  {spec.use_case:<16} {spec.about}" for spec in chosen]
+    if any(spec.demo is simulated_platform for spec in chosen):
+        lines.append(f"The app with its {users:,} users is simulated; purchases are real ones.")
+    lines.append("All models take some three minutes on two cores. What is made stays there.")
+    console.err.print("\n".join(lines), markup=False, soft_wrap=True)
 
 
 def _one_model(run: _Run, client: Client, settings: Settings, spec: Spec) -> dict[str, Any]:
@@ -76,6 +113,7 @@ def _one_model(run: _Run, client: Client, settings: Settings, spec: Spec) -> dic
     version, parity = run.step(f"publish {name}", lambda _: publish(client, settings, name))
     promote(client, settings, name, version.version, "demo")
     return {
+        "about": spec.about,
         "version": version.version,
         "bytes": version.bytes,
         "parity": parity.__dict__,
@@ -85,15 +123,17 @@ def _one_model(run: _Run, client: Client, settings: Settings, spec: Spec) -> dic
 
 
 class _Run:
-    """Shows each step and keeps its duration."""
+    """Shows each step, with its number, and keeps its duration."""
 
-    def __init__(self, quiet: bool) -> None:
-        self.quiet = quiet
+    def __init__(self, quiet: bool, steps: int) -> None:
+        self.quiet, self.steps = quiet, steps
         self.seconds: dict[str, float] = {}
 
     def step(self, title: str, work: Callable[[console.Report], Result]) -> Result:
         started = time.perf_counter()
-        with console.step(title, self.quiet) as report:
+        self.seconds[title] = 0.0
+        number = len(self.seconds)
+        with console.step(f"{number} of {self.steps}: {title}", self.quiet) as report:
             result = work(report)
         self.seconds[title] = round(time.perf_counter() - started, 2)
         return result
@@ -153,29 +193,60 @@ def _top(client: Client, settings: Settings, spec: Spec) -> list[dict[str, Any]]
 
 
 def show_demo(result: dict[str, Any]) -> None:
-    """The summary for people."""
-    for name, model in result["models"].items():
-        console.out.print()
-        show_metrics(name, model)
-        for baseline, won in model["beats"].items():
-            if lost := [metric.upper() for metric, better in won.items() if not better]:
-                console.out.print(
-                    f"[yellow]Not better than {console.cell(baseline)} in {', '.join(lost)}[/]"
-                )
-        top = result["top"][name]
-        console.show_table(list(top[0]), [list(row.values()) for row in top], title="Ten best")
-    answering = [f"version {m['version']} of {n}" for n, m in result["models"].items()]
-    console.out.print(
-        f"\nAll of it took {sum(result['seconds'].values()):.0f} s. "
-        f"{', '.join(answering)} answer now.\n\nThree things to try next:"
-    )
+    """One screen for people: each question with its answer, one picture, and what to try next."""
+    models = result["models"]
+    for name, model in models.items():
+        console.out.print(f"[bold]{name}[/]: ", end="")
+        console.out.print(model["about"], markup=False)
+        console.out.print("  " + _answer(model), markup=False)
+    for name, error in result["refused"].items():
+        console.out.print(f"[yellow]{name} does not answer:[/] ", end="")
+        console.out.print(f"{error['error']}\n  {error['fix'] or ''}", markup=False)
+    for name, model in models.items():
+        if deciles := model["model"].get("deciles"):
+            _show_picture(name, model, deciles)
+            break
+    console.out.print(f"\nAll of it took {sum(result['seconds'].values()):.0f} s. Try next:")
+    first = next(iter(models), "ltv")
     for command in _NEXT:
-        console.out.print(f"  {command}", style="bold", markup=False)
+        console.out.print("  " + command.format(first), style="bold", markup=False)
 
 
 _NEXT = (
-    './treehouse sql "select value_tier, count(), sum(predicted_value_usd) '
-    'from treehouse.purchase_value_decisions group by value_tier"',
-    "./treehouse models",
-    './treehouse rollback purchase_value --reason "to see that it takes one row"',
+    './treehouse sql "select * from treehouse.{}_scores limit 5"',
+    "./treehouse report {} --open",
+    './treehouse rollback {} --reason "to see that it takes one row"',
 )
+_HEADLINE = {"value": "rmse", "probability": "auc", "classes": "cost", "sequence": "recall_1"}
+"""By what predict_<use_case> is judged on the screen; the report has the others."""
+
+
+def _answer(model: dict[str, Any]) -> str:
+    """How good the model was on rows later than its own, how good the best rule, and what of it."""
+    key, unit = _HEADLINE[model["task"]], model["unit"]
+    metric, ours = METRICS[key], model["model"][key]
+    rules = {rule: row[key] for rule, row in model["baselines"].items() if row.get(key) is not None}
+    said = f"It {metric.sentence(ours, unit)}"
+    if not rules:
+        return said + "."
+    best = min(rules, key=lambda rule: metric.loss(rules[rule]))
+    gain = metric.loss(rules[best]) - metric.loss(ours)
+    so = "better" if gain > 0 else "no better"
+    if metric.better == "lower" and rules[best]:
+        so = f"{percent(abs(gain) / rules[best])} {'less' if gain > 0 else 'more'}"
+    return f"{said}; the best simple rule, {best}: {metric.show(rules[best], unit)}. So: {so}."
+
+
+def _show_picture(name: str, model: dict[str, Any], deciles: list[dict[str, float]]) -> None:
+    """What each tenth of the rows brought, by the order of the predictions."""
+    what = {"usd": "of all revenue", "share": "of all that came true"}.get(model["unit"], "of all")
+    console.out.print(f"\n{name}: what each tenth brought {what}, highest predictions first")
+    shares = [10 * decile["lift"] for decile in deciles]
+    shown, others = shares[:_TENTHS], shares[_TENTHS:]
+    labels = [f"tenth {i + 1}" for i in range(len(shown))]
+    for line in console.bars([*shown, sum(others)], [*labels, "others "]):
+        console.out.print(f"  {line} %", markup=False)
+
+
+_TENTHS = 3
+"""Tenths with a bar of their own; the rest share one, and the screen is not filled by them."""

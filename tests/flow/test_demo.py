@@ -241,8 +241,10 @@ def test_purchases_are_not_loaded_twice(demo: Demo) -> None:
 
 def test_fresh_starts_over_and_ends_with_a_summary_for_people(demo: Demo) -> None:
     shown = demo.run("demo", "--fresh", "--yes", "--only", "ltv", "--users", "2500")
-    for part in ("best possible", "Interval: ", "Lift by decile", "Ten best", "to try next"):
+    for part in ("was off by $", "the best simple rule", "what each tenth brought", "Try next:"):
         assert part in shown
+    assert len(shown.splitlines()) <= 24
+    assert "report ltv --open" in shown
     assert demo.json("models")[0]["version"] == 1
     rows = {row["source"]: row["rows"] for row in demo.json("status")["sources"]}
     assert (rows["installs"], rows["purchases"]) == (2500, 0)

@@ -122,3 +122,8 @@ def test_the_command_line_shows_codes_and_its_json_is_exact(run_cli: Cli) -> Non
     assert refused.returncode == 2
     assert not steered(refused.stderr)
     assert r"\x1b[2J" in refused.stderr
+
+
+def test_numbers_that_name_something_have_no_marks(terminal: Terminal) -> None:
+    console.show_table(["log_id", "year", "rows"], [[16589608743178575309, 2026, 12345]])
+    assert terminal.getvalue().split()[3:] == ["16589608743178575309", "2026", "12,345"]

@@ -24,7 +24,10 @@ def demo(
     yes: Annotated[bool, typer.Option("--yes", help="Don't ask before --fresh.")] = False,
     json: JsonFlag = False,
 ) -> None:
-    """Real purchases and a simulated platform: load, build, train, publish, predict in SQL."""
+    """Real purchases and a simulated platform: load, build, train, publish, predict in SQL.
+
+    A model that a gate refuses is told, and the others go on; the exit code is then 1.
+    """
     from training.demo import run_demo, show_demo
 
     settings: Settings = context.obj
@@ -32,3 +35,5 @@ def demo(
         typer.confirm(f"Drop all that Treehouse holds on {place(settings)}?", abort=True)
     result = run_demo(settings, fresh=fresh, only=tuple(only or ()), users=users, quiet=json)
     console.show_json(result) if json else show_demo(result)
+    if result["refused"]:
+        raise typer.Exit(1)

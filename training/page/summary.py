@@ -84,7 +84,7 @@ METRICS = {
     "recall_5": Metric("Among 5", "share of labels among 5 answers", "share", "higher"),
     "log_loss": Metric("Log loss", "lower is surer and right"),
     "brier": Metric("Brier", "squared error of the chance"),
-    "cost": Metric("Cost", "mean cost of a decision"),
+    "cost": Metric("Cost", "mean cost of a decision", says="cost {value} a decision in mistakes"),
     "calibration_error": Metric("Chance off by", "mean calibration error", "share"),
     "bias": Metric("Sum off by", "predicted over actual total", "signed", "zero"),
     "cohort_mape": Metric("Groups off by", "error of the totals of groups", "share"),
