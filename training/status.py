@@ -8,7 +8,7 @@ from training import console
 from training.contract import contracts
 from training.engine import identifier
 from training.errors import TreehouseError
-from training.intake.sources import read_sources
+from training.intake.sources import column_in_table, read_sources
 from training.lifecycle.versions import Version, versions
 
 if TYPE_CHECKING:
@@ -66,8 +66,10 @@ def _sources(client: Client, settings: Settings) -> list[dict[str, Any]]:
     for source in read_sources(settings).values():
         rows, newest = None, None
         if client.query(f"exists table {source.qualified}").result_rows[0][0]:
+            time = column_in_table(client, source, source.time)
+            latest = f"maxOrNull({identifier(time)})" if time else "null"
             rows, newest = client.query(
-                f"select count(), maxOrNull({identifier(source.time)}) from {source.qualified}"
+                f"select count(), {latest} from {source.qualified}"
             ).result_rows[0]
         found.append(
             {

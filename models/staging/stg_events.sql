@@ -8,4 +8,4 @@ select
     duration_ms,
     revenue_usd,
     properties
-from {{ source('raw', 'events') }}
+from {{ source_rows('events') }}

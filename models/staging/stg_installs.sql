@@ -9,4 +9,4 @@ select
     platform,
     device_type,
     os_version
-from {{ source('raw', 'installs') }}
+from {{ source_rows('installs') }}

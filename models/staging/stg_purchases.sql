@@ -5,4 +5,4 @@ select
     toDate(purchased_at, '{{ var("time_zone") }}') as purchase_day,
     quantity,
     amount_usd
-from {{ source('raw', 'purchases') }}
+from {{ source_rows('purchases') }}

@@ -6,6 +6,9 @@
     order_by='(user_id, day)',
     partition_by='toYYYYMM(day)',
 ) }}
+{%- set columns = [
+    'user_id', 'event_name', 'event_at', 'session_id', 'duration_ms', 'revenue_usd',
+] %}
 
 select
     user_id,
@@ -19,5 +22,5 @@ select
     sumSimpleState(event.revenue_usd) as revenue_usd,
     sumSimpleState(toUInt64(event.revenue_usd > 0)) as payments,
     maxSimpleState(event.revenue_usd) as largest_payment_usd
-from {{ source('raw', 'events') }} as event
+from {{ source_rows('events', columns) }} as event
 group by user_id, day

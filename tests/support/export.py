@@ -43,15 +43,25 @@ class Export:
                 found[user] += usd
         return found
 
+    def installed_before(self, days: int) -> set[str]:
+        """Users whose install day is among the first `days` days but the last, which goes on."""
+        return {
+            user
+            for user, at in zip(*(self.installs[c].to_pylist() for c in _WHO), strict=True)
+            if (at.date() - BEGIN.date()).days < days
+        }
+
 
 _WHO = ("user_id", "installed_at")
 
 
 def make_export(users: int = 3000, days: int = 150, seed: int = 1) -> Export:
-    """An app whose users differ: a tenth pays, again and again, and shows it in the first days."""
+    """An app whose users differ: a sixth looks at the shop from the first day on and pays again and
+    again, most of them not before the second week."""
     rng = np.random.default_rng(seed)
     installed = np.sort(rng.uniform(0, days - 1, users))
-    pays = rng.random(users) < 0.1
+    pays = rng.random(users) < 1 / 6
+    begins = rng.exponential(12.0, users)  # days before the first payment
     stays = rng.gamma(2.0, 6.0, users) * np.where(pays, 3, 1)  # days, on average
     spend = np.exp(rng.normal(1.5, 0.6, users))
     rows: dict[str, list[object]] = {
@@ -71,9 +81,10 @@ def make_export(users: int = 3000, days: int = 150, seed: int = 1) -> Export:
             session = f"{user}-{day:.3f}"
             add(user, "session_start", at, session, 0)
             add(user, "level_end", at + timedelta(seconds=70), session, int(rng.gamma(2, 40_000)))
-            if pays[i] and rng.random() < 0.5:
-                usd = round(float(spend[i] * rng.lognormal(0, 0.3)), 2)
+            if pays[i]:
                 add(user, "shop_view", at + timedelta(seconds=80), session, 4_000)
+            if pays[i] and day > begins[i] and rng.random() < 0.6:
+                usd = round(float(spend[i] * rng.lognormal(0, 0.3)), 2)
                 add(user, "purchase", at + timedelta(seconds=95), session, 1_000, usd)
                 bought.append((user, at + timedelta(seconds=95), usd))
             day += float(rng.exponential(1.3)) + 0.02

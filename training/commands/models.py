@@ -51,16 +51,16 @@ def build(
     show(result.counts, json)
     if not json:
         with client_of(settings) as client:
-            _show_choices(client, settings)
+            _show_choices(client, settings, use_cases or list(contracts()))
 
 
-def _show_choices(client: Client, settings: Settings) -> None:
-    """What was chosen by the history that there is."""
+def _show_choices(client: Client, settings: Settings, names: Sequence[str]) -> None:
+    """What was chosen by the history that there is, for some use cases."""
     from clickhouse_connect.driver.exceptions import ClickHouseError
 
     from training.fit.history import read_history
 
-    for name in contracts():
+    for name in names:
         with suppress(ClickHouseError):  # what it reads was not built yet
             if (history := read_history(client, settings, name)) and history.note:
                 console.out.print(f"{name}: {console.cell(history.note)}")

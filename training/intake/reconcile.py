@@ -16,7 +16,7 @@ from clickhouse_connect.driver.client import Client
 
 from training.engine import identifier, literal, row_hash
 from training.errors import TreehouseError
-from training.intake.sources import Source, ensure_raw, read_sources, writing
+from training.intake.sources import Source, column_in_table, ensure_raw, read_sources, writing
 from training.settings import Settings
 from training.turns import alone
 
@@ -248,7 +248,10 @@ def _differences(
 
 def _twice(client: Client, source: Source) -> Difference | None:
     """The ids that a source has more than once."""
-    name = identifier(source.id)
+    column = column_in_table(client, source, source.id)
+    if column is None:  # of somebody's own, without ids
+        return None
+    name = identifier(column)
     rows, distinct, twice, examples = client.query(
         f"select sum(n), count(), countIf(n > 1), groupArrayIf({_EXAMPLES})(id, n > 1) from ("
         f"select count() as n, any({name}) as id from {source.qualified} "

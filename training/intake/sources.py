@@ -167,6 +167,17 @@ def with_types_of_table(client: Client, source: Source) -> Source:
     return replace(source, columns=columns)
 
 
+def column_in_table(client: Client, source: Source, name: str) -> str | None:
+    """What stands for a column of the contract in the table, by its name or an alias; a table of
+    somebody's own may lack it."""
+    rows = client.query(
+        "select name from system.columns where database = {d:String} and table = {t:String}",
+        parameters={"d": source.database, "t": source.table},
+    ).result_rows
+    there = {row[0] for row in rows}
+    return next((n for n in (name, *source.column(name).aliases) if n in there), None)
+
+
 def ensure_raw(client: Client, settings: Settings) -> None:
     """Create the tables of the sources, of quarantine and of the load log, where missing."""
     by_database: dict[str, list[dict[str, Any]]] = {settings.raw_database: []}

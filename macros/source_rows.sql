@@ -1,0 +1,109 @@
+{# Rows of a source, as its contract in models/staging/sources.yml has them: the table itself where
+   that is of its columns and types, as one that `load` fills; else a query that casts. So a table of
+   somebody's own may have numbers or UUIDs as ids, nulls, times as text, other names (the aliases),
+   and lack what is optional. Rows without what is required are left out, as `load` quarantines them.
+
+   {{ source_rows('events') }}                  all columns
+   {{ source_rows('events', ['user_id']) }}     some of them #}
+
+{% macro source_rows(name, columns=none) %}
+    {%- set relation = source('raw', name) -%}
+    {%- if not execute -%} {{- return(relation) -}} {%- endif -%}
+    {%- set there = _columns_there(relation) -%}
+    {%- set contract = _source_node(name).columns.values() | list -%}
+    {%- set other = [] -%}
+    {%- for column in contract if there.get(column.name) != column.data_type -%}
+        {#- An older release had another scale. #}
+        {%- if not (column.data_type.startswith('Decimal') and there.get(column.name, '').startswith('Decimal')) -%}
+            {%- do other.append(column.name) -%}
+        {%- endif -%}
+    {%- endfor -%}
+    {%- if not there or not other -%} {{- return(relation) -}} {%- endif -%}
+    {{- return(_cast_rows(relation, contract, columns or contract | map(attribute='name') | list, there)) -}}
+{% endmacro %}
+
+{% macro _source_node(name) %}
+    {%- for node in graph.sources.values() if node.source_name == 'raw' and node.name == name -%}
+        {{- return(node) -}}
+    {%- endfor -%}
+{% endmacro %}
+
+{# Name to type; nothing where there is no table yet. #}
+{% macro _columns_there(relation) %}
+    {%- set rows = run_query(
+        "select name, type from system.columns where database = '" ~ escape_literal(relation.schema)
+        ~ "' and table = '" ~ escape_literal(relation.identifier) ~ "'"
+    ).rows -%}
+    {%- set found = {} -%}
+    {%- for row in rows -%} {%- do found.update({row[0]: row[1]}) -%} {%- endfor -%}
+    {{- return(found) -}}
+{% endmacro %}
+
+{# Pure Jinja from here on, but for the error. #}
+{% macro _cast_rows(relation, contract, wanted, there) %}
+    {%- set lines = [] -%}
+    {%- set required = [] -%}
+    {%- for column in contract -%}
+        {%- set meta = column.config.meta or column.meta or {} -%}
+        {%- set names = ([column.name] + (meta.aliases or [])) | select('in', there) | list -%}
+        {%- set is_required = not (meta.optional or meta.derived) -%}
+        {%- set type = escape_literal(column.data_type) -%}
+        {%- if meta.default is defined -%}
+            {%- set default = "cast('" ~ escape_literal(meta.default ~ '') ~ "', '" ~ type ~ "')" -%}
+        {%- else -%}
+            {%- set default = "defaultValueOfTypeName('" ~ type ~ "')" -%}
+        {%- endif -%}
+        {%- if names -%}
+            {%- set value = cast_to_contract('theirs.`' ~ names[0] ~ '`', there[names[0]], column.data_type) -%}
+            {%- if is_required -%} {%- do required.append(value) -%} {%- endif -%}
+            {%- set sql = 'assumeNotNull(' ~ value ~ ')' if is_required else 'ifNull(' ~ value ~ ', ' ~ default ~ ')' -%}
+        {%- elif meta.derived -%}
+            {%- set row = 'hex(sipHash128(tuple(theirs.*)))' -%}
+            {%- set sql = "concat(" ~ row ~ ", '-', toString(row_number() over (partition by " ~ row ~ ')))' -%}
+        {%- elif meta.optional -%}
+            {%- set sql = default -%}
+        {%- else -%}
+            {{- exceptions.raise_compiler_error(
+                relation ~ ' has no column ' ~ ([column.name] + (meta.aliases or [])) | join(' or ') ~ '. It has '
+                ~ there | join(', ') ~ '. Make a view of it that has one, and name that view in the var.'
+            ) -}}
+        {%- endif -%}
+        {%- if column.name in wanted -%}
+            {%- do lines.append("cast(" ~ sql ~ ", '" ~ type ~ "') as " ~ column.name) -%}
+        {%- endif -%}
+    {%- endfor -%}
+    {#- By the table's alias: else the engine takes our column of that name, which has no nulls. #}
+    {%- set conditions = [] -%}
+    {%- for value in required -%} {%- do conditions.append('isNotNull(' ~ value ~ ')') -%} {%- endfor -%}
+    {{- return(
+        '(select ' ~ lines | join(', ') ~ ' from ' ~ relation ~ ' as theirs where ' ~ conditions | join(' and ')
+        ~ ')'
+    ) -}}
+{% endmacro %}
+
+{# SQL of a value in the contract's type, which may still be null: what can't be read is. Money goes
+   by its text, for a Float64 of 2.3 times a million is 2299999.9999999995. #}
+{% macro cast_to_contract(value, type, wanted) %}
+    {%- set is_text = 'String' in type -%}
+    {%- if wanted.startswith('DateTime64') -%}
+        {%- if is_text -%}
+            {{- return("parseDateTime64BestEffortOrNull(toString(" ~ value ~ "), 3, 'UTC')") -}}
+        {%- elif 'Int' in type or 'Float' in type -%}
+            {{- return(
+                "fromUnixTimestamp64Milli(toInt64(if(abs(" ~ value ~ ') > 1e11, ' ~ value ~ ', ' ~ value
+                ~ " * 1000)), 'UTC')"
+            ) -}}
+        {%- endif -%}
+        {{- return('toDateTime64(' ~ value ~ ", 3, 'UTC')") -}}
+    {%- elif wanted.startswith('Map') -%}
+        {%- if is_text and not type.startswith('Map') -%}
+            {{- return("JSONExtract(ifNull(toString(" ~ value ~ "), ''), 'Map(String, String)')") -}}
+        {%- endif -%}
+        {{- return('cast(' ~ value ~ ", 'Map(String, String)')") -}}
+    {%- elif 'String' in wanted -%}
+        {{- return('toString(' ~ value ~ ')') -}}
+    {%- elif 'Float' in type and 'Int' in wanted -%}
+        {{- return('accurateCastOrNull(round(' ~ value ~ "), '" ~ wanted ~ "')") -}}
+    {%- endif -%}
+    {{- return('accurateCastOrNull(toString(' ~ value ~ "), '" ~ wanted ~ "')") -}}
+{% endmacro %}
