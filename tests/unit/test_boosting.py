@@ -145,8 +145,13 @@ def test_one_label_above_0_is_enough(data: Dataset, trainer: str) -> None:
         fitted(data, Job(trainer, "tweedie", only_train))
     assert refused.value.value == "none among the rows of the split validation"
     for target in (np.zeros(1500), np.ones(1500)):
-        with pytest.raises(UnfitError, match="all or none"):
+        with pytest.raises(UnfitError, match="all or none") as refused:
             fitted(data, Job(trainer, "binary", target))
+        assert refused.value.value == f"{target[data.rows('train')].sum():.0f} of " + (
+            f"{data.rows('train').sum()} rows of the split train"
+        )
+    only_train = np.where(data.rows("train"), small > 0, 1.0)
+    assert trainers.rounds(fitted(data, Job(trainer, "binary", only_train)))
 
 
 def test_what_float32_holds_is_fitted(data: Dataset) -> None:
