@@ -19,6 +19,8 @@ READING = Reading(
     thousands=" ",
     date_format="%d.%m.%Y",
     time_zone="Asia/Tokyo",
+    refunds="drop",
+    rates="rates.csv",
     columns={"user_id": ("a", "b"), "event_at": "it's: odd #", "event_name": Sql("lower(`x y`)")},
 )
 

@@ -75,6 +75,10 @@ def load(
             help="net, drop or quarantine. Default: net for events, quarantine for purchases."
         ),
     ] = None,
+    rates: Annotated[
+        str | None,
+        typer.Option(help="CSV: currency, usd (for one unit), since (a day, if rates change)."),
+    ] = None,
     rename: Annotated[
         list[str] | None, typer.Option("--map", help="theirs=ours, for a column; repeatable.")
     ] = None,
@@ -96,6 +100,7 @@ def load(
     reading = (read_mapping(mapping) if mapping else Reading()).with_options(
         _columns(rename or []), format=fmt, delimiter=delimiter, decimal=decimal,
         thousands=thousands, date_format=date_format, time_zone=time_zone, refunds=refunds,
+        rates=rates,
     )  # fmt: skip
     if print_mapping:
         console.show_text(reading.as_yaml(find_source(settings, source).mapping_help()))

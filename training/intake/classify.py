@@ -6,9 +6,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from training.engine import identifier, literal
-from training.intake.parse import expectation, kind, notes, parsed_sql, raw, text, value_sql
+from training.intake.parse import Note, expectation, kind, notes, parsed_sql, raw, text, value_sql
+from training.intake.rates import is_foreign, lacks_rate, priced_sql
 from training.intake.reading import Reading
-from training.intake.sources import Column, Source
+from training.intake.sources import CURRENCY, Column, Source
 
 DEFAULT = Reading()
 DROPPED = 2  # what `_bad` is for a row that is left out
@@ -37,6 +38,13 @@ _LINE_RULE = Rule(
     "line.unreadable",
 )
 
+_RATE_RULE = Rule(
+    lacks_rate(),
+    "concat('currency \\'', toValidUTF8(substring(_currency, 1, 200)), '\\' has no rate for ', "
+    "toString(_day), ': give --rates')",
+    "currency.rate",
+)
+
 
 def staged_ddl(source: Source, staged: str) -> str:
     """The table that holds a load's parsed rows, sorted so that equal ids are neighbours."""
@@ -56,6 +64,7 @@ def classify_sql(
     texts: Mapping[str, str],
     reading: Reading = DEFAULT,
     may_be_unread: bool = False,
+    rates: str = "",
 ) -> str:
     """The statement that parses a relation's rows into `staged`.
 
@@ -67,6 +76,7 @@ def classify_sql(
         reading: How texts are read.
         may_be_unread: Whether the relation has a column `_unread`, the text of a row that could not
             be read at all, else "".
+        rates: Table of `write_rates`, where `texts` has a currency.
 
     Rows get `_bad`, 1 for a broken one and DROPPED for one to be left out; `_reason` and `_code`;
     `_said`, what was done to their values; `_key`, equal for rows that are the same by id, or by
@@ -75,6 +85,9 @@ def classify_sql(
     """
     columns = source.columns
     rules = [rule for column in columns for rule in _rules(column, reading)]
+    is_priced = CURRENCY in texts
+    if is_priced:
+        rules.append(_RATE_RULE)
     refund = f"ifNull({source.refund or 0}, 0)"
     if reading.refunds == "quarantine" and source.refunds == "net":
         rules.append(Rule(refund, literal(f"it is a refund: {source.refund}"), "refund"))
@@ -84,13 +97,25 @@ def classify_sql(
         rules = [_LINE_RULE, *(replace(r, broken=f"(_line = '' and {r.broken})") for r in rules)]
     broken = " or ".join(rule.broken for rule in rules)
     known = [column for column in columns if column.name in texts]
-    values = ", ".join(f"{value_sql(c, reading)} as {identifier(c.name)}" for c in columns)
-    said = [note for column in known for note in notes(column, reading)]
-    content = ", ".join(
-        f"mapSort(_good_{i})" if kind(c) == "map" else f"_good_{i}"
+    amount = source.money if is_priced else ""
+    values = ", ".join(
+        f"{value_sql(c, reading)} as {'_amount' if c.name == amount else identifier(c.name)}"
+        for c in columns
+    )
+    said = [n for column in known if column.name != amount for n in notes(column, reading)]
+    if is_priced:
+        said.append(Note(is_foreign(), f"{amount}: converted to USD"))
+    contents = {
+        c.name: f"mapSort(_good_{i})" if kind(c) == "map" else f"_good_{i}"
         for i, c in enumerate(columns)
         if c.name != source.id
-    )
+    }
+    content = ", ".join(contents.values())
+    identity = f"toString(tuple({content}))"
+    if is_priced:  # the rates of another day make no other row of it
+        foreign = contents | {amount: "concat(toString(_amount), ' ', _currency)"}
+        foreign_sql = f"toString(tuple({', '.join(foreign.values())}))"
+        identity = f"if({is_foreign()}, {foreign_sql}, {identity})"
     row = ", ".join(f"{literal(c.name)}, ifNull({raw(c)}, '')" for c in known)
     id_text = f"ifNull({text(source.column(source.id))}, '')"
     lines = [
@@ -102,15 +127,17 @@ def classify_sql(
             f"trimBoth({raw(c)}, {_BLANKS}) as {text(c)}"
             for c in columns
         )
-        + f", {unread} as _line",
+        + f", {unread} as _line"
+        + (f", upper(trimBoth(ifNull({texts[CURRENCY]}, ''))) as _currency" if is_priced else ""),
         f"    from {relation}",
         "), parsed as (",
         "    select *, " + values,
         "    from texts",
+        *((priced_sql(source, rates),) if is_priced else ()),
         "), judged as (",
         f"    select *, multiIf({dropped}, {DROPPED}, {broken}, 1, 0) as _bad,",
         "    " + ", ".join(f"{_good(c)} as _good_{i}" for i, c in enumerate(columns)),
-        "    from parsed",
+        f"    from {'priced' if is_priced else 'parsed'}",
         "), explained as (",
         "    select *, ",
         f"    if(_bad = 1, {_joined((r.broken, r.reason) for r in rules)}, '') as _reason,",
@@ -123,7 +150,7 @@ def classify_sql(
         + ", ".join(f"_good_{i}" for i, _ in enumerate(columns))
         + ", _bad, _reason, _code, _row, _said,",
         "    reinterpretAsUInt128(sipHash128Reference(multiIf(_bad = 1, toString(_row), "
-        f"{id_text} != '', {id_text}, toString(tuple({content}))))) as _key,",
+        f"{id_text} != '', {id_text}, {identity}))) as _key,",
         f"    sipHash64(tuple({content})) as _content",
         "from explained",
     ]

@@ -8,7 +8,9 @@ from training.engine import identifier
 from training.errors import TreehouseError
 from training.intake.layout import Layout
 from training.intake.reading import Choice, Sql
-from training.intake.sources import Column, Source
+from training.intake.sources import CURRENCY, Column, Source
+
+_CURRENCY = Column(CURRENCY, "String", aliases=("currency_code",))
 
 
 def relation_sql(relation: str, layout: Layout) -> str:
@@ -46,6 +48,7 @@ def match_columns(
         if column.name not in mapping and (found := _find(column, free)):
             sql[column.name] = identifier(found)
             used.add(found)
+    _add_currency(contract, sql, free, used)
     missing = [c for c in contract.columns if c.required and c.name not in sql]
     if missing:
         raise TreehouseError(
@@ -61,7 +64,7 @@ def _mapped(
     contract: Source, theirs: Sequence[str], mapping: Mapping[str, Choice]
 ) -> tuple[dict[str, str], set[str]]:
     """SQL of the columns that a mapping names, and those of the origin that it takes."""
-    ours = {column.name for column in contract.columns}
+    ours = {column.name for column in contract.columns} | ({CURRENCY} if contract.money else set())
     sql: dict[str, str] = {}
     used: set[str] = set()
     for name, choice in mapping.items():
@@ -80,6 +83,17 @@ def _mapped(
             sql[name] = _first_sql(names)
         used.update(names)
     return sql, used
+
+
+def _add_currency(
+    contract: Source, sql: dict[str, str], free: Sequence[str], used: set[str]
+) -> None:
+    """Take a column of currencies, unless a mapping did or the amounts' name says US dollars."""
+    amounts = sql.get(contract.money, "usd")
+    found = None if CURRENCY in sql or "usd" in amounts.lower() else _find(_CURRENCY, free)
+    if found:
+        sql[CURRENCY] = identifier(found)
+        used.add(found)
 
 
 def _is_used(name: str, used: Collection[str]) -> bool:

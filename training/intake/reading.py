@@ -45,7 +45,9 @@ class Reading:
             ISO 8601 or a number since 1970.
         time_zone: Of times that do not say theirs.
         refunds: What becomes of refunds, one of REFUNDS; "" is what the contract says.
-        columns: For columns of the contract what stands for them, where names and aliases do not.
+        rates: CSV file of currencies, see rates.py; "" knows US dollars alone.
+        columns: For columns of the contract, and `currency`, what stands for them, where names
+            and aliases do not.
     """
 
     format: str = ""
@@ -55,6 +57,7 @@ class Reading:
     date_format: str = ""
     time_zone: str = "UTC"
     refunds: str = ""
+    rates: str = ""
     columns: Mapping[str, Choice] = field(default_factory=dict)
 
     def __post_init__(self) -> None:

@@ -46,7 +46,7 @@ class Scratch:
 
     def drop(self, client: Client) -> None:
         """Drop what there is of them."""
-        for purpose in ("landing", "staged", "fresh"):
+        for purpose in ("landing", "staged", "fresh", "rates"):
             client.command(f"drop table if exists {self.table(purpose)}")
 
 

@@ -16,6 +16,7 @@ from training.settings import ROOT, Settings, project_vars, read_yaml
 
 CONTRACTS = ROOT / "models" / "staging" / "sources.yml"
 STATE = MACROS / "state.sql"
+CURRENCY = "currency"
 
 
 @dataclass(frozen=True)
@@ -67,6 +68,7 @@ class Source:
         id: Column whose value is unique.
         time: Column that says when.
         order_by: Sorting key of the table.
+        money: The column of amounts, "" where there is none.
         refund: SQL over the parsed columns that tells a refund; "" where there are no amounts.
         refunds: What becomes of one: `net` or `quarantine`.
     """
@@ -78,6 +80,7 @@ class Source:
     id: str
     time: str
     order_by: tuple[str, ...]
+    money: str = ""
     refund: str = ""
     refunds: str = "quarantine"
 
@@ -99,6 +102,8 @@ class Source:
             "a value counts, or {sql: an expression over your columns, which are all text}.",
             "",
         ]
+        if self.money:
+            lines.append(f"  {CURRENCY}: of {self.money}, see --rates; without it: USD")
         for column in self.columns:
             without = f"without it: {column.without}"
             lines.append(f"  {column.name} ({column.type}; {without}): {column.comment}")
@@ -208,6 +213,7 @@ def _source(table: dict[str, Any], database: str, name: str) -> Source:
         id=meta["id"],
         time=meta["time"],
         order_by=tuple(meta["order_by"]),
+        money=meta.get("money", ""),
         refund=meta.get("refund", ""),
         refunds=meta.get("refunds", "quarantine"),
     )

@@ -10,6 +10,7 @@ from clickhouse_connect.driver.exceptions import ClickHouseError
 
 from training.engine import identifier, literal
 from training.errors import TreehouseError
+from training.intake import rates
 from training.intake.classify import classify_sql
 from training.intake.files import files
 from training.intake.jsonl import with_keys
@@ -19,7 +20,7 @@ from training.intake.origin import file_layout, landed, table_layout
 from training.intake.parse import date_format_sql
 from training.intake.reading import Reading
 from training.intake.scratch import Scratch
-from training.intake.sources import Source
+from training.intake.sources import CURRENCY, Source
 from training.intake.watch import Watch
 
 
@@ -37,8 +38,8 @@ class Stage:
         said: What was found out about the files, with their number.
 
     Raises:
-        TreehouseError: The time zone or the date format is not known, or the contract takes no
-            refunds.
+        TreehouseError: The time zone or the date format is not known, the contract takes no
+            refunds, or the rates can't be read.
     """
 
     def __init__(self, watch: Watch, contract: Source, scratch: Scratch, reading: Reading) -> None:
@@ -48,6 +49,8 @@ class Stage:
         self.said: Counter[str] = Counter()
         self._check_times()
         self._check_refunds()
+        known = rates.read_rates(Path(reading.rates)) if reading.rates else []
+        rates.write_rates(watch.client, scratch.table("rates"), known)
 
     def read(self, origins: Sequence[str]) -> None:
         """Stage files, folders, patterns, and tables given as `table:database.name`.
@@ -92,8 +95,10 @@ class Stage:
             texts,
             self._reading,
             may_be_unread=bool(layout.broken),
+            rates=self._scratch.table("rates"),
         )
-        self._watch.command(phase, sql, layout.settings, layout.rows)
+        settings = {**layout.settings, **(rates.SETTINGS if CURRENCY in texts else {})}
+        self._watch.command(phase, sql, settings, layout.rows)
 
     def _check_times(self) -> None:
         now = f"toDateTime(0, {literal(self._reading.time_zone)})"
