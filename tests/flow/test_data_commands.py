@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 from tests.conftest import Cli
 from training.cli import app
 from training.intake.load import LoadReport
-from training.intake.reading import Reading
+from training.intake.reading import Reading, read_mapping, read_preset
 from training.intake.sources import read_sources
 from training.settings import Settings
 
@@ -66,6 +66,19 @@ def test_a_mapping_is_printed_passed_and_overruled(told: dict[str, Any], tmp_pat
     passed = ("--mapping", str(tmp_path / "m.yml"), "--time-zone", "Asia/Tokyo")
     assert CliRunner().invoke(app, ["load", "events", "x.csv", *passed]).exit_code == 0
     assert told["reading"] == Reading(decimal=",", time_zone="Asia/Tokyo")
+
+
+def test_a_preset_is_printed_to_be_edited_or_used_as_it_is(
+    told: dict[str, Any], tmp_path: Path
+) -> None:
+    load = ("load", "events", "x.json", "--preset", "amplitude")
+    printed = CliRunner().invoke(app, [*load, "--print"])
+    (tmp_path / "m.yml").write_text(printed.stdout)
+    assert read_mapping(tmp_path / "m.yml") == read_preset("amplitude", "events")
+    assert CliRunner().invoke(app, [*load, "--map", "mine=user_id"]).exit_code == 0
+    assert told["reading"] == read_preset("amplitude", "events").with_options({"user_id": "mine"})
+    both = CliRunner().invoke(app, [*load, "--mapping", str(tmp_path / "m.yml")])
+    assert "A preset and a mapping are two of the same kind" in str(both.exception)
 
 
 @pytest.mark.parametrize("pairs", [["a"], ["=a"], ["a="], ["a=c", "b=c"]])

@@ -82,6 +82,10 @@ def load(
     rename: Annotated[
         list[str] | None, typer.Option("--map", help="theirs=ours, for a column; repeatable.")
     ] = None,
+    preset: Annotated[
+        str | None,
+        typer.Option(help="Whose export it is, such as amplitude; a wrong name lists all."),
+    ] = None,
     mapping: Annotated[
         Path | None,
         typer.Option(help="A file with all this, as --print writes it; options go above it."),
@@ -93,11 +97,19 @@ def load(
 ) -> None:
     """Load CSV, JSON, Parquet or a table; bad rows go to quarantine with a reason."""
     from training.intake.load import load as run
-    from training.intake.reading import Reading, read_mapping
+    from training.intake.reading import Reading, read_mapping, read_preset
     from training.intake.sources import find_source
 
     settings: Settings = context.obj
-    reading = (read_mapping(mapping) if mapping else Reading()).with_options(
+    if preset and mapping:
+        raise TreehouseError(
+            "A preset and a mapping are two of the same kind.",
+            value=f"--preset {preset} --mapping {mapping}",
+            expected="one of them",
+            fix=f"./treehouse load {source} --preset {preset} --print > mapping.yml, and edit that",
+        )
+    base = read_preset(preset, source) if preset else Reading()
+    reading = (read_mapping(mapping) if mapping else base).with_options(
         _columns(rename or []), format=fmt, delimiter=delimiter, decimal=decimal,
         thousands=thousands, date_format=date_format, time_zone=time_zone, refunds=refunds,
         rates=rates,

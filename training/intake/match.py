@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Mapping, Sequence
 
 from training.engine import identifier
@@ -60,6 +61,20 @@ def match_columns(
     return sql, tuple(name for name in theirs if not _is_used(name, used))
 
 
+def absent(choice: Choice, theirs: Collection[str]) -> list[str]:
+    """Columns that an expression names in backticks and that the origin lacks: they are null."""
+    if not isinstance(choice, Sql):
+        return []
+    return [name for name in re.findall(r"`([^`]+)`", choice.expression) if name not in theirs]
+
+
+def _without(names: Collection[str], expression: str) -> str:
+    """The expression with nulls in place of columns."""
+    for name in names:
+        expression = expression.replace(f"`{name}`", "cast(null, 'Nullable(String)')")
+    return expression
+
+
 def _mapped(
     contract: Source, theirs: Sequence[str], mapping: Mapping[str, Choice]
 ) -> tuple[dict[str, str], set[str]]:
@@ -75,7 +90,7 @@ def _mapped(
                 expected=f"one of {', '.join(theirs)} = one of {', '.join(sorted(ours))}",
             )
         if isinstance(choice, Sql):
-            sql[name] = f"toString({choice.expression})"
+            sql[name] = f"toString({_without(absent(choice, theirs), choice.expression)})"
             used |= {their for their in theirs if their in choice.expression}
             continue
         names = [n for n in ([choice] if isinstance(choice, str) else choice) if n in theirs]

@@ -13,6 +13,7 @@ from training.errors import TreehouseError
 from training.settings import read_yaml
 
 _DELIMITERS = {"tab": "\t", "\\t": "\t", "semicolon": ";", "comma": ",", "pipe": "|"}
+PRESETS = Path(__file__).with_name("presets")
 REFUNDS = ("net", "drop", "quarantine")
 _THOUSANDS = ("", ",", ".", " ", "'", "_")
 
@@ -104,6 +105,34 @@ def read_mapping(path: Path) -> Reading:
     if not isinstance(found, dict):
         raise _misfit(path, found, "names and values, such as `columns: {user_id: player}`")
     return parse_mapping(found, path)
+
+
+def presets() -> list[str]:
+    """Names of the sources whose exports are known."""
+    return sorted(path.stem for path in PRESETS.glob("*.yml"))
+
+
+def read_preset(name: str, source: str) -> Reading:
+    """The reading of a known source's export.
+
+    Args:
+        name: One of `presets`.
+        source: What is loaded of it.
+
+    Raises:
+        TreehouseError: There is no such preset, or its export has no such rows.
+    """
+    _check("preset", name, name in presets(), ", ".join(presets()))
+    path = PRESETS / f"{name}.yml"
+    found = read_yaml(path)
+    if source not in found:
+        raise TreehouseError(
+            f"An export of {name} has no {source}.",
+            value=source,
+            expected=" or ".join(found),
+            fix=f"say how yours has them: ./treehouse load {source} --print > mapping.yml",
+        )
+    return parse_mapping(found[source], path)
 
 
 def parse_mapping(found: Mapping[str, Any], origin: object) -> Reading:

@@ -15,7 +15,7 @@ from training.intake.classify import classify_sql
 from training.intake.files import files
 from training.intake.jsonl import with_keys
 from training.intake.layout import Layout
-from training.intake.match import match_columns, relation_sql
+from training.intake.match import absent, match_columns, relation_sql
 from training.intake.origin import file_layout, landed, table_layout
 from training.intake.parse import date_format_sql
 from training.intake.reading import Reading
@@ -88,6 +88,8 @@ class Stage:
     def _classify(self, phase: str, relation: str, layout: Layout) -> None:
         texts, ignored = match_columns(self._contract, layout, self._reading.columns)
         self.ignored |= dict.fromkeys(ignored)
+        lacking = {n for c in self._reading.columns.values() for n in absent(c, layout.texts)}
+        self.said.update(f"no column {name}: taken as missing" for name in sorted(lacking))
         sql = classify_sql(
             self._contract,
             self._scratch.table("staged"),
