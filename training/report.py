@@ -109,6 +109,9 @@ def show_metrics(model: str, metrics: Mapping[str, Any]) -> None:
         console.out.print(
             f"[yellow]{trainer} is not installed and was not tried:[/] {escape(command)}"
         )
+    if empty := metrics.get("carry_nothing"):
+        told = f"{', '.join(empty)}. Why: ./treehouse profile events, installs or purchases"
+        console.out.print(f"[yellow]Carry nothing:[/] {escape(told)}")
     for name, why in metrics.get("not_fitted", {}).items():
         console.out.print(f"[yellow]{escape(name)} was left out:[/] {escape(why)}")
     show_groups(model, metrics)

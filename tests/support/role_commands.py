@@ -66,6 +66,7 @@ STEPS = (
     *_of(
         "operator",
         "simulate --users 200",
+        "profile purchases {folder}/purchases.csv",
         "load purchases {folder}/purchases.csv",
         "reconcile --repair",
         "workload run --hours 1 --sessions 1 --people 1 --scale 0.001",

@@ -124,6 +124,11 @@ def load(
     with client_of(settings) as client, console.step(f"load {source}", json) as report:
         result = run(client, settings, source, origins, progress=report, reading=reading)
     _show(result.__dict__, settings, json)
+    if not json and result.rows:
+        from training.commands.profile import summarize
+
+        with client_of(settings) as client:
+            summarize(client, settings, source)
 
 
 def _show(result: dict[str, Any], settings: Settings, json: bool) -> None:

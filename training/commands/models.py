@@ -55,15 +55,19 @@ def build(
 
 
 def _show_choices(client: Client, settings: Settings, names: Sequence[str]) -> None:
-    """What was chosen by the history that there is, for some use cases."""
+    """What was chosen by the history that there is, and features that carry nothing."""
     from clickhouse_connect.driver.exceptions import ClickHouseError
 
     from training.fit.history import read_history
+    from training.profiling.features import empty_features
 
     for name in names:
         with suppress(ClickHouseError):  # what it reads was not built yet
             if (history := read_history(client, settings, name)) and history.note:
                 console.out.print(f"{name}: {console.cell(history.note)}")
+            if found := empty_features(client, settings, load_contract(name), "features"):
+                told = f"{name}: carry nothing: {', '.join(found)}"
+                console.out.print(f"[yellow]{console.cell(told)}[/]")
 
 
 def _selection(words: list[str], select: list[str]) -> list[str]:

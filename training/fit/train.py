@@ -25,6 +25,7 @@ from training.fit.measure import measure
 from training.fit.refit import refit
 from training.fit.trainers import BAGGED
 from training.forest import compile_forest
+from training.profiling.features import empty_features
 from training.settings import ROOT
 
 if TYPE_CHECKING:
@@ -88,6 +89,8 @@ def train(
         metrics["label"] = label
     if (history := read_history(client, settings, spec.use_case)) and history.note:
         metrics["history"] = history.note
+    if empty := empty_features(client, settings, data.contract, "training_set"):
+        metrics["carry_nothing"] = empty
     if absent := left_out(spec):
         metrics["left_out"] = absent
     for name in spec.also:

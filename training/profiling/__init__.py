@@ -1,0 +1,1 @@
+"""A look at rows before anything is trained. The engine computes all numbers."""

@@ -1,0 +1,128 @@
+"""What rows of a source are like, and what looks wrong in them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
+
+from training.engine import identifier
+from training.intake.classify import staged_ddl
+from training.intake.reading import Reading
+from training.intake.scratch import Scratch, clear_interrupted
+from training.intake.sources import Column, Source, ensure_raw, find_source
+from training.intake.stage import Stage
+from training.intake.watch import Watch
+from training.profiling.checks import warnings_of
+from training.profiling.rows import Rows
+
+if TYPE_CHECKING:
+    from clickhouse_connect.driver.client import Client
+
+    from training.settings import Settings
+
+
+@dataclass(frozen=True)
+class Profile:
+    """What rows of a source are like.
+
+    Attributes:
+        source: Its name.
+        rows: How many.
+        users: Distinct users or customers.
+        first: Time of the first row, or None.
+        last: Of the last.
+        days: Days with any row.
+        bad: Rows of a file that break the contract.
+        columns: For each column its share of missing values (empty, null or 0), its distinct values
+            (about) and the median of numbers that are not 0.
+        warnings: What looks wrong, and how to mend it.
+    """
+
+    source: str
+    rows: int
+    users: int
+    first: datetime | None
+    last: datetime | None
+    days: int
+    bad: int
+    columns: list[dict[str, Any]]
+    warnings: list[str]
+
+
+def profile(
+    client: Client, settings: Settings, source: str, origins: Sequence[str] = ()
+) -> Profile:
+    """Look at files or a table as `load` would read them, or at what a source holds; nothing is
+    loaded.
+
+    Raises:
+        TreehouseError: There is no such source, or the origin can't be read.
+    """
+    contract = find_source(settings, source)
+    ensure_raw(client, settings)
+    if not origins and _is_of_contract(client, contract):
+        return _profile(Rows(client, settings, contract, contract.qualified), bad=0)
+    named = list(origins) or [f"table:{contract.database}.{contract.table}"]
+    with _staged(client, settings, contract, named) as (table, bad):
+        return _profile(
+            Rows(client, settings, contract, f"(select * from {table} where not _bad)"), bad
+        )
+
+
+def _is_of_contract(client: Client, contract: Source) -> bool:
+    """Whether the table has the contract's columns and types, whatever the scale of amounts."""
+    described = client.query(f"describe table {contract.qualified}").result_rows
+    types = {row[0]: row[1].partition("(")[0] for row in described}
+    return all(types.get(c.name) == c.type.partition("(")[0] for c in contract.columns)
+
+
+@contextmanager
+def _staged(
+    client: Client, settings: Settings, contract: Source, origins: Sequence[str]
+) -> Iterator[tuple[str, int]]:
+    """The rows parsed and judged, in a table of their own; and how many are bad."""
+    name = f"{datetime.now(UTC):%Y%m%dT%H%M%S}_{uuid4().hex[:8]}"
+    scratch = Scratch(settings.raw_database, f"profile_{contract.name}", name)
+    table = scratch.table("staged")
+    clear_interrupted(client, scratch, lambda *_: None)
+    client.command(staged_ddl(contract, table))
+    try:
+        watch = Watch(client, settings, scratch.prefix, lambda *_: None)
+        Stage(watch, contract, scratch, Reading()).read(origins)
+        yield table, int(client.query(f"select countIf(_bad != 0) from {table}").result_rows[0][0])
+    finally:
+        scratch.drop(client)
+
+
+def _profile(rows: Rows, bad: int) -> Profile:
+    time = identifier(rows.source.time)
+    count, users, days, first, last = rows.ask(
+        f"count(), uniqExact({rows.user}), uniqExact(toDate({time})), min({time}), max({time})"
+    )[0]
+    if not count:
+        return Profile(rows.source.name, 0, 0, None, None, 0, bad, [], [])
+    columns = [_column(rows, column) for column in rows.source.columns]
+    warnings = warnings_of(rows, count, columns)
+    return Profile(rows.source.name, count, users, first, last, days, bad, columns, warnings)
+
+
+def _column(rows: Rows, column: Column) -> dict[str, Any]:
+    name = identifier(column.name)
+    is_number = column.type.startswith(("Int", "UInt", "Float", "Decimal"))
+    absent = f"{name} = 0" if is_number else f"empty(trimBoth(toString({name})))"
+    if column.type.startswith("Map"):
+        absent = f"empty({name})"
+    median = f"toFloat64(quantileIf(0.5)({name}, {name} != 0))" if is_number else "null"
+    count, missing, distinct, middle = rows.ask(
+        f"count(), countIf({absent}), uniq({name}), {median}"
+    )[0]
+    return {
+        "column": column.name,
+        "missing": missing / count,
+        "distinct": distinct,
+        "median": middle if middle == middle else None,
+    }
