@@ -30,9 +30,9 @@ def jsonl(house: House, *rows: Any, name: str = "a.jsonl") -> Path:
 def test_json_lines_nested_and_broken(house: House) -> None:
     nested = {"level": 3, "item": {"sku": 'x"y', "tags": ["a", {"b": 1}]}, "gone": None, "é.f": 1.5}
     rows = [
-        EVENT | {"properties": nested, "context": {"os": "ios"}},
-        "",
         "no json",
+        "",
+        EVENT | {"properties": nested, "context": {"os": "ios"}},
         EVENT | {"id": "e2", "user": {"id": "u2", "name": "n"}, "properties": "none"},
         '{"id": "e3", "id": "e4"}',
         EVENT | {"id": "e5", "user": "u5"},
@@ -48,9 +48,9 @@ def test_json_lines_nested_and_broken(house: House) -> None:
     assert house.rows("events", "event_id, user_id, properties") == [
         ("e1", "u1", {"level": "3", "item.sku": 'x"y', "item.tags": '["a",{"b":1}]', "é.f": "1.5"})
     ]
-    assert ("the line is not a JSON object that names each key once: 'no json'",) in house.rows(
-        "quarantine", "reason"
-    )
+    assert (
+        "the line is not a JSON object of whole characters that names each key once: 'no json'",
+    ) in house.rows("quarantine", "reason")
 
 
 def test_a_json_array(house: House) -> None:

@@ -92,7 +92,7 @@ def test_nested_parquet_columns_are_properties(house: House) -> None:
 def test_a_parquet_list_of_pairs_is_no_object(house: House) -> None:
     house.load("events", parquet(house.folder / "a.parquet", properties=[[1, 2]]))
     assert house.reasons() == [
-        """properties '["1","2"]' is not a JSON object that names each key once"""
+        """properties '["1","2"]' is not a JSON object of whole characters that names each key once"""
     ]
 
 
@@ -147,6 +147,7 @@ def test_csv_as_it_comes(house: House, text: str, ignored: tuple[str, ...]) -> N
     [
         ("a.tsv", b"a\tb\r1\t2\r", "The lines of the file end in carriage returns alone"),
         ("a.csv", HEADER.encode("utf-16"), "The file is in UTF-16"),
+        ("a.csv", b"PK\x03\x04 and so on", "The file is an archive of zip, or of a spreadsheet"),
         ("a.csv", b"caf\xe9,b\n1,2\n", "The first line of the file could not be read"),
         ("a.csv", b'"' + b"x" * 200_000, "The first line of the file could not be read"),
     ],

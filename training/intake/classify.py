@@ -33,7 +33,7 @@ class Rule:
 
 _LINE_RULE = Rule(
     "(_line != '')",
-    "concat('the line is not a JSON object that names each key once: \\'', "
+    "concat('the line is not a JSON object of whole characters that names each key once: \\'', "
     "toValidUTF8(substring(_line, 1, 200)), '\\'')",
     "line.unreadable",
 )

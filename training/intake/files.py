@@ -17,6 +17,7 @@ _BEGINNINGS = {
     b"BZh": "bz2",
     b"\x04\x22\x4d\x18": "lz4",
 }
+_ARCHIVES = {b"PK\x03\x04": "zip, or of a spreadsheet", b"\xfd7zX": "xz", b"7z\xbc\xaf": "7z"}
 _SUFFIXES = (".gz", ".zst", ".zstd", ".bz2", ".lz4")
 
 
@@ -55,9 +56,20 @@ def files(origin: str) -> list[Path]:
 
 
 def encoding(path: Path) -> str:
-    """How a file is packed, by its first bytes: as the engine calls it, "none" if it is not."""
+    """How a file is packed, by its first bytes: as the engine calls it, "none" if it is not.
+
+    Raises:
+        TreehouseError: It is of a kind that has to be unpacked first.
+    """
     with path.open("rb") as file:
         start = file.read(4)
+    if start in _ARCHIVES:
+        raise TreehouseError(
+            f"The file is an archive of {_ARCHIVES[start]}.",
+            value=path,
+            expected="a file that is plain or packed with gzip, zstd, bzip2 or lz4",
+            fix="unpack it, or save the spreadsheet as CSV",
+        )
     return next((name for bytes_, name in _BEGINNINGS.items() if start.startswith(bytes_)), "none")
 
 

@@ -12,6 +12,7 @@ from training.intake.layout import Layout
 from training.intake.parse import flat_json
 
 _MOST_KEYS = 10_000
+_FIRST_LINES = 100  # looked at, for one that is an object
 # No key of theirs should be called so.
 _LINE = "_load_line"
 _FLAT = "_load_flat"
@@ -22,12 +23,15 @@ def json_layout(start: str) -> Layout:
     """How to read a file, before its keys are known.
 
     Args:
-        start: The beginning of the file: an object that ends with its line says that each does.
+        start: The beginning of the file: an object that ends with its line says that each does,
+            unless the file is an array.
 
     A line that is not an object is a row that can't be read; in an array, the engine reads all
     or nothing.
     """
-    fmt = "LineAsString" if _is_object(start.lstrip().splitlines()[0]) else "JSONAsString"
+    is_array = start.lstrip().startswith("[")
+    by_line = not is_array and any(map(_is_object, start.splitlines()[:_FIRST_LINES]))
+    fmt = "LineAsString" if by_line else "JSONAsString"
     return Layout(
         {}, fmt, f"{_LINE} String", where=f"trimBoth({_LINE}, ' \\t\\r\\n') != ''", is_json=True
     )

@@ -53,7 +53,7 @@ _NOUNS = {
     "timestamp": "a time (ISO 8601, or s, ms, us or ns since 1970)",
     "date": "a date (YYYY-MM-DD)",
     "truth": "true or false",
-    "map": "a JSON object that names each key once",
+    "map": "a JSON object of whole characters that names each key once",
 }
 _WIDE_DIGITS = 18  # after the point, while a number is read
 _NOISE = 1e-9  # of a number; what binary floating point makes of 0.3 is far below
