@@ -91,9 +91,8 @@ def test_nested_parquet_columns_are_properties(house: House) -> None:
 
 def test_a_parquet_list_of_pairs_is_no_object(house: House) -> None:
     house.load("events", parquet(house.folder / "a.parquet", properties=[[1, 2]]))
-    assert house.reasons() == [
-        """properties '["1","2"]' is not a JSON object of whole characters that names each key once"""
-    ]
+    [reason] = house.reasons()
+    assert reason.startswith("""properties '["1","2"]' is not a JSON object""")
 
 
 def test_a_name_spelled_just_so_is_preferred(house: House) -> None:
