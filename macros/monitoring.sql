@@ -372,9 +372,45 @@ order by changed
 {%- for feature in what.features -%}
     {%- do arguments.append('if(changed in (0, ' ~ loop.index ~ '), ' ~ other ~ '.' ~ loop.index ~ ', base_row.' ~ loop.index ~ ')') -%}
 {%- endfor -%}
-{%- if what.task == 'sequence' -%}
-ifNull(tupleElement(predict_{{ what.model }}_full({{ arguments | join(', ') }}), 'share_1'), nan)
+{%- set told = what.told or ('share_1' if what.task == 'sequence' else '') -%}
+{%- if told -%}
+ifNull(tupleElement(predict_{{ what.model }}_full({{ arguments | join(', ') }}), {{ _text(told) }}), nan)
 {%- else -%}
 ifNull(toFloat64(predict_{{ what.model }}({{ arguments | join(', ') }})), nan)
 {%- endif -%}
+{%- endmacro %}
+
+{# The mean answer to one row, whose first key is {key:String}, with a column as 500 rows of the
+   training have it. One row a column in their order, after one with all of them as there, and before
+   the last one: the row as it is. `what` may hold `told`, the head that is asked for. #}
+{% macro row_effects_query(what) -%}
+{%- set names = what.features | map(attribute='name') | join('`, `') -%}
+with asked as (
+
+    select tuple(`{{ names }}`) as base_row
+    from {{ what.features_table }}
+    where toString(`{{ what['keys'][0] }}`) = {key:String}
+    order by `{{ what.time }}` desc
+    limit 1
+
+),
+
+others as (
+
+    select tuple(`{{ names }}`) as then_row
+    from {{ what.training_set }}
+    where split = 'train'
+    order by cityHash64(tuple(`{{ what['keys'] | join('`, `') }}`))
+    limit 500
+
+)
+
+select
+    changed,
+    avg({{ _answer_with(what, 'then_row') }}) as answer
+from asked
+cross join others
+array join range(toUInt16({{ what.features | length + 2 }})) as changed
+group by changed
+order by changed
 {%- endmacro %}

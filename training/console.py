@@ -181,7 +181,18 @@ def cell(value: Any) -> str:
         return f"{value:,.4g}" if abs(value) < 1000 else f"{value:,.0f}"
     if isinstance(value, int) and not isinstance(value, bool):
         return f"{value:,}"
-    return escape(str(value))
+    return escape(str(_rounded(value)))
+
+
+def _rounded(value: Any) -> Any:
+    """The same with the numbers inside of it as short as those that stand alone."""
+    if isinstance(value, float):
+        return float(f"{value:.4g}")
+    if isinstance(value, Mapping):
+        return {name: _rounded(item) for name, item in value.items()}
+    if isinstance(value, list | tuple):
+        return type(value)(map(_rounded, value)) if type(value) in (list, tuple) else value
+    return value
 
 
 def bars(values: Sequence[float], labels: Sequence[str], width: int = 40) -> list[str]:

@@ -12,6 +12,8 @@ from typer.testing import CliRunner, Result
 from tests.monitor.conftest import ARGUMENTS, DRIFT, FEATURES, MOVED, TRAINING_SET, Watched, rows
 from tests.support.small_bundle import USE_CASE
 from training.cli import app
+from training.errors import TreehouseError
+from training.explain import explain
 from training.monitor.prometheus import read_metrics
 
 
@@ -45,6 +47,28 @@ def test_a_feature_that_the_answers_do_not_depend_on_is_no_alert(watched: Watche
     assert moved["psi"] > 0.2
     assert moved["p_distribution"] < 0.01
     assert checked.findings == ()
+
+
+def test_a_row_is_explained_in_the_unit_of_the_answer(watched: Watched) -> None:
+    """The champion answers 2 * amount_1m, so by that feature alone, and without trees."""
+    engine = watched.engine
+    found = explain(engine.client, engine.settings, watched.spec, "7")
+    ((amount_1m,),) = engine.client.query(
+        f"select amount_1m from {FEATURES} where customer_id = '7'"
+    ).result_rows
+    first, *others = found.features
+    assert (found.told, found.unit) == ("value", "usd")
+    assert found.answer == pytest.approx(2 * amount_1m)
+    assert found.usual == pytest.approx(20, rel=0.2)
+    assert (first["feature"], first["margin"]) == ("amount_1m", None)
+    assert first["effect"] == pytest.approx(found.answer - found.usual)
+    assert {f["effect"] for f in others} == {0.0}
+    shown = CliRunner().invoke(app, ["--target", engine.target, "explain", USE_CASE, "7"])
+    assert f"{USE_CASE} of 7: value ${found.answer:,.2f}; with the features of" in shown.stdout
+    assert re.search(r"amount_1m +[\d.]+ +\$[\d.]+ (higher|lower)", shown.stdout)
+    assert "no other" in shown.stdout
+    with pytest.raises(TreehouseError, match="has no such row"):
+        explain(engine.client, engine.settings, watched.spec, "nobody")
 
 
 def test_labels_that_turn_out_otherwise_are_found(watched: Watched) -> None:

@@ -61,6 +61,12 @@ def _of(role: str, *texts: str, **more: Any) -> tuple[Step, ...]:
 
 
 _FRESHNESS = '"purchase_value/freshness/newest row"'
+# Data that was as old when its model was published raises none by itself.
+_RAISE = (
+    'sql "insert into treehouse_registry.alert_events (alert, model, version, kind, name, event, '
+    "severity) values ('purchase_value/freshness/newest row', 'purchase_value', 1, 'freshness', "
+    "'newest row', 'open', 'warn')\""
+)
 _FORCE = "--force 'of the tests'"
 STEPS = (
     *_of(
@@ -105,6 +111,7 @@ STEPS = (
     Step("operator", "monitor purchase_value", codes=(0, 1), changes=True),  # 1: alerts are open
     *_of(
         "operator",
+        _RAISE,
         f"alerts ack {_FRESHNESS}",
         f"alerts resolve {_FRESHNESS}",
         "promote purchase_value 2",
@@ -120,6 +127,7 @@ STEPS = (
         "replay cache",
         "models show purchase_value",
         "report purchase_value --out {folder}/page.html",
+        "explain purchase_value c0",
         "runs",
         "status",
     ),
@@ -147,6 +155,7 @@ LEFT_OUT = {
     "predict_cache_admission(), which every role may",
     "replay tiering": "takes long; reads a view as replay cache does, of stg_partition_trace",
     "install": "writes files, and asks no server",
+    "functions": "reads the project's files, and asks no server",
     "test": _OF_DEVELOPERS,
     "mutate": _OF_DEVELOPERS,
 }

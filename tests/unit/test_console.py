@@ -127,3 +127,9 @@ def test_the_command_line_shows_codes_and_its_json_is_exact(run_cli: Cli) -> Non
 def test_numbers_that_name_something_have_no_marks(terminal: Terminal) -> None:
     console.show_table(["log_id", "year", "rows"], [[16589608743178575309, 2026, 12345]])
     assert terminal.getvalue().split()[3:] == ["16589608743178575309", "2026", "12,345"]
+
+
+def test_numbers_inside_of_a_value_are_rounded_too() -> None:
+    found = [("d7_revenue", 0.123456789), {"base": -4.3867813906, "n": 3}]
+    assert console.cell(found) == "[('d7_revenue', 0.1235), {'base': -4.387, 'n': 3}]"
+    assert console.cell((1e-9 / 3, None)) == "(3.333e-10, None)"

@@ -141,7 +141,7 @@ def test_the_first_run_installs_and_hands_over(checkout: Checkout) -> None:
     ]  # fmt: skip
     assert "a minute or two" in err
     assert len(checkout.installs) == 1
-    assert checkout.installs[0].endswith(f"-e {checkout.root}[demo,dev] CXX=")
+    assert checkout.installs[0].endswith(f"-e {checkout.root}[demo] CXX=")
 
 
 def test_the_second_run_does_nothing_of_its_own(checkout: Checkout) -> None:
@@ -183,7 +183,43 @@ def test_a_moved_checkout_makes_it_anew(checkout: Checkout) -> None:
     checkout.run()
     checkout.root = checkout.root.rename(checkout.root.with_name("moved"))
     checkout.run()
+    assert checkout.installs[1].endswith(f"-e {checkout.root}[demo] CXX=")
+
+
+@pytest.mark.parametrize(
+    "command", [("test", "-x"), ("--target", "server", "mutate"), ("--target=server", "test")]
+)
+def test_tools_of_tests_are_installed_when_they_are_asked_for(
+    checkout: Checkout, command: tuple[str, ...]
+) -> None:
+    checkout.run("demo")
+    _, err = checkout.run(*command)
+    assert "installing the tools of test" in err
     assert checkout.installs[1].endswith(f"-e {checkout.root}[demo,dev] CXX=")
+    assert checkout.run(*command)[1] == checkout.run("sql", "test")[1] == ""
+    (checkout.root / "pyproject.toml").write_text("version 2")
+    checkout.run("demo")
+    assert checkout.installs[2].endswith(f"-e {checkout.root}[demo,dev] CXX=")
+
+
+@pytest.mark.parametrize("command", [("sql", "test"), ("--target", "test", "sql"), ()])
+def test_other_words_are_no_command(checkout: Checkout, command: tuple[str, ...]) -> None:
+    checkout.run(*command)
+    assert checkout.installs[0].endswith("[demo] CXX=")
+
+
+def test_what_an_earlier_release_installed_is_all(checkout: Checkout) -> None:
+    checkout.run("demo")
+    (checkout.venv / ".treehouse-extras").unlink()
+    assert checkout.run("test")[1] == ""
+    assert len(checkout.installs) == 1
+
+
+def test_on_linux_nothing_for_gpus_is_installed(checkout: Checkout) -> None:
+    checkout.run()
+    stands_in = f" {checkout.root}/training/no_gpu " in checkout.installs[0]
+    assert stands_in == (platform.system() == "Linux")
+    assert 'name = "nvidia-nccl-cu12"' in (ROOT / "training/no_gpu/pyproject.toml").read_text()
 
 
 def test_an_environment_without_a_stamp_is_made_anew(checkout: Checkout) -> None:

@@ -265,7 +265,9 @@ def test_many_alerts_of_a_kind_are_one_line() -> None:
 
 def test_a_model_is_one_line_and_the_worst_comes_first(capsys: pytest.CaptureFixture[str]) -> None:
     worse = replace(ALERT, model="n", severity="error", name="y", detail="is lower", value=0.5)
-    alerts = [replace(ALERT, name=name) for name in "abcde"] + [worse]
+    without: Any = {"value": None}
+    alerts = [replace(ALERT, name=name) for name in "abcd"] + [replace(ALERT, name="e", **without)]
+    alerts.append(worse)
     console.out.file = sys.stdout  # what pytest reads
     show_alerts(alerts)
     lines = capsys.readouterr().out.splitlines()

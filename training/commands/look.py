@@ -93,6 +93,26 @@ def _format_of(out: Path) -> str:
     )
 
 
+@app.command(rich_help_panel=_PANEL, epilog=example("explain ltv u0000042"))
+def explain(
+    context: typer.Context,
+    model: Model,
+    key: Annotated[str, typer.Argument(help="Of the row: a user_id, a customer_id.")],
+    top: Annotated[int, typer.Option(help="How many features, the strongest first.")] = 8,
+    json: JsonFlag = False,
+) -> None:
+    """Why a row is answered as it is, in the unit of the answer."""
+    from training.explain import explain as run
+    from training.explain import show_explained
+    from training.spec import load_spec
+
+    settings: Settings = context.obj
+    spec = load_spec(model)
+    with client_of(settings) as client:
+        found = run(client, settings, spec, key)
+    console.show_json(found.__dict__) if json else show_explained(found, top)
+
+
 @app.command(rich_help_panel=_PANEL, epilog=example("functions ltv"))
 def functions(context: typer.Context, model: Model, json: JsonFlag = False) -> None:
     """A model's SQL functions, with the call in full: ready to paste, with types and units."""

@@ -50,7 +50,9 @@ def findings(
 
 def weight(finding: Finding) -> tuple[str, int, float]:
     """What to sort findings and alerts by, the worst first."""
-    return finding.severity, _ORDER.index(finding.kind), -abs(finding.value)
+    kind = finding.kind
+    rank = _ORDER.index(kind) if kind in _ORDER else len(_ORDER)
+    return finding.severity, rank, -abs(finding.value or 0.0)  # a row of the table may have none
 
 
 def _health(model: str, watch: Watch, row: Row) -> Iterator[Finding]:
