@@ -1,6 +1,8 @@
 -- What the history is long enough for. The embargo is shortened, within its bounds, where it would
 -- leave too few users to be fitted: labels of theirs then reach into the days of the test. The
 -- horizon is never changed: a shorter one is another label.
+{{ config(materialized='table', engine='MergeTree', order_by='history_days') }}
+
 {%- set horizon = var('ltv_horizon_days') %}
 {%- set least_embargo = var('ltv_embargo_least_days') %}
 {%- set zone = var('time_zone') %}

@@ -1,5 +1,7 @@
 -- What the log is long enough for: a first month to look back on, and three horizons that do not
 -- overlap, of training, choice and test. The horizon is never changed: another is another label.
+{{ config(materialized='table', engine='MergeTree', order_by='history_days') }}
+
 {%- set horizon = var('purchase_value_horizon_months') %}
 
 with log as (
