@@ -2,6 +2,7 @@
    that is of its columns and types, as one that `load` fills; else a query that casts. So a table of
    somebody's own may have numbers or UUIDs as ids, nulls, times as text, other names (the aliases),
    and lack what is optional. Rows without what is required are left out, as `load` quarantines them.
+   A time that the whole table lacks is that of the user's first event, where the contract says so.
 
    {{ source_rows('events') }}                  all columns
    {{ source_rows('events', ['user_id']) }}     some of them #}
@@ -43,9 +44,13 @@
 {% macro _cast_rows(relation, contract, wanted, there) %}
     {%- set lines = [] -%}
     {%- set required = [] -%}
+    {%- set joined = [] -%}
     {%- for column in contract -%}
         {%- set meta = column.config.meta or column.meta or {} -%}
         {%- set names = ([column.name] + (meta.aliases or [])) | select('in', there) | list -%}
+        {%- if not names and meta.else_first -%}
+            {%- do joined.append(_first_of(meta.else_first)) -%}
+        {%- endif -%}
         {%- set is_required = not (meta.optional or meta.derived) -%}
         {%- set type = escape_literal(column.data_type) -%}
         {%- if meta.default is defined -%}
@@ -57,6 +62,9 @@
             {%- set value = cast_to_contract('theirs.`' ~ names[0] ~ '`', there[names[0]], column.data_type) -%}
             {%- if is_required -%} {%- do required.append(value) -%} {%- endif -%}
             {%- set sql = 'assumeNotNull(' ~ value ~ ')' if is_required else 'ifNull(' ~ value ~ ', ' ~ default ~ ')' -%}
+        {%- elif meta.else_first -%}
+            {%- do required.append('treehouse_first') -%}
+            {%- set sql = 'assumeNotNull(treehouse_first)' -%}
         {%- elif meta.derived -%}
             {%- set row = 'hex(sipHash128(tuple(theirs.*)))' -%}
             {%- set sql = "concat(" ~ row ~ ", '-', toString(row_number() over (partition by " ~ row ~ ')))' -%}
@@ -76,8 +84,17 @@
     {%- set conditions = [] -%}
     {%- for value in required -%} {%- do conditions.append('isNotNull(' ~ value ~ ')') -%} {%- endfor -%}
     {{- return(
-        '(select ' ~ lines | join(', ') ~ ' from ' ~ relation ~ ' as theirs where ' ~ conditions | join(' and ')
+        '(select ' ~ lines | join(', ') ~ ' from ' ~ relation ~ ' as theirs' ~ joined | join ~ ' where ' ~ conditions | join(' and ')
         ~ ')'
+    ) -}}
+{% endmacro %}
+
+{# A join with the first time at which another source knows the user of a row. #}
+{% macro _first_of(first) %}
+    {{- return(
+        ' left join (select ' ~ first.by ~ ' as treehouse_by, minOrNull(' ~ first.column ~ ') as treehouse_first'
+        ~ ' from ' ~ source_rows(first.source, [first.by, first.column]) ~ ' group by treehouse_by) as firsts'
+        ~ ' on toString(theirs.`' ~ first.by ~ '`) = firsts.treehouse_by'
     ) -}}
 {% endmacro %}
 

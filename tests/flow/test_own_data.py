@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -152,6 +153,28 @@ def test_tables_of_ones_own_are_read_as_they_are(
     assert "No difference." in run_cli("reconcile", home=tmp_path).stdout
     status = json.loads(run_cli("status", "--json", home=tmp_path).stdout)
     assert [source["rows"] for source in status["sources"]] == [n + 2, 3000, bought]
+
+
+@pytest.mark.embedded
+def test_users_without_a_time_came_with_their_first_event(
+    run_cli: Cli, export: Export, files: dict[str, Path], tmp_path: Path
+) -> None:
+    ask = _asker(run_cli, tmp_path, "embedded")
+    (tmp_path / "vars.yml").write_text(_OWN_VARS)
+    for sql in _OWN_TABLES[:3]:
+        run_cli("sql", sql.format(**files), home=tmp_path)
+    users = "select number as user_id, 'ios' as platform from numbers(3005)"
+    run_cli("sql", f"create view app.users as {users}", home=tmp_path)
+    run_cli("build", "--select", "stg_installs", home=tmp_path)
+    firsts: dict[str, datetime] = {}
+    for user, at in zip(
+        *(export.events[c].to_pylist() for c in ("user_id", "event_at")), strict=True
+    ):
+        firsts[user] = min(at, firsts.get(user, at))
+    found = ask("select user_id, toUnixTimestamp(installed_at) as at from treehouse.stg_installs")
+    assert {f"u{int(r['user_id']):05d}": r["at"] for r in found} == {
+        user: int(at.timestamp()) for user, at in firsts.items()
+    }
 
 
 @pytest.mark.embedded
