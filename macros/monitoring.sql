@@ -284,7 +284,7 @@ group by model, hour
 {%- set sampled -%}
 tuple(`{{ names | join('`, `') }}`) as treehouse_row,
         toString(`{{ what['keys'][0] }}`) as treehouse_unit,
-        row_number() over (order by {{ order }}) - 1 as treehouse_number
+        toUInt64(row_number() over (order by {{ order }}) - 1) as treehouse_number
 {%- endset -%}
 with /* treehouse monitor */
     assumeNotNull((select least(count(), 5000) from {{ monitored_window(what) }})) as treehouse_now,
