@@ -40,6 +40,7 @@ def told(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     monkeypatch.setattr("training.commands.data.client_of", lambda _: nullcontext(None))
     monkeypatch.setattr("training.commands.load.client_of", lambda _: nullcontext(None))
     monkeypatch.setattr("training.intake.load.load", loader)
+    monkeypatch.setattr("training.commands.profile.summarize", lambda *_: None)
     monkeypatch.setattr("training.simulate.simulate", simulator)
     return found
 
