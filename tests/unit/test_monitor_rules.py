@@ -22,7 +22,8 @@ NOW = datetime(2026, 5, 1, tzinfo=UTC)
 QUIET_COLUMN: dict[str, Any] = {
     "version": 1, "role": "feature", "name": "x", "kind": "numeric", "rows": 1000,
     "missing_share": 0.0, "reference_missing_share": 0.0, "unseen_share": 0.0,
-    "reference_unseen_share": 0.0, "psi": 0.01, "psi_noise": 0.0, "kolmogorov_smirnov": 0.01,
+    "reference_unseen_share": 0.0, "psi": 0.01, "psi_noise": 0.0, "degrees": 9,
+    "kolmogorov_smirnov": 0.01,
     "mean_shift": 0.0, "impact": 0.0, "p_distribution": 1.0, "p_missing": 1.0, "p_unseen": 1.0,
 }  # fmt: skip
 QUIET_EFFECT: dict[str, Any] = {
@@ -114,6 +115,13 @@ ALL = {"name": ""}
         # 1,000 rows of ten partitions tell what ten rows tell.
         (SURE | {"kolmogorov_smirnov": 0.3}, ALL | {"units": 10}, []),
         (SURE | {"psi": 0.3, "psi_noise": 0.01}, ALL | {"units": 10}, []),
+        # By chance alone the index exceeds its mean, 0.15 for 100 units, 2.4 times.
+        (SURE | {"psi": 0.4, "psi_noise": 0.015}, ALL | {"units": 100}, []),
+        (
+            SURE | {"psi": 0.5, "psi_noise": 0.015},
+            ALL | {"units": 100},
+            [("prediction", "x", "warn")],
+        ),
     ],
 )
 def test_answers(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from math import log, sqrt
+from statistics import NormalDist
 from typing import Any
 
 from training.monitor.state import Finding
@@ -109,11 +110,17 @@ def _answers(
     units = row["rows"] * (effect["units"] / effect["rows"] if effect else 1)
     chance = sqrt(log(2 / watch.alpha) / 2 / units)  # Dvoretzky, Kiefer, Wolfowitz, Massart
     by_ks = (max((row["kolmogorov_smirnov"] or 0.0) - chance, 0), (watch.ks_warn, watch.ks_error))
-    noise = row["psi_noise"] * row["rows"] / units
+    noise = row["psi_noise"] * row["rows"] / units * _chi_square_bound(row["degrees"], watch.alpha)
     by_psi = (max(row["psi"] - noise, 0.0), (watch.psi_warn, watch.psi_error))
     value, bounds = max(by_psi, by_ks, key=lambda v: v[0] / v[1][1])
     text = f"the answers are spread otherwise than on the holdout: stability index {row['psi']:.2f}"
     yield from _graded(model, version, "prediction", name, value, bounds, text)
+
+
+def _chi_square_bound(degrees: int, alpha: float) -> float:
+    """What chi-square exceeds with the chance alpha, over its mean (Wilson and Hilferty, 1931)."""
+    part = 2 / (9 * max(degrees, 1))
+    return (1 - part + NormalDist().inv_cdf(1 - alpha) * sqrt(part)) ** 3
 
 
 def _certain_share(watch: Watch, effect: Row) -> float:
