@@ -51,7 +51,8 @@ def build(
     show(result.counts, json)
     if not json:
         with client_of(settings) as client:
-            _show_choices(client, settings, use_cases or list(contracts()))
+            names = [] if select else use_cases
+            _show_choices(client, settings, names or list(contracts()))
 
 
 def _show_choices(client: Client, settings: Settings, names: Sequence[str]) -> None:
