@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 
 import pyarrow as pa
@@ -15,6 +16,7 @@ from clickhouse_connect.driver.client import Client
 from tests.support.export import Export, make_export, write_export
 from training.contract import load_contract
 from training.intake.load import load
+from training.intake.reading import Reading
 from training.profiling.features import empty_features
 from training.profiling.look import profile
 from training.settings import Settings, project_vars
@@ -95,6 +97,29 @@ def test_each_mess_is_named_with_what_to_do(
     ):
         assert part in said, part
     assert ", ".join(project_vars()["intent_events"]) in said
+
+
+def test_rows_that_cannot_be_read_are_named_with_what_to_say(
+    client: Client, own: Settings, tmp_path: Path
+) -> None:
+    file = tmp_path / "export.csv"
+    file.write_text(
+        "user_id;event;timestamp;revenue\n"
+        "a;open;28.02.2025 10:00:00;1,5\n"
+        ";open;28.02.2025 10:00:00;1,5\n"
+    )
+    found = profile(client, own, "events", [str(file)])
+    assert (found.rows, found.bad) == (0, 2)
+    begin = "1 rows would go to quarantine, such as: "
+    for warning, why in zip(
+        found.warnings, ("event_at '28.02.", "user_id is missing"), strict=True
+    ):
+        assert warning.startswith(begin + why)
+    assert "--date-format" in found.warnings[0]
+    reading = Reading(date_format="%d.%m.%Y %H:%M:%S", decimal=",")
+    found = profile(client, own, "events", [str(file)], reading)
+    assert (found.rows, found.bad, found.first) == (1, 1, datetime(2025, 2, 28, 10))
+    assert "such as: user_id is missing; if it has another name, --map" in found.warnings[0]
 
 
 def test_events_before_the_install_and_after_now(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -10,6 +9,20 @@ from rich.markup import escape
 from typer.core import TyperCommand
 
 from training import console
+from training.commands.reading import (
+    DateFormat,
+    Decimal,
+    Delimiter,
+    Format,
+    MappingFile,
+    Preset,
+    Rates,
+    Refunds,
+    Renamed,
+    Thousands,
+    TimeZone,
+    reading_of,
+)
 from training.commands.shared import JsonFlag, client_of, example, show
 from training.errors import TreehouseError
 from training.settings import Settings
@@ -48,48 +61,17 @@ def load(
             help="Files, folders (all files below), quoted patterns, or table:database.name."
         ),
     ] = None,
-    fmt: Annotated[
-        str | None,
-        typer.Option("--format", help="csv, tsv, json, parquet: where the name does not say it."),
-    ] = None,
-    delimiter: Annotated[
-        str | None,
-        typer.Option(help="Between columns of CSV, or `tab`. Default: found in the first line."),
-    ] = None,
-    decimal: Annotated[str | None, typer.Option(help="Decimal mark: . or ,")] = None,
-    thousands: Annotated[
-        str | None, typer.Option(help="Mark between thousands: , . _ ' or a blank. Default: none.")
-    ] = None,
-    date_format: Annotated[
-        str | None,
-        typer.Option(
-            help="%d.%m.%Y %H:%M or dd.MM.yyyy HH:mm. Default: ISO 8601, or s, ms, us, ns."
-        ),
-    ] = None,
-    time_zone: Annotated[
-        str | None, typer.Option(help="Of times without one: Europe/Berlin. Default: UTC.")
-    ] = None,
-    refunds: Annotated[
-        str | None,
-        typer.Option(
-            help="net, drop or quarantine. Default: net for events, quarantine for purchases."
-        ),
-    ] = None,
-    rates: Annotated[
-        str | None,
-        typer.Option(help="CSV: currency, usd (for one unit), since (a day, if rates change)."),
-    ] = None,
-    rename: Annotated[
-        list[str] | None, typer.Option("--map", help="theirs=ours, for a column; repeatable.")
-    ] = None,
-    preset: Annotated[
-        str | None,
-        typer.Option(help="Whose export it is, such as amplitude; a wrong name lists all."),
-    ] = None,
-    mapping: Annotated[
-        Path | None,
-        typer.Option(help="A file with all this, as --print writes it; options go above it."),
-    ] = None,
+    fmt: Format = None,
+    delimiter: Delimiter = None,
+    decimal: Decimal = None,
+    thousands: Thousands = None,
+    date_format: DateFormat = None,
+    time_zone: TimeZone = None,
+    refunds: Refunds = None,
+    rates: Rates = None,
+    renamed: Renamed = None,
+    preset: Preset = None,
+    mapping: MappingFile = None,
     print_mapping: Annotated[
         bool, typer.Option("--print", help="Only print the mapping file that the options say.")
     ] = False,
@@ -97,20 +79,11 @@ def load(
 ) -> None:
     """Load CSV, JSON, Parquet or a table; bad rows go to quarantine with a reason."""
     from training.intake.load import load as run
-    from training.intake.reading import Reading, read_mapping, read_preset
     from training.intake.sources import find_source
 
     settings: Settings = context.obj
-    if preset and mapping:
-        raise TreehouseError(
-            "A preset and a mapping are two of the same kind.",
-            value=f"--preset {preset} --mapping {mapping}",
-            expected="one of them",
-            fix=f"./treehouse load {source} --preset {preset} --print > mapping.yml, and edit that",
-        )
-    base = read_preset(preset, source) if preset else Reading()
-    reading = (read_mapping(mapping) if mapping else base).with_options(
-        _columns(rename or []), format=fmt, delimiter=delimiter, decimal=decimal,
+    reading = reading_of(
+        source, preset, mapping, renamed, format=fmt, delimiter=delimiter, decimal=decimal,
         thousands=thousands, date_format=date_format, time_zone=time_zone, refunds=refunds,
         rates=rates,
     )  # fmt: skip
@@ -149,19 +122,3 @@ def _show(result: dict[str, Any], settings: Settings, json: bool) -> None:
             "An earlier load was interrupted. Its rows are there once, but views may have missed "
             "some: ./treehouse reconcile --repair"
         )
-
-
-def _columns(pairs: list[str]) -> dict[str, str]:
-    """Names of the origin by the contract's, from `theirs=ours`."""
-    mapping: dict[str, str] = {}
-    for pair in pairs:
-        theirs, is_pair, ours = pair.rpartition("=")
-        if not (theirs and is_pair and ours) or ours in mapping:
-            raise TreehouseError(
-                "A mapping of columns could not be read.",
-                value=pair,
-                expected="<their column>=<column of the contract>, each of the contract's once",
-                fix="for example --map buyer=customer_id",
-            )
-        mapping[ours] = theirs
-    return mapping

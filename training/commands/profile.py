@@ -7,6 +7,20 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from training import console
+from training.commands.reading import (
+    DateFormat,
+    Decimal,
+    Delimiter,
+    Format,
+    MappingFile,
+    Preset,
+    Rates,
+    Refunds,
+    Renamed,
+    Thousands,
+    TimeZone,
+    reading_of,
+)
 from training.commands.shared import JsonFlag, client_of, example
 from training.settings import Settings
 
@@ -28,14 +42,30 @@ def profile(
         list[str] | None,
         typer.Argument(help="Files or table:database.name, as of load; else what was loaded."),
     ] = None,
+    fmt: Format = None,
+    delimiter: Delimiter = None,
+    decimal: Decimal = None,
+    thousands: Thousands = None,
+    date_format: DateFormat = None,
+    time_zone: TimeZone = None,
+    refunds: Refunds = None,
+    rates: Rates = None,
+    renamed: Renamed = None,
+    preset: Preset = None,
+    mapping: MappingFile = None,
     json: JsonFlag = False,
 ) -> None:
     """Say what rows are like and what looks wrong in them; nothing is loaded."""
     from training.profiling.look import profile as run
 
     settings: Settings = context.obj
+    reading = reading_of(
+        source, preset, mapping, renamed, format=fmt, delimiter=delimiter, decimal=decimal,
+        thousands=thousands, date_format=date_format, time_zone=time_zone, refunds=refunds,
+        rates=rates,
+    )  # fmt: skip
     with client_of(settings) as client, console.step(f"profile {source}", json):
-        found = run(client, settings, source, origins or ())
+        found = run(client, settings, source, origins or (), reading)
     if json:
         console.show_json(found.__dict__)
         return

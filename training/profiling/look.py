@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from clickhouse_connect.driver.client import Client
 
     from training.settings import Settings
+
+_FEW = 5
 
 
 @dataclass(frozen=True)
@@ -54,7 +56,11 @@ class Profile:
 
 
 def profile(
-    client: Client, settings: Settings, source: str, origins: Sequence[str] = ()
+    client: Client,
+    settings: Settings,
+    source: str,
+    origins: Sequence[str] = (),
+    reading: Reading | None = None,
 ) -> Profile:
     """Look at files or a table as `load` would read them, or at what a source holds; nothing is
     loaded.
@@ -65,12 +71,15 @@ def profile(
     contract = find_source(settings, source)
     ensure_raw(client, settings)
     if not origins and _is_of_contract(client, contract):
-        return _profile(Rows(client, settings, contract, contract.qualified), bad=0)
+        return _profile(Rows(client, settings, contract, contract.qualified))
     named = list(origins) or [f"table:{contract.database}.{contract.table}"]
-    with _staged(client, settings, contract, named) as (table, bad):
-        return _profile(
-            Rows(client, settings, contract, f"(select * from {table} where not _bad)"), bad
+    with _staged(client, settings, contract, named, reading or Reading()) as table:
+        found = _profile(
+            Rows(client, settings, contract, f"(select * from {table} where not _bad)")
         )
+        bad = _bad_rows(client, table)
+        warnings = [*map(_quarantined, bad[:_FEW]), *found.warnings]
+        return replace(found, bad=sum(rows for rows, *_ in bad), warnings=warnings)
 
 
 def _is_of_contract(client: Client, contract: Source) -> bool:
@@ -82,9 +91,9 @@ def _is_of_contract(client: Client, contract: Source) -> bool:
 
 @contextmanager
 def _staged(
-    client: Client, settings: Settings, contract: Source, origins: Sequence[str]
-) -> Iterator[tuple[str, int]]:
-    """The rows parsed and judged, in a table of their own; and how many are bad."""
+    client: Client, settings: Settings, contract: Source, origins: Sequence[str], reading: Reading
+) -> Iterator[str]:
+    """The rows parsed and judged, in a table of their own."""
     name = f"{datetime.now(UTC):%Y%m%dT%H%M%S}_{uuid4().hex[:8]}"
     scratch = Scratch(settings.raw_database, f"profile_{contract.name}", name)
     table = scratch.table("staged")
@@ -92,22 +101,43 @@ def _staged(
     client.command(staged_ddl(contract, table))
     try:
         watch = Watch(client, settings, scratch.prefix, lambda *_: None)
-        Stage(watch, contract, scratch, Reading()).read(origins)
-        yield table, int(client.query(f"select countIf(_bad != 0) from {table}").result_rows[0][0])
+        Stage(watch, contract, scratch, reading).read(origins)
+        yield table
     finally:
         scratch.drop(client)
 
 
-def _profile(rows: Rows, bad: int) -> Profile:
+def _bad_rows(client: Client, table: str) -> list[tuple[int, str, str]]:
+    """How many break the contract, by code; with the code and one row's reason."""
+    rows = client.query(
+        f"select count(), _code, any(_reason) from {table} where _bad = 1 "
+        "group by _code order by count() desc, _code"
+    ).result_rows
+    return [(int(count), str(code), str(reason)) for count, code, reason in rows]
+
+
+def _quarantined(bad: tuple[int, str, str]) -> str:
+    rows, code, reason = bad
+    fix = (
+        "; say how it is written (--date-format, --decimal, ...: ./treehouse load --help)"
+        if "unreadable" in code
+        else "; if it has another name, --map <theirs>=<ours>"
+        if "missing" in code
+        else ""
+    )
+    return f"{rows:,} rows would go to quarantine, such as: {reason}{fix}"
+
+
+def _profile(rows: Rows) -> Profile:
     time = identifier(rows.source.time)
     count, users, days, first, last = rows.ask(
         f"count(), uniqExact({rows.user}), uniqExact(toDate({time})), min({time}), max({time})"
     )[0]
     if not count:
-        return Profile(rows.source.name, 0, 0, None, None, 0, bad, [], [])
+        return Profile(rows.source.name, 0, 0, None, None, 0, 0, [], [])
     columns = [_column(rows, column) for column in rows.source.columns]
     warnings = warnings_of(rows, count, columns)
-    return Profile(rows.source.name, count, users, first, last, days, bad, columns, warnings)
+    return Profile(rows.source.name, count, users, first, last, days, 0, columns, warnings)
 
 
 def _column(rows: Rows, column: Column) -> dict[str, Any]:
