@@ -93,10 +93,13 @@ def test_contributions_are_explained_where_there_may_be_trees(
     empty: Engine, contract: Contract
 ) -> None:
     found = empty.client.query(
-        "select count() from system.functions where startsWith(name, {n:String})",
+        "select name from system.functions where startsWith(name, {n:String})",
         parameters={"n": f"explain_{contract.use_case}"},
-    ).result_rows[0][0]
-    assert found == (0 if specs()[contract.use_case].task == "sequence" else 2)
+    ).result_rows
+    has_trees = specs()[contract.use_case].task != "sequence"
+    assert {name for (name,) in found} == {
+        f"explain_{contract.use_case}{kind}" for kind in ("", "_row", "_top") if has_trees
+    }
 
 
 def test_version_0_answers_null(empty: Engine, contract: Contract) -> None:

@@ -30,7 +30,7 @@ from training.spec import Spec
 
 _GOLDEN = 256
 _JUDGED_BY = {
-    "value": {"mae", "rmse", "gini"},
+    "value": {"rmse", "gini", "mae of typical"},
     "probability": {"log_loss", "brier", "auc"},
     "classes": {"cost"},
     "sequence": {"recall_1", "recall_3", "recall_5"},
