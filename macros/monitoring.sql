@@ -380,7 +380,7 @@ ifNull(toFloat64(predict_{{ what.model }}({{ arguments | join(', ') }})), nan)
 {%- endif -%}
 {%- endmacro %}
 
-{# The mean answer to one row, whose first key is {key:String}, with a column as 500 rows of the
+{# The mean answer to one row, whose first key is `what.key`, a literal, with a column as 500 rows of the
    training have it. One row a column in their order, after one with all of them as there, and before
    the last one: the row as it is. `what` may hold `told`, the head that is asked for. #}
 {% macro row_effects_query(what) -%}
@@ -389,7 +389,7 @@ with asked as (
 
     select tuple(`{{ names }}`) as base_row
     from {{ what.features_table }}
-    where toString(`{{ what['keys'][0] }}`) = {key:String}
+    where toString(`{{ what['keys'][0] }}`) = {{ what.key }}
     order by `{{ what.time }}` desc
     limit 1
 

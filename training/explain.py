@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from clickhouse_connect.driver.exceptions import DatabaseError
 
 from training import console
-from training.engine import identifier
+from training.engine import identifier, literal
 from training.errors import TreehouseError
 from training.monitor.measure import macros, monitored
 from training.page.scales import amount
@@ -54,19 +54,18 @@ def explain(client: Client, settings: Settings, spec: Spec, key: str) -> Explain
         TreehouseError: There is no such row, or no version that answers.
     """
     what, names = monitored(settings, spec), [f.name for f in spec.contract.features]
+    what["key"] = literal(key)  # with a parameter the log would have no comments
     row = _row(client, what, names, key)
-    what["told"] = told = _told(client, spec, what, names, key)
+    what["told"] = told = _told(client, spec, what, names)
     query = str(macros().row_effects_query(what))
-    usual, *changed, answer = (
-        mean for _, mean in client.query(query, parameters={"key": key}).result_rows
-    )
+    usual, *changed, answer = (mean for _, mean in client.query(query).result_rows)
     if answer != answer:
         raise TreehouseError(
             f"No version of {spec.use_case} answers.",
             fix=f"./treehouse train {spec.use_case} --promote",
         )
     # Of classes the margin is that of another number than the share that is explained.
-    margins = {} if spec.task == "classes" else _margins(client, what, names, key)
+    margins = {} if spec.task == "classes" else _margins(client, what, names)
     features = [
         {"feature": n, "value": row[n], "effect": answer - mean, "margin": margins.get(n)}
         for n, mean in zip(names, changed, strict=True)
@@ -102,13 +101,13 @@ def _of_key(what: dict[str, Any]) -> str:
     """SQL of the row that is asked for."""
     return (
         f"from {what['features_table']} where toString({identifier(what['keys'][0])}) = "
-        f"{{key:String}} order by {identifier(what['time'])} desc limit 1"
+        f"{what['key']} order by {identifier(what['time'])} desc limit 1"
     )
 
 
 def _row(client: Client, what: dict[str, Any], names: list[str], key: str) -> dict[str, Any]:
     columns = ", ".join(map(identifier, names))
-    rows = client.query(f"select {columns} {_of_key(what)}", parameters={"key": key}).result_rows
+    rows = client.query(f"select {columns} {_of_key(what)}").result_rows
     if not rows:
         example = f"select {identifier(what['keys'][0])} from {what['features_table']} limit 5"
         raise TreehouseError(
@@ -120,20 +119,22 @@ def _row(client: Client, what: dict[str, Any], names: list[str], key: str) -> di
     return dict(zip(names, rows[0], strict=True))
 
 
-def _told(client: Client, spec: Spec, what: dict[str, Any], names: list[str], key: str) -> str:
+def _told(client: Client, spec: Spec, what: dict[str, Any], names: list[str]) -> str:
     """The head whose number is explained: of classes that of the one decided for."""
     if spec.task != "classes":
         return "share_1" if spec.task == "sequence" else ""
     call = f"predict_{spec.use_case}({', '.join(map(identifier, names))})"
-    decided = client.query(f"select {call} {_of_key(what)}", parameters={"key": key})
+    decided = client.query(f"select {call} {_of_key(what)}")
     number = decided.result_rows[0][0]
     return spec.classes[int(number)] if number is not None else spec.classes[0]
 
 
-def _margins(client: Client, what: dict[str, Any], names: list[str], key: str) -> dict[str, float]:
+def _margins(client: Client, what: dict[str, Any], names: list[str]) -> dict[str, float]:
     """Feature to its contribution; none for a model without trees, which the engine refuses."""
     call = f"explain_{what['model']}({', '.join(map(identifier, names))}).contributions"
+    # The comment keeps what is only tried out of the count of calls that fail.
+    query = f"select /* treehouse monitor */ {call} {_of_key(what)}"
     with suppress(DatabaseError):
-        parts = client.query(f"select {call} {_of_key(what)}", parameters={"key": key})
+        parts = client.query(query)
         return {part["feature"]: part["contribution"] for part in parts.result_rows[0][0]}
     return {}

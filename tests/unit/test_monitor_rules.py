@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import re
-import sys
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
-from training import console
 from training.monitor.alerts import transitions
 from training.monitor.rules import findings
 from training.monitor.run import Checked
@@ -276,7 +274,6 @@ def test_a_model_is_one_line_and_the_worst_comes_first(capsys: pytest.CaptureFix
     without: Any = {"value": None}
     alerts = [replace(ALERT, name=name) for name in "abcd"] + [replace(ALERT, name="e", **without)]
     alerts.append(worse)
-    console.out.file = sys.stdout  # what pytest reads
     show_alerts(alerts)
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 4
