@@ -9,22 +9,10 @@ from rich.markup import escape
 from typer.core import TyperCommand
 
 from training import console
-from training.commands.reading import (
-    DateFormat,
-    Decimal,
-    Delimiter,
-    Format,
-    MappingFile,
-    Preset,
-    Rates,
-    Refunds,
-    Renamed,
-    Thousands,
-    TimeZone,
-    reading_of,
-)
+from training.commands.reading import takes_reading
 from training.commands.shared import JsonFlag, client_of, example, show
 from training.errors import TreehouseError
+from training.intake.reading import Reading
 from training.settings import Settings
 
 app = typer.Typer()
@@ -52,6 +40,7 @@ class _WithColumns(TyperCommand):
     cls=_WithColumns,
     epilog=example("load purchases orders.csv --map buyer=customer_id"),
 )
+@takes_reading
 def load(
     context: typer.Context,
     source: Annotated[str, typer.Argument(help="events, installs or purchases.")],
@@ -61,17 +50,8 @@ def load(
             help="Files, folders (all files below), quoted patterns, or table:database.name."
         ),
     ] = None,
-    fmt: Format = None,
-    delimiter: Delimiter = None,
-    decimal: Decimal = None,
-    thousands: Thousands = None,
-    date_format: DateFormat = None,
-    time_zone: TimeZone = None,
-    refunds: Refunds = None,
-    rates: Rates = None,
-    renamed: Renamed = None,
-    preset: Preset = None,
-    mapping: MappingFile = None,
+    *,
+    reading: Reading,
     print_mapping: Annotated[
         bool, typer.Option("--print", help="Only print the mapping file that the options say.")
     ] = False,
@@ -82,11 +62,6 @@ def load(
     from training.intake.sources import find_source
 
     settings: Settings = context.obj
-    reading = reading_of(
-        source, preset, mapping, renamed, format=fmt, delimiter=delimiter, decimal=decimal,
-        thousands=thousands, date_format=date_format, time_zone=time_zone, refunds=refunds,
-        rates=rates,
-    )  # fmt: skip
     if print_mapping:
         console.show_text(reading.as_yaml(find_source(settings, source).mapping_help()))
         return

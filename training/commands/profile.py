@@ -7,21 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from training import console
-from training.commands.reading import (
-    DateFormat,
-    Decimal,
-    Delimiter,
-    Format,
-    MappingFile,
-    Preset,
-    Rates,
-    Refunds,
-    Renamed,
-    Thousands,
-    TimeZone,
-    reading_of,
-)
+from training.commands.reading import takes_reading
 from training.commands.shared import JsonFlag, client_of, example
+from training.intake.reading import Reading
 from training.settings import Settings
 
 if TYPE_CHECKING:
@@ -35,6 +23,7 @@ _MOST_ROWS = 20_000_000
 
 
 @app.command(rich_help_panel="Data in", epilog=example("profile events export.csv"))
+@takes_reading
 def profile(
     context: typer.Context,
     source: Annotated[str, typer.Argument(help="events, installs or purchases.")],
@@ -42,28 +31,14 @@ def profile(
         list[str] | None,
         typer.Argument(help="Files or table:database.name, as of load; else what was loaded."),
     ] = None,
-    fmt: Format = None,
-    delimiter: Delimiter = None,
-    decimal: Decimal = None,
-    thousands: Thousands = None,
-    date_format: DateFormat = None,
-    time_zone: TimeZone = None,
-    refunds: Refunds = None,
-    rates: Rates = None,
-    renamed: Renamed = None,
-    preset: Preset = None,
-    mapping: MappingFile = None,
+    *,
+    reading: Reading,
     json: JsonFlag = False,
 ) -> None:
     """Say what rows are like and what looks wrong in them; nothing is loaded."""
     from training.profiling.look import profile as run
 
     settings: Settings = context.obj
-    reading = reading_of(
-        source, preset, mapping, renamed, format=fmt, delimiter=delimiter, decimal=decimal,
-        thousands=thousands, date_format=date_format, time_zone=time_zone, refunds=refunds,
-        rates=rates,
-    )  # fmt: skip
     with client_of(settings) as client, console.step(f"profile {source}", json):
         found = run(client, settings, source, origins or (), reading)
     if json:

@@ -2,57 +2,85 @@
 
 from __future__ import annotations
 
+import inspect
+from collections.abc import Callable
+from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated, Any
 
 import typer
 
 from training.errors import TreehouseError
+from training.intake.reading import Reading, read_mapping, read_preset
 
-if TYPE_CHECKING:
-    from training.intake.reading import Reading
+_Text = str | None
+_OPTIONS: dict[str, Any] = {
+    "format": Annotated[
+        _Text, typer.Option(help="csv, tsv, json, parquet: where the name does not say it.")
+    ],
+    "delimiter": Annotated[
+        _Text,
+        typer.Option(help="Between columns of CSV, or `tab`. Default: found in the first line."),
+    ],
+    "decimal": Annotated[_Text, typer.Option(help="Decimal mark: . or ,")],
+    "thousands": Annotated[
+        _Text, typer.Option(help="Mark between thousands: , . _ ' or a blank. Default: none.")
+    ],
+    "date_format": Annotated[
+        _Text,
+        typer.Option(
+            help="%d.%m.%Y %H:%M or dd.MM.yyyy HH:mm. Default: ISO 8601, or s, ms, us, ns."
+        ),
+    ],
+    "time_zone": Annotated[
+        _Text, typer.Option(help="Of times without one: Europe/Berlin. Default: UTC.")
+    ],
+    "refunds": Annotated[
+        _Text,
+        typer.Option(help="net, drop or quarantine. Default: net for events, else quarantine."),
+    ],
+    "rates": Annotated[
+        _Text,
+        typer.Option(help="CSV: currency, usd (for one unit), since (a day, if rates change)."),
+    ],
+    "renamed": Annotated[
+        list[str] | None, typer.Option("--map", help="theirs=ours, for a column; repeatable.")
+    ],
+    "preset": Annotated[
+        _Text, typer.Option(help="Whose export it is, such as amplitude; a wrong name lists all.")
+    ],
+    "mapping": Annotated[
+        Path | None,
+        typer.Option(help="A file with all this, as --print writes it; options go above it."),
+    ],
+}
 
-Format = Annotated[
-    str | None,
-    typer.Option("--format", help="csv, tsv, json, parquet: where the name does not say it."),
-]
-Delimiter = Annotated[
-    str | None,
-    typer.Option(help="Between columns of CSV, or `tab`. Default: found in the first line."),
-]
-Decimal = Annotated[str | None, typer.Option(help="Decimal mark: . or ,")]
-Thousands = Annotated[
-    str | None, typer.Option(help="Mark between thousands: , . _ ' or a blank. Default: none.")
-]
-DateFormat = Annotated[
-    str | None,
-    typer.Option(help="%d.%m.%Y %H:%M or dd.MM.yyyy HH:mm. Default: ISO 8601, or s, ms, us, ns."),
-]
-TimeZone = Annotated[
-    str | None, typer.Option(help="Of times without one: Europe/Berlin. Default: UTC.")
-]
-Refunds = Annotated[
-    str | None,
-    typer.Option(help="net, drop or quarantine. Default: net for events, else quarantine."),
-]
-Rates = Annotated[
-    str | None,
-    typer.Option(help="CSV: currency, usd (for one unit), since (a day, if rates change)."),
-]
-Renamed = Annotated[
-    list[str] | None, typer.Option("--map", help="theirs=ours, for a column; repeatable.")
-]
-Preset = Annotated[
-    str | None,
-    typer.Option(help="Whose export it is, such as amplitude; a wrong name lists all."),
-]
-MappingFile = Annotated[
-    Path | None,
-    typer.Option(help="A file with all this, as --print writes it; options go above it."),
-]
+
+def takes_reading(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command of a `source` these options in place of its keyword `reading`."""
+    signature = inspect.signature(command, eval_str=True)
+
+    @wraps(command)
+    def run(source: str, **given: Any) -> None:
+        said = {name: given.pop(name) for name in _OPTIONS}
+        command(source=source, reading=_reading(source, **said), **given)
+
+    parameters: list[inspect.Parameter] = []
+    for parameter in signature.parameters.values():
+        if parameter.name == "reading":
+            parameters += [
+                parameter.replace(name=name, default=None, annotation=option)
+                for name, option in _OPTIONS.items()
+            ]
+        else:
+            parameters.append(parameter)
+    # Both are what typer makes the command line of.
+    run.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
+    run.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+    return run
 
 
-def reading_of(
+def _reading(
     source: str,
     preset: str | None,
     mapping: Path | None,
@@ -64,8 +92,6 @@ def reading_of(
     Raises:
         TreehouseError: Both are given, or one of all that can't be read.
     """
-    from training.intake.reading import Reading, read_mapping, read_preset
-
     if preset and mapping:
         raise TreehouseError(
             "A preset and a mapping are two of the same kind.",
