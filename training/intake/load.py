@@ -15,7 +15,6 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
-from uuid import uuid4
 
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import ClickHouseError
@@ -113,9 +112,7 @@ def _load(
     began, started_at = time.monotonic(), datetime.now(UTC)
     ensure_raw(client, settings)
     contract = with_types_of_table(client, contract)
-    scratch = Scratch(
-        settings.raw_database, source, f"{started_at:%Y%m%dT%H%M%S}_{uuid4().hex[:8]}"
-    )
+    scratch = Scratch.new(settings.raw_database, source)
     interrupted = clear_interrupted(client, scratch, progress)
     client.command(staged_ddl(contract, scratch.table("staged")))
     watch = Watch(client, settings, scratch.prefix, progress)

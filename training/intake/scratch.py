@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from uuid import uuid4
 
 from clickhouse_connect.driver.client import Client
 
@@ -34,6 +36,11 @@ class Scratch:
     database: str
     source: str
     load_id: str
+
+    @classmethod
+    def new(cls, database: str, source: str) -> Scratch:
+        """Of a load that begins now."""
+        return cls(database, source, f"{datetime.now(UTC):%Y%m%dT%H%M%S}_{uuid4().hex[:8]}")
 
     @property
     def prefix(self) -> str:

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
-from uuid import uuid4
 
 from training.engine import identifier
 from training.intake.classify import staged_ddl
@@ -94,8 +93,7 @@ def _staged(
     client: Client, settings: Settings, contract: Source, origins: Sequence[str], reading: Reading
 ) -> Iterator[str]:
     """The rows parsed and judged, in a table of their own."""
-    name = f"{datetime.now(UTC):%Y%m%dT%H%M%S}_{uuid4().hex[:8]}"
-    scratch = Scratch(settings.raw_database, f"profile_{contract.name}", name)
+    scratch = Scratch.new(settings.raw_database, f"profile_{contract.name}")
     table = scratch.table("staged")
     clear_interrupted(client, scratch, lambda *_: None)
     client.command(staged_ddl(contract, table))
@@ -135,24 +133,32 @@ def _profile(rows: Rows) -> Profile:
     )[0]
     if not count:
         return Profile(rows.source.name, 0, 0, None, None, 0, 0, [], [])
-    columns = [_column(rows, column) for column in rows.source.columns]
+    columns = _columns(rows, count)
     warnings = warnings_of(rows, count, columns)
     return Profile(rows.source.name, count, users, first, last, days, 0, columns, warnings)
 
 
-def _column(rows: Rows, column: Column) -> dict[str, Any]:
+def _columns(rows: Rows, count: int) -> list[dict[str, Any]]:
+    """What each column holds, by one query over the rows."""
+    columns = rows.source.columns
+    (found,) = rows.ask(", ".join(map(_column_sql, columns)))
+    return [
+        {
+            "column": column.name,
+            "missing": missing / count,
+            "distinct": distinct,
+            "median": middle if middle == middle else None,
+        }
+        for column, (missing, distinct, middle) in zip(columns, found, strict=True)
+    ]
+
+
+def _column_sql(column: Column) -> str:
+    """SQL of a column's missing values, distinct ones and median."""
     name = identifier(column.name)
     is_number = column.type.startswith(("Int", "UInt", "Float", "Decimal"))
     absent = f"{name} = 0" if is_number else f"empty(trimBoth(toString({name})))"
     if column.type.startswith("Map"):
         absent = f"empty({name})"
     median = f"toFloat64(quantileIf(0.5)({name}, {name} != 0))" if is_number else "null"
-    count, missing, distinct, middle = rows.ask(
-        f"count(), countIf({absent}), uniq({name}), {median}"
-    )[0]
-    return {
-        "column": column.name,
-        "missing": missing / count,
-        "distinct": distinct,
-        "median": middle if middle == middle else None,
-    }
+    return f"(countIf({absent}), uniq({name}), {median})"
