@@ -15,7 +15,7 @@ from training.engine import connect, identifier, release
 from training.errors import TreehouseError
 from training.fit.train import train
 from training.page.scales import percent
-from training.page.summary import METRICS
+from training.page.summary import METRICS, best_rule
 from training.publish import publish
 from training.registry import promote
 from training.report import beaten
@@ -225,16 +225,17 @@ def _answer(model: dict[str, Any]) -> str:
     """How good the model was on rows later than its own, how good the best rule, and what of it."""
     key, unit = _HEADLINE[model["task"]], model["unit"]
     metric, ours = METRICS[key], model["model"][key]
-    rules = {rule: row[key] for rule, row in model["baselines"].items() if row.get(key) is not None}
     said = f"It {metric.sentence(ours, unit)}"
-    if not rules:
+    rules = model["baselines"].items()
+    best = best_rule([{"name": n, "kind": "rule", "metrics": row} for n, row in rules], key)
+    if best is None:
         return said + "."
-    best = min(rules, key=lambda rule: metric.loss(rules[rule]))
-    gain = metric.loss(rules[best]) - metric.loss(ours)
+    theirs = best["metrics"][key]
+    gain = metric.loss(theirs) - metric.loss(ours)
     so = "better" if gain > 0 else "no better"
-    if metric.better == "lower" and rules[best]:
-        so = f"{percent(abs(gain) / rules[best])} {'less' if gain > 0 else 'more'}"
-    return f"{said}; the best simple rule, {best}: {metric.show(rules[best], unit)}. So: {so}."
+    if metric.better == "lower" and theirs:
+        so = f"{percent(abs(gain) / theirs)} {'less' if gain > 0 else 'more'}"
+    return f"{said}; the best simple rule, {best['name']}: {metric.show(theirs, unit)}. So: {so}."
 
 
 def _show_picture(name: str, model: dict[str, Any], deciles: list[dict[str, float]]) -> None:

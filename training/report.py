@@ -9,6 +9,7 @@ from rich.markup import escape
 
 from training import console
 from training.page.scales import amount
+from training.page.summary import METRICS
 from training.units import SYMBOLS
 
 _COLUMNS = {
@@ -53,7 +54,6 @@ _WHICH = (
     "value is the mean, for sums, bids and budgets: RMSE, Gini and bias judge it. "
     "typical is the median, for one row: MAE judges it."
 )
-_HIGHER_IS_BETTER = ("gini", "auc", "recall_1", "recall_3", "recall_5")
 
 
 def metric_rows(metrics: Mapping[str, Any]) -> list[tuple[str, Mapping[str, Any]]]:
@@ -138,11 +138,8 @@ def _beside(group: Mapping[str, Any], key: str, compared: tuple[str, ...]) -> li
     """A metric of the model and, where it is compared, the best among the baselines."""
     if key not in compared:
         return [group["model"][key]]
-    best = max if key in _HIGHER_IS_BETTER else min
-    return [
-        group["model"][key],
-        best((row[key] for row in group["baselines"].values()), default=None),
-    ]
+    others = (row[key] for row in group["baselines"].values())
+    return [group["model"][key], min(others, key=METRICS[key].loss, default=None)]
 
 
 def _share(metrics: Mapping[str, Any]) -> str:
@@ -169,8 +166,8 @@ def beaten(metrics: Mapping[str, Any]) -> dict[str, dict[str, bool]]:
         for metric in _COMPARED[metrics["task"]]:
             ours, theirs = metrics["model"][metric], row[metric]
             if ours is not None and theirs is not None:
-                is_higher = metric in _HIGHER_IS_BETTER
-                found[name][metric] = ours > theirs if is_higher else ours < theirs
+                loss = METRICS[metric].loss
+                found[name][metric] = loss(ours) < loss(theirs)
         if "typical" in metrics:
             found[name][_OF_TYPICAL] = metrics["typical"]["mae"] < row["mae"]
     return found
