@@ -121,15 +121,20 @@ ltv_horizon_days: 60
 """
 
 
+def _with_own_tables(run_cli: Cli, home: Path, tables: list[str]) -> Ask:
+    """A home with these tables in place of ours."""
+    (home / "vars.yml").write_text(_OWN_VARS)
+    for sql in tables:
+        run_cli("sql", sql, home=home)
+    return _asker(run_cli, home, "embedded")
+
+
 @pytest.mark.embedded
 def test_tables_of_ones_own_are_read_as_they_are(
     run_cli: Cli, export: Export, files: dict[str, Path], tmp_path: Path
 ) -> None:
     """Numbers and UUIDs as ids, nulls, times as text, days, other names, and columns that lack."""
-    ask = _asker(run_cli, tmp_path, "embedded")
-    (tmp_path / "vars.yml").write_text(_OWN_VARS)
-    for sql in _OWN_TABLES:
-        run_cli("sql", sql.format(**files), home=tmp_path)
+    ask = _with_own_tables(run_cli, tmp_path, [sql.format(**files) for sql in _OWN_TABLES])
     run_cli("build", "--select", "+ltv_training_set", "stg_events", "stg_purchases", home=tmp_path)
     rows = ask(_LABELS)
     _check_labels([row | {"user_id": f"u{int(row['user_id']):05d}"} for row in rows], export, 60)
@@ -159,12 +164,12 @@ def test_tables_of_ones_own_are_read_as_they_are(
 def test_users_without_a_time_came_with_their_first_event(
     run_cli: Cli, export: Export, files: dict[str, Path], tmp_path: Path
 ) -> None:
-    ask = _asker(run_cli, tmp_path, "embedded")
-    (tmp_path / "vars.yml").write_text(_OWN_VARS)
-    for sql in _OWN_TABLES[:3]:
-        run_cli("sql", sql.format(**files), home=tmp_path)
     users = "select number as user_id, 'ios' as platform from numbers(3005)"
-    run_cli("sql", f"create view app.users as {users}", home=tmp_path)
+    tables = [
+        *(sql.format(**files) for sql in _OWN_TABLES[:3]),
+        f"create view app.users as {users}",
+    ]
+    ask = _with_own_tables(run_cli, tmp_path, tables)
     run_cli("build", "--select", "stg_installs", home=tmp_path)
     firsts: dict[str, datetime] = {}
     for user, at in zip(
