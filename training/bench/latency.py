@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from training.contract import Contract, contracts
-from training.engine import connect
+from training.contract import Contract, Feature, contracts
+from training.engine import connect, identifier
+from training.signature import NAMED
 
 if TYPE_CHECKING:
     from clickhouse_connect.driver.client import Client
@@ -43,6 +44,7 @@ def run(
     queries = {
         "SELECT 1": "select 1",
         f"predict_{use_case}": _one_row(contracts()[use_case]),
+        f"predict_{use_case}_row": _by_name(contracts()[use_case]),
         "treehouse_score alone": "select treehouse_score(0::UInt64, [1.], [''])",
     }
     client = connect(settings)
@@ -62,8 +64,16 @@ def run(
 
 
 def _one_row(contract: Contract) -> str:
-    values = ", ".join("1" if f.kind == "numeric" else "'US'" for f in contract.features)
-    return f"select predict_{contract.use_case}({values})"
+    return f"select predict_{contract.use_case}({', '.join(map(_value, contract.features))})"
+
+
+def _by_name(contract: Contract) -> str:
+    values = ", ".join(f"{_value(f)} as {identifier(f.name)}" for f in contract.features)
+    return f"select predict_{contract.use_case}_row(tuple({values})) {NAMED}"
+
+
+def _value(feature: Feature) -> str:
+    return "1" if feature.kind == "numeric" else "'US'"
 
 
 def _timed(client: Client, query: str) -> float:
