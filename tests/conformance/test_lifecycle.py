@@ -261,6 +261,7 @@ def test_the_monitor_measures_every_feature_and_the_newest_labels(lived: Lived) 
         assert newest["loss"] == pytest.approx(wrong[0][0])
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("functions_put_back")
 def test_a_view_of_the_old_contract_keeps_its_champion(
     lived: Lived, changed: Callable[..., Path]

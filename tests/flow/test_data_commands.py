@@ -114,6 +114,7 @@ def test_simulate_hands_over_its_options_and_can_be_interrupted(told: dict[str, 
     }
 
 
+@pytest.mark.slow
 def test_simulated_users_beside_ones_own(run_cli: Cli, tmp_path: Path) -> None:
     home, rows = tmp_path / "home", tmp_path / "installs.csv"
     rows.write_text(

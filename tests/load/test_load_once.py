@@ -208,6 +208,7 @@ def run_child(house: House, path: Path, *, step: int = 0, seconds: float | None 
     return json.loads(rest) if rest else None
 
 
+@pytest.mark.slow
 def test_an_interrupted_load_is_run_again_without_doubling(house: House) -> None:
     """Killed at each step in turn, and at random times, over and over on the same data."""
     numbers = random.Random(7)

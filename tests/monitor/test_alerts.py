@@ -20,6 +20,7 @@ def fresh(settings: Settings, client: Client) -> Engine:
     return Engine(settings, client)
 
 
+@pytest.mark.slow
 def test_an_alert_resolves_itself_after_three_quiet_runs(watched: Watched) -> None:
     watched.drifted()
     watched.check()

@@ -130,6 +130,7 @@ def test_without_a_file_or_with_one_of_no_known_kind(
     assert "workload run" in error.value.fix
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("command", "text"),
     [

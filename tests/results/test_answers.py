@@ -256,6 +256,7 @@ def test_without_room_the_least_worth_is_taken_back(shop: Engine, cache: ResultC
     assert rows == [(30_000,)]
 
 
+@pytest.mark.slow
 def test_reads_go_on_while_the_store_is_looked_after(shop: Engine, cache: ResultCache) -> None:
     _keep(shop, cache, _JP)
     read: list[Any] = []

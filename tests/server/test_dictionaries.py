@@ -114,6 +114,7 @@ def test_without_the_user_of_the_install_they_take_the_password(
     assert _loaded(server.client) == NAMES
 
 
+@pytest.mark.slow
 def test_dbt_alone_writes_no_password_into_a_dictionary_or_its_log(
     server: RunningServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:

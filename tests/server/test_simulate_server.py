@@ -26,6 +26,7 @@ def content(client: Client, raw: Settings) -> list[tuple[int, int]]:
     return found
 
 
+@pytest.mark.slow
 def test_both_engines_hold_the_same_rows(
     server: Engine, client: Client, settings: Settings
 ) -> None:

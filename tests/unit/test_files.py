@@ -66,6 +66,7 @@ def test_what_is_written_is_private_unless_a_user_chose_the_place(
     assert stat.S_IMODE(shared.parent.stat().st_mode) == 0o755
 
 
+@pytest.mark.slow
 def test_a_run_leaves_nothing_for_others_whatever_the_umask(tmp_path: Path) -> None:
     """Engine, scorer and dbt: data, programs, logs and targets."""
     home = tmp_path / "home"

@@ -62,6 +62,7 @@ def compared_predictions(scorer: Scorer, examples: int) -> int:
     return compared
 
 
+@pytest.mark.slow
 def test_generated_predictions_are_equal(scorer: Scorer) -> None:
     assert compared_predictions(scorer, 40) >= 100_000
 

@@ -57,6 +57,7 @@ def test_every_shell_installs_over_an_earlier_install(
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shell", SHELLS)
 def test_a_script_that_is_cut_anywhere_does_nothing_and_fails(
     tmp_path: Path, old: dict[str, tuple[bytes, int]], script: bytes, shell: str

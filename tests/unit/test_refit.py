@@ -169,6 +169,7 @@ def held(heads: dict[str, object], candidate: Candidate, data: Dataset) -> float
     return float(np.mean((answers["low"] <= label) & (label <= answers["high"])))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("coverage", [0.8, 0.9])
 def test_the_interval_holds_what_was_asked_for(coverage: float) -> None:
     """Over many data sets, with trees that learn their own rows by heart: calibrated on those

@@ -122,6 +122,7 @@ def test_draws_agree_with_closed_forms() -> None:
         assert unbiased(revenue[row] > 0, chances[row]), row
 
 
+@pytest.mark.slow
 def test_ideal_and_best_are_calibrated(values: dict[str, np.ndarray]) -> None:
     """What came, by the processes, is on average what was expected, for large and small."""
     for forecast in ("prior", "ideal", "best"):
