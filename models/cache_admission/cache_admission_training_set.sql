@@ -58,7 +58,7 @@ select
     multiIf(
         event_at > bounds.test_begins, 'test',
         event_at > bounds.choice_begins and event_at <= bounds.choice_ends,
-        if(cityHash64(result_key) % 2 = 0, 'validation', 'calibration'),
+        {{ choice_half('result_key') }},
         event_at <= bounds.training_ends, 'train',
         'unused'
     ) as split

@@ -62,8 +62,7 @@ select
         is_test, 'test',
         not is_fitted, 'unused',
         installed_at <= (select begins from choice), 'train',
-        cityHash64(user_id) % 2 = 0, 'validation',
-        'calibration'
+        {{ choice_half('user_id') }}
     ) as split,
     labels.ltv_usd > {{ var('ltv_outlier_usd') }} as is_outlier
 from placed

@@ -45,7 +45,7 @@ select
         asked_at >= bounds.test_begins, 'test',
         next_at >= bounds.test_begins, 'unused',
         asked_at >= bounds.choice_begins,
-        if(cityHash64(sequence_key, toDate(asked_at)) % 2 = 0, 'validation', 'calibration'),
+        {{ choice_half('sequence_key, toDate(asked_at)') }},
         next_at >= bounds.choice_begins, 'unused',
         'train'
     ) as split

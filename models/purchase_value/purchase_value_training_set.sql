@@ -43,8 +43,7 @@ select
     mature.horizon_end as label_known_at,
     multiIf(
         features.as_of = (select as_of from test), 'test',
-        features.as_of = (select as_of from choice),
-        if(cityHash64(features.customer_id) % 2 = 0, 'validation', 'calibration'),
+        features.as_of = (select as_of from choice), {{ choice_half('features.customer_id') }},
         mature.horizon_end <= (select as_of from choice), 'train',
         'unused'
     ) as split,

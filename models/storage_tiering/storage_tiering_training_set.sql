@@ -105,7 +105,7 @@ select
     multiIf(
         as_of >= bounds.test_begins, 'test',
         as_of between bounds.choice_begins and bounds.choice_ends,
-        if(cityHash64(partition_name, 1) % 2 = 0, 'validation', 'calibration'),
+        {{ choice_half('partition_name, 1') }},
         as_of <= bounds.training_ends, 'train',
         'unused'
     ) as split

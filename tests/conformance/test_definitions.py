@@ -9,11 +9,12 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 from functools import cache
+from typing import Any
 
 import pytest
 
 from tests.conftest import Engine
-from tests.definitions import Definition, has_definition, load_definition
+from tests.definitions import Definition, Half, has_definition, load_definition
 from tests.support.rebuilt import Built, build_once, differences
 from tests.support.worlds import Row, World
 from training.contract import Contract, contracts
@@ -22,6 +23,9 @@ from training.spec import specs
 
 SEEDS = range(4)
 PARTS = ("features", "training_set")
+CHOICE = ("validation", "calibration")
+
+_MANY_UNITS = 10  # of which that all are of one half is as likely as 1 in 500
 
 
 @pytest.fixture(scope="module")
@@ -70,15 +74,34 @@ def compare(
         if not whole:
             wanted = {tuple(row[key] for key in keys) for row in rows}
             found = [row for row in found if tuple(row[key] for key in keys) in wanted or not rows]
-        said = differences(found, rows, keys, definition.within)
+        said = differences(found, halved(rows, found, keys), keys, definition.within)
         assert not said, f"{part}: {len(said)} differ\n" + "\n".join(said[:20])
+    for model, rows_of in definition.others.items():
+        found, rows = built.rows(model), list(rows_of(world))
+        said = differences(found, rows, list((rows or found or [{}])[0]), {})
+        assert not said, f"{model}: {said}"
+
+
+def halved(rows: Sequence[Row], found: Sequence[Row], keys: Sequence[str]) -> list[Row]:
+    """Rows that choose, with the half that the first of their unit is of; many units have both."""
+    there = {tuple(row[key] for key in keys): row.get("split") for row in found}
+    halves: dict[Any, Any] = {}
+    named = []
+    for row in rows:
+        if isinstance(half := row.get("split"), Half):
+            split = there.get(tuple(row[key] for key in keys))
+            split = halves.setdefault(half.unit, split if split in CHOICE else CHOICE)
+            row = row | {"split": split}
+        named.append(row)
+    assert len(halves) < _MANY_UNITS or set(halves.values()) == set(CHOICE), halves
+    return named
 
 
 def labels(contract: Contract) -> set[str]:
-    """Columns of the training set that somebody learns from."""
+    """Columns of the training set that somebody learns from, or learns by."""
     spec = specs().get(contract.use_case)
     named = (contract.label, contract.weight, contract.known_at, *(spec.also if spec else ()))
-    return {name for name in named if name}
+    return {"split", *filter(None, named)}
 
 
 @cache
@@ -115,6 +138,9 @@ def test_every_feature_and_label_is_defined(contract: Contract) -> None:
         for name, values in columns.items():
             twin = seen.setdefault(repr(values), name)
             assert twin == name, f"in the worlds of {contract.use_case}, {name} is always {twin}"
+    splits = {row["split"] for row in all_rows(contract.use_case, "training_set")}
+    kinds = {"choice" if isinstance(split, Half) else split for split in splits}
+    assert kinds >= {"train", "choice", "test"}, f"the worlds of {contract.use_case} lack a split"
     nullable = {f.name for f in contract.features if f.type.startswith("Nullable(")}
     rows = all_rows(contract.use_case, "features")
     never = sorted(name for name in nullable if all(row[name] is not None for row in rows))

@@ -35,6 +35,17 @@ class Counted:
 
 
 @dataclass(frozen=True)
+class Half:
+    """The split of a row that chooses: of all units one half validates and the other calibrates.
+
+    Attributes:
+        unit: Whose rows are all of the same half.
+    """
+
+    unit: Any
+
+
+@dataclass(frozen=True)
 class Definition:
     """The tables of a use case, said a second time.
 
@@ -42,9 +53,10 @@ class Definition:
         make: Raw rows of a random world. Its edges matter more than its size: moments on and next
             to every boundary, missing and repeated rows, whoever has none.
         features: All rows that `<use_case>_features` must hold, with every column of the contract.
-        training_set: All rows of `<use_case>_training_set`: keys, time, labels, weight and when
-            they were known.
+        training_set: All rows of `<use_case>_training_set`: keys, time, labels, weight, when
+            they were known, and the split, which is a `Half` where it chooses.
         counted: Worlds counted by hand.
+        others: All rows, whole, of other models that the two are made of, by name.
         variables: Vars of the project that differ in these worlds, so that they can be small.
         within: How far a column may be off, in its own unit; 1e-9 of the value unless named.
     """
@@ -53,6 +65,7 @@ class Definition:
     features: Callable[[World], Iterable[Row]]
     training_set: Callable[[World], Iterable[Row]]
     counted: tuple[Counted, ...]
+    others: dict[str, Callable[[World], Iterable[Row]]] = field(default_factory=dict)
     variables: dict[str, Any] = field(default_factory=dict)
     within: dict[str, float] = field(default_factory=dict)
 

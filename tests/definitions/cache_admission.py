@@ -10,7 +10,7 @@ from functools import cache
 from operator import itemgetter
 from typing import Any
 
-from tests.definitions import Counted, Definition
+from tests.definitions import Counted, Definition, Half
 from tests.support.query_worlds import echoing_queries
 from tests.support.worlds import TIME_ZONE, Raw, Row, World, beside, group
 from training.settings import project_vars
@@ -206,7 +206,25 @@ def _training_set(world: World) -> Iterator[Row]:
             "ttl_seconds": life.total_seconds(),
             "kept_seconds": (again if is_reused and again is not None else life).total_seconds(),
             "label_known_at": at + horizon,
+            "split": _split_of(query, asked, horizon),
         }
+
+
+def _split_of(query: Row, asked: list[Row], horizon: timedelta) -> str | Half:
+    """A fifth of the time that the gaps leave tests, and the fifth before it chooses; labels are
+    known, and parts are apart, by a horizon. All is in whole seconds from the last query on."""
+    second = timedelta(seconds=1)
+    ends = asked[-1]["event_at"] - horizon
+    first = asked[0]["event_at"].replace(microsecond=0)
+    left = ends.replace(microsecond=0) - first - 2 * horizon
+    fifth = max(timedelta(0), left // (5 * second) * second)
+    at, test = query["event_at"], ends - fifth
+    choice = test - horizon - fifth
+    if at > test:
+        return "test"
+    if choice < at <= test - horizon:
+        return Half(query["result_key"])
+    return "train" if at <= choice - horizon else "unused"
 
 
 def _life(
@@ -256,6 +274,7 @@ def _by_hand() -> Counted:
         asked(8, now, 1, 1, 70.0),
         asked(9, now + timedelta(seconds=1_100), 1, 1, 80.0),  # asked again
         asked(10, now + timedelta(hours=7), 9, 1, 80.0),  # the present
+        asked(11, now + timedelta(minutes=10), 3, 1, 80.0, tables=[_STOCK]),  # written but once
     ]
     events = [
         {"log_id": n, "logged_at": day + at, "event": event, "query_key": 0, "error_code": 0,
@@ -285,6 +304,10 @@ def _by_hand() -> Counted:
                 "time_range": "relative", "is_deterministic": 1, "seconds_since_write": 30.0,
                 "writes_1h": 2, "writes_1d": 3, "allowed_stale_seconds": 600.0,
             },
+            {
+                "log_id": 11, "event_at": day + now + timedelta(minutes=10),
+                "seconds_since_write": 620.0, "writes_1h": 1, "writes_1d": 1,
+            },
         ),
         # The pass of 12:10 comes too late: the one of 12:09 is the last, 510 seconds on.
         training_set=(
@@ -294,10 +317,38 @@ def _by_hand() -> Counted:
     )  # fmt: skip
 
 
+def _apart() -> Counted:
+    """The first query comes 68 hours before the last one, of which 62 are known after 6 hours. Two
+    gaps leave 50: the last 10 test, and the 10 before the gap choose."""
+    begin = datetime(2024, 4, 3, tzinfo=UTC)
+    tick = timedelta(microseconds=1)
+    placed: list[tuple[timedelta, str]] = [
+        (0 * _HOUR, "train"), (30 * _HOUR, "train"), (30 * _HOUR + tick, "unused"),
+        (36 * _HOUR, "unused"), (36 * _HOUR + tick, "choice"), (46 * _HOUR, "choice"),
+        (46 * _HOUR + tick, "unused"), (52 * _HOUR, "unused"), (52 * _HOUR + tick, "test"),
+        (62 * _HOUR, "test"), (62 * _HOUR + tick, ""), (68 * _HOUR, ""),
+    ]  # fmt: skip
+    queries = [
+        {"log_id": n, "event_at": begin + at, "logged_at": begin + at, "is_initial": True,
+         "kind": "Select", "exception_code": 0, "dashboard": "", "panel": "", "query_key": 1,
+         "user_key": 1, "shape": 5, "result_key": n, "duration_ms": 1.0, "tables": [_ORDERS],
+         **dict.fromkeys(_COSTS, 7)}
+        for n, (at, _) in enumerate(placed)
+    ]  # fmt: skip
+    return Counted(
+        {"engine_queries": queries},
+        features=({"log_id": 0, "event_at": begin, "requests_7d": 0},),
+        training_set=tuple(
+            {"log_id": n, "event_at": begin + at, "split": Half(n) if split == "choice" else split}
+            for n, (at, split) in enumerate(placed) if split
+        ),
+    )  # fmt: skip
+
+
 DEFINITION = Definition(
     make=_make,
     features=_features,
     training_set=_training_set,
-    counted=(_by_hand(), Counted({})),
+    counted=(_by_hand(), _apart(), Counted({})),
     variables=_VARIABLES,
 )

@@ -8,10 +8,12 @@ from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
-from tests.definitions import Counted, Definition
+from tests.definitions import Counted, Definition, Half
 from tests.support.worlds import TIME_ZONE, Raw, Row, World, beside, group
 
-_VARIABLES = {"time_zone": TIME_ZONE, "ltv_horizon_days": 20, "ltv_embargo_days": 20}
+_VARIABLES = {
+    "time_zone": TIME_ZONE, "ltv_horizon_days": 20, "ltv_embargo_days": 20, "ltv_fitted_users": 25,
+}  # fmt: skip
 _START = datetime(2024, 2, 20, tzinfo=UTC)  # a leap day is near; summer time ends on April 7
 _DAYS = 55  # for some who installed, not all of the first days or of the horizon is known
 _NAMES = ("session_start", "level", "purchase", "shop_view", "add_to_cart", "checkout")
@@ -34,7 +36,7 @@ def _make(rng: random.Random) -> Raw:
             "installed_at": _install_moment(rng, world),
             **{name: rng.choice(values) for name, values in _TRAITS.items()},
         }
-        for n in range(60)
+        for n in range(80)
     ]
     events: list[Row] = []
     for install in installs:
@@ -136,7 +138,9 @@ def _features(world: World) -> Iterator[Row]:
 
 def _training_set(world: World) -> Iterator[Row]:
     horizon = world.variables["ltv_horizon_days"]
-    for install, first, events in _users(world, horizon):
+    users = list(_users(world, horizon))
+    splits = _splits(world, [install for install, *_ in users])
+    for install, first, events in users:
         worth = float(sum(e["revenue_usd"] for e in events))
         yield {
             "user_id": install["user_id"],
@@ -144,7 +148,31 @@ def _training_set(world: World) -> Iterator[Row]:
             "ltv_usd": worth,
             "label_known_at": world.midnight(first + timedelta(days=horizon)),
             "is_outlier": worth > world.variables["ltv_outlier_usd"],
+            "split": splits[install["user_id"]],
         }
+
+
+def _splits(world: World, installs: list[Row]) -> dict[str, str | Half]:
+    """The newest fifth of the users tests. Of those who installed an embargo before it the newest
+    quarter chooses; the embargo is shorter where it would leave too few."""
+    if not installs:
+        return {}
+    of = world.variables
+    moments = sorted(install["installed_at"] for install in installs)
+    test = moments[int(0.8 * len(moments))]
+    earliest = moments[: of["ltv_fitted_users"]]
+    room = (world.day(test) - world.day(earliest[-1])).days
+    embargo = max(of["ltv_embargo_least_days"], min(of["ltv_embargo_days"], room))
+    ends = world.day(test) - timedelta(days=embargo)
+    fitted = [moment for moment in moments if world.day(moment) <= ends]
+    choice = fitted[int(0.75 * len(fitted))] if fitted else test
+    return {
+        install["user_id"]: "test" if install["installed_at"] > test
+        else "unused" if world.day(install["installed_at"]) > ends
+        else "train" if install["installed_at"] <= choice
+        else Half(install["user_id"])
+        for install in installs
+    }  # fmt: skip
 
 
 def _by_hand() -> Counted:

@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from typing import Any
 
-from tests.definitions import Counted, Definition
+from tests.definitions import Counted, Definition, Half
 from tests.support.query_worlds import echoing_queries
 from tests.support.worlds import TIME_ZONE, Raw, Row, World
 
@@ -91,16 +91,34 @@ def _features(world: World) -> Iterator[Row]:
 def _training_set(world: World) -> Iterator[Row]:
     horizon = timedelta(minutes=world.variables["next_query_horizon_minutes"])
     later: dict[Any, Row] = {}
+    followed = []
     for query, *_ in reversed(_sequences(world)):
         following = later.get(_sequence(query))
         later[_sequence(query)] = query
         if following and following["event_at"] - query["event_at"] <= horizon:
-            yield {
-                "log_id": query["log_id"],
-                "asked_at": query["event_at"],
-                "next_query_id": following["shape"] // 2048,
-                "next_at": following["event_at"],
-            }
+            followed.append((query, following))
+    moments = sorted(query["event_at"] for query, _ in followed)
+    for query, following in followed:
+        yield {
+            "log_id": query["log_id"],
+            "asked_at": query["event_at"],
+            "next_query_id": following["shape"] // 2048,
+            "next_at": following["event_at"],
+            "split": _split_of(query, following["event_at"], moments),
+        }
+
+
+def _split_of(query: Row, next_at: datetime, moments: list[datetime]) -> str | Half:
+    """By time: the newest fifth tests, the fifth before it chooses, day by day of a sequence; what
+    was followed only in a later part is not used."""
+    choice, test = (moments[int(share * len(moments))] for share in (0.6, 0.8))
+    if query["event_at"] >= test:
+        return "test"
+    if next_at >= test:
+        return "unused"
+    if query["event_at"] >= choice:
+        return Half((_sequence(query), query["event_at"].date()))
+    return "unused" if next_at >= choice else "train"
 
 
 def _by_hand() -> Counted:
@@ -150,11 +168,32 @@ def _by_hand() -> Counted:
     )  # fmt: skip
 
 
+def _apart() -> Counted:
+    """A query a minute: of ten that were followed the seventh begins the choice, the ninth the
+    test, and those before them were followed too late."""
+    begin = datetime(2024, 5, 5, 12, tzinfo=UTC)
+    moments = [begin + timedelta(minutes=n) for n in range(11)]
+    queries = [
+        {"log_id": n, "event_at": at, "logged_at": at, "is_initial": True, "query_key": 1,
+         "user_key": 1, "session_key": 7, "dashboard": "", "kind": "Select", "shape": 2048,
+         "databases": ["shop"], "tables": ["shop.orders"], "exception_code": 0}
+        for n, at in enumerate(moments)
+    ]  # fmt: skip
+    splits = [*["train"] * 5, "unused", Half((7, begin.date())), "unused", "test", "test"]
+    return Counted(
+        {"engine_queries": queries},
+        features=({"log_id": 0, "asked_at": begin, "queries_before": 0},),
+        training_set=tuple(
+            {"log_id": n, "asked_at": moments[n], "split": split} for n, split in enumerate(splits)
+        ),
+    )
+
+
 DEFINITION = Definition(
     make=_make,
     features=_features,
     training_set=_training_set,
-    counted=(_by_hand(), Counted({})),
+    counted=(_by_hand(), _apart(), Counted({})),
     variables=_VARIABLES,
     within={"gaps": 1e-6},  # seconds since 1970 as doubles
 )

@@ -9,7 +9,7 @@ from decimal import Decimal
 from itertools import pairwise
 from typing import Any
 
-from tests.definitions import Counted, Definition
+from tests.definitions import Counted, Definition, Half
 from tests.support.worlds import TIME_ZONE, Raw, Row, World, add_months, beside, group
 
 _VARIABLES = {"time_zone": TIME_ZONE}
@@ -72,6 +72,17 @@ def _snapshots(world: World) -> list[date]:
     return sorted({day for day in months if day <= present} | {present})
 
 
+def _looked_ahead_from(world: World) -> Iterator[Row]:
+    """The snapshots as a table."""
+    days, horizon = _snapshots(world), world.variables["purchase_value_horizon_months"]
+    for day in days:
+        ends = add_months(day, horizon)
+        is_present, is_mature = day == days[-1], ends <= days[-1]
+        yield {
+            "as_of": day, "horizon_end": ends, "is_present": is_present, "is_mature": is_mature,
+        }  # fmt: skip
+
+
 def _features(world: World) -> Iterator[Row]:
     for as_of in _snapshots(world):
         for customer, days in _days(world).items():
@@ -113,11 +124,13 @@ def _row(world: World, as_of: date, days: dict[date, tuple[int, Decimal]]) -> Ro
 
 
 def _training_set(world: World) -> Iterator[Row]:
-    snapshots = _snapshots(world)
-    for as_of in snapshots:
-        ends = add_months(as_of, world.variables["purchase_value_horizon_months"])
-        if ends > snapshots[-1]:
-            continue
+    horizon, snapshots = world.variables["purchase_value_horizon_months"], _snapshots(world)
+    ends_of = {as_of: add_months(as_of, horizon) for as_of in snapshots}
+    mature = [as_of for as_of in snapshots if ends_of[as_of] <= snapshots[-1]]
+    for as_of in mature:
+        ends = ends_of[as_of]
+        test = mature[-1]
+        choice = max((day for day in mature if ends_of[day] <= test), default=date.min)
         for customer, days in _days(world).items():
             if min(days) >= as_of:
                 continue
@@ -128,7 +141,11 @@ def _training_set(world: World) -> Iterator[Row]:
                 "future_amount": spent,
                 "label_known_at": ends,
                 "is_outlier": spent > world.variables["purchase_value_outlier_usd"],
-            }
+                "split": "test" if as_of == test
+                else Half(customer) if as_of == choice
+                else "train" if ends <= choice
+                else "unused",
+            }  # fmt: skip
 
 
 def _by_hand() -> Counted:
@@ -148,6 +165,10 @@ def _by_hand() -> Counted:
         bought("eve", "2024-05-31T14:29:59", 1, "64"),  # May 31: the horizon's last day
         bought("eve", "2024-05-31T14:30:00", 1, "128"),  # Jun 1: after it
         bought("one", "2024-02-09T20:00:00", 5, "10"),  # Feb 10, and never again
+        bought("rich", "2024-02-09T20:00:00", 1, "0"),
+        bought("rich", "2024-03-09T20:00:00", 1, "1000"),
+        bought("richer", "2024-02-09T20:00:00", 1, "0"),
+        bought("richer", "2024-03-09T20:00:00", 1, "1000.000001"),
     ]
     for n, row in enumerate(rows):
         row["purchase_id"] = f"p{n}"
@@ -174,14 +195,25 @@ def _by_hand() -> Counted:
             march | {"customer_id": "eve", "future_amount": 96.0, "is_outlier": False,
                      "label_known_at": date(2024, 6, 1)},
             march | {"customer_id": "one", "future_amount": 0.0},
+            march | {"customer_id": "rich", "future_amount": 1000.0, "is_outlier": False},
+            march | {"customer_id": "richer", "future_amount": 1000.000001, "is_outlier": True},
         ),
     )  # fmt: skip
+
+
+def _bought_once() -> Counted:
+    """One purchase: the day after it is the present."""
+    rows = [{"purchase_id": "p", "customer_id": "eve", "quantity": 2, "amount_usd": Decimal(3),
+             "purchased_at": datetime.fromisoformat("2024-05-14T14:30:00+00:00")}]  # fmt: skip
+    only = {"customer_id": "eve", "as_of": date(2024, 5, 16), "days_since_first": 1}
+    return Counted({"purchases": rows}, features=(only,))
 
 
 DEFINITION = Definition(
     make=_make,
     features=_features,
     training_set=_training_set,
-    counted=(_by_hand(), Counted({})),
+    counted=(_by_hand(), _bought_once(), Counted({})),
+    others={"purchase_value_snapshots": _looked_ahead_from},
     variables=_VARIABLES,
 )

@@ -10,13 +10,24 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
-from tests.definitions import Counted, Definition
+from tests.definitions import Counted, Definition, Half
 from tests.support.worlds import TIME_ZONE, Raw, Row, World, beside, group
+from training.settings import project_vars
 
-_HISTORY, _HORIZON = 20, 7
-_VARIABLES = {"time_zone": TIME_ZONE, "storage_tiering_history_days": _HISTORY}
+_HISTORY, _HORIZON = 37, 7
+_HOT, *_CHEAPER = project_vars()["storage_tiers"]
+_VARIABLES = {
+    "time_zone": TIME_ZONE,
+    "storage_tiering_history_days": _HISTORY,
+    # Nothing is free, so that nothing may be left out.
+    "storage_tiers": [
+        _HOT
+        | {"usd_per_gb_read": 0.001, "usd_per_1000_reads": 0.003, "usd_per_1000_writes": 0.002},
+        *_CHEAPER,
+    ],
+}
 _START = datetime(2024, 2, 1, tzinfo=UTC)
-_DAYS = 70
+_DAYS = 88
 _UNITS = (timedelta(microseconds=1), timedelta(hours=11))
 _TABLES = ("treehouse_workload.visits", "treehouse_workload.stock", "elsewhere.unnamed")
 _PARTITIONS = [f"{table}.{n}" for table in _TABLES for n in ("2024-01", "202402", "9", "all")]
@@ -267,10 +278,9 @@ def _row(days: _Partition, as_of: date) -> Row:
 def _training_set(world: World) -> Iterator[Row]:
     partitions = _partitions(world)
     today = max((day for days in partitions.values() for day in days), default=date.min)
-    for row in _features(world):
+    mature = [row for row in _features(world) if row["as_of"] + _HORIZON * _STEP <= today]
+    for row in mature:
         ends = row["as_of"] + _HORIZON * _STEP
-        if ends > today:
-            continue
         days = partitions[row["partition_name"]]
         ahead = [there for day, there in days.items() if row["as_of"] <= day < ends]
         costs = _costs(world, row["stored_bytes"], ahead)
@@ -281,7 +291,21 @@ def _training_set(world: World) -> Iterator[Row]:
             "best_tier": min(costs, key=lambda tier: costs[tier]),
             "stake_usd": max(max(costs.values()) - min(costs.values()), 1e-9),
             "label_known_at": ends,
+            "split": _split_of(row, [other["as_of"] for other in mature]),
         }
+
+
+def _split_of(row: Row, days: list[date]) -> str | Half:
+    """A fifth of the days that two gaps leave tests, and as many choose; a gap is a horizon and the
+    day after which the horizon's last one is over."""
+    first, last, gap = min(days), max(days), _HORIZON + 1
+    part = max(1, ((last - first).days + 1 - 2 * gap) // 5)
+    before = (last - row["as_of"]).days  # 0 on the last day
+    if before < part:
+        return "test"
+    if 0 <= before - part - gap + 1 < part:
+        return Half(row["partition_name"])
+    return "train" if before - 2 * part - 2 * gap + 2 >= 0 else "unused"
 
 
 def _costs(world: World, stored: float, ahead: list[_Day]) -> dict[str, float]:
@@ -369,9 +393,39 @@ def _by_hand() -> Counted:
             key | {
                 "partition_name": other, "best_tier": "cold", "label_known_at": date(2024, 5, 31),
                 "stake_usd": 0.1 * (0.08 - 0.004) * 168 / 730
-                - 7 / 90 * (13 * 0.02 / 1000 + 13 * 0.01 / 1000 + 0.1 * 0.03),
+                - 7 / 90 * (13 * (0.003 + 0.02) / 1000 + 0.1 * 0.001)
+                - 7 / 90 * (13 * (0.01 + 0.002) / 1000 + 0.1 * 0.03),
+                "split": "unused",
             },
             key | {"partition_name": name, "best_tier": "warm"},
+            # 17 days leave none beside the gaps: one tests and one chooses, whatever it takes.
+            *({"partition_name": name, "as_of": date(2024, 5, day), "split": split}
+              for day, split in ((9, "train"), (10, "unused"), (16, "unused"), (17, Half(name)),
+                                 (18, "unused"), (25, "test"))),
+        ),
+    )  # fmt: skip
+
+
+def _apart() -> Counted:
+    """Written on May 1 and read on June 3: known from May 2 to 27. These 26 days leave 10 beside
+    two gaps of 8, of which 2 test and 2 choose."""
+    name = "treehouse_workload.visits.202404"
+    write, read = (datetime(2024, month, day, tzinfo=UTC) for month, day in ((5, 1), (6, 3)))
+    query = {
+        "log_id": 1, "query_key": 1, "event_at": read, "logged_at": read, "is_initial": True,
+        "user_key": 1, "kind": "Select", "exception_code": 0, "read_bytes": 1,
+        "partitions": [name], "databases": [], "tables": [],
+    }  # fmt: skip
+    event = _split(name) | {"logged_at": write, "event": "NewPart", "query_key": 0,
+                            "error_code": 0, "bytes": 10, "log_id": 1}  # fmt: skip
+    days = [("train", 2, 9), ("unused", 10, 16), (Half(name), 17, 18), ("unused", 19, 25),
+            ("test", 26, 27)]  # fmt: skip
+    return Counted(
+        {"engine_queries": [query], "engine_part_events": [event]},
+        features=({"partition_name": name, "as_of": date(2024, 5, 2), "age_days": 1.0},),
+        training_set=tuple(
+            {"partition_name": name, "as_of": date(2024, 5, day), "split": split}
+            for split, first, last in days for day in range(first, last + 1)
         ),
     )  # fmt: skip
 
@@ -380,6 +434,6 @@ DEFINITION = Definition(
     make=_make,
     features=_features,
     training_set=_training_set,
-    counted=(_by_hand(), Counted({})),
+    counted=(_by_hand(), _apart(), Counted({})),
     variables=_VARIABLES,
 )

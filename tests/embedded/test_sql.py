@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import sqlglot
 from clickhouse_connect.driver.client import Client
+from jinja2 import Environment
 
 from tests.support.house import dbt
 from training.contract import contracts
-from training.settings import Settings
+from training.settings import ROOT, Settings
 
 
 def test_every_compiled_model_and_test_parses(settings: Settings) -> None:
@@ -18,6 +19,15 @@ def test_every_compiled_model_and_test_parses(settings: Settings) -> None:
     for file in files:
         (statement,) = sqlglot.parse(file.read_text(), read="clickhouse")
         assert isinstance(statement, sqlglot.exp.Query), file
+
+
+def test_of_the_keys_that_choose_half_validate(client: Client) -> None:
+    macros = Environment(autoescape=False).from_string((ROOT / "macros/splits.sql").read_text())
+    half = macros.module.choice_half("number, 1")  # type: ignore[attr-defined]
+    found = client.query(f"select {half} as half, count() from numbers(10000) group by half")
+    counts = dict(found.result_rows)
+    assert counts.keys() == {"validation", "calibration"}
+    assert abs(counts["validation"] - 5000) < 200  # four standard deviations
 
 
 def test_every_generated_function_parses(client: Client, settings: Settings) -> None:

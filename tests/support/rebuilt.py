@@ -60,14 +60,13 @@ class Built:
                     f"insert into {self._qualified(name)} ({columns}) select {columns} from ({sql})"
                 )
 
-    def rows(self, table: str, columns: Iterable[str]) -> list[Row]:
-        """Some columns of a table."""
-        names = list(columns)
-        selected = ", ".join(map(identifier, names))
+    def rows(self, table: str, columns: Iterable[str] = ()) -> list[Row]:
+        """Some columns of a table, or all."""
+        selected = ", ".join(map(identifier, columns)) or "*"
         found = self.client.query(
             f"select {selected} from {self._qualified(table)}", tz_mode="aware"
-        ).result_rows
-        return [dict(zip(names, row, strict=True)) for row in found]
+        )
+        return [dict(zip(found.column_names, row, strict=True)) for row in found.result_rows]
 
     def _with_parents(self, models: Sequence[str]) -> set[str]:
         found = set(models)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 
-from tests.definitions import Counted, Definition
+from tests.definitions import Counted, Definition, Half
 from tests.definitions.purchase_value import DEFINITION as PURCHASES
 from tests.support.worlds import Row, World, add_months, group
 
@@ -46,9 +46,20 @@ def _features(world: World) -> Iterator[Row]:
 
 
 def _training_set(world: World) -> Iterator[Row]:
-    for as_of in months(world, mature=True):
-        for customer, _, after in histories(world, as_of):
-            yield {"customer_id": customer, "as_of": as_of, "buys_again": bool(after)}
+    rows = [
+        {"customer_id": customer, "as_of": as_of, "buys_again": bool(after)}
+        for as_of in months(world, mature=True)
+        for customer, _, after in histories(world, as_of)
+    ]
+    for row in rows:
+        yield row | {"split": split_of(row, max(other["as_of"] for other in rows))}
+
+
+def split_of(row: Row, test: date) -> str | Half:
+    """The last month tests, and the one before it chooses."""
+    if row["as_of"] == test:
+        return "test"
+    return "train" if row["as_of"] < add_months(test, -1) else Half(row["customer_id"])
 
 
 def by_hand() -> list[Row]:

@@ -13,6 +13,8 @@ from tests.support.worlds import Row, World, add_months
 
 
 def _training_set(world: World) -> Iterator[Row]:
+    rows = REPEAT.training_set(world)
+    splits = {(row["customer_id"], row["as_of"]): row["split"] for row in rows}
     for as_of in months(world, mature=True):
         for customer, _, after in histories(world, as_of):
             spent = float(sum(p["amount_usd"] for p in after))
@@ -23,6 +25,7 @@ def _training_set(world: World) -> Iterator[Row]:
                 "amount": spent or None,
                 "importance": 1 + spent / 1000,
                 "known_at": add_months(as_of, 1),
+                "split": splits[customer, as_of],
             }
 
 
