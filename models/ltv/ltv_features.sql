@@ -38,8 +38,7 @@ activity as (
         max(largest_payment_usd) as d7_largest_payment,
         uniqExact(day) as d7_active_days,
         max(age) as last_active_age,
-        minIf(age, payments > 0) as first_payment_age,
-        sum(payments) > 0 as has_paid
+        minIf(age, payments > 0) as first_payment_age
     from observed_days
     group by user_id
 
@@ -62,7 +61,7 @@ select
     toFloat64(activity.d7_largest_payment) as d7_largest_payment,
     toUInt8(activity.d7_active_days) as d7_active_days,
     if(activity.d7_events = 0, null, toUInt8(activity.last_active_age)) as last_active_age,
-    if(activity.has_paid, toUInt8(activity.first_payment_age), null) as first_payment_age,
+    if(activity.d7_payments = 0, null, toUInt8(activity.first_payment_age)) as first_payment_age,
     installs.campaign_id as campaign_id,
     installs.ad_creative_id as ad_creative_id,
     installs.country as country,

@@ -8,9 +8,7 @@ with
 -- The newest day that was seen is the present.
 present as (
 
-    select max(day) as today
-    from {{ ref('storage_tiering_days') }}
-    having count() > 0
+    select max(day) as today from {{ ref('storage_tiering_days') }}
 
 ),
 
@@ -114,7 +112,7 @@ known as (
     select windows.*
     from windows
     cross join present
-    where age_days > 0 and stored_bytes > 0 and as_of > today - {{ history }}
+    where stored_bytes > 0 and as_of > today - {{ history }}
 
 )
 

@@ -31,36 +31,20 @@ bounds as (
         choice_ends - part_days + 1 as choice_begins,
         choice_begins - {{ gap }} as training_ends
     from mature
-    having count() > 0
 
 ),
 
 -- A day belongs to the horizon of each of the days before it.
-ahead as (
-
-    select
-        partition_name,
-        arrayJoin(range({{ horizon }})) as days_before,
-        days.day - days_before as as_of,
-        sum(days.reads) as future_reads,
-        sum(days.read_bytes) as future_read_bytes,
-        sum(days.writes) as future_writes,
-        sum(days.written_bytes) as future_written_bytes
-    from {{ ref('storage_tiering_days') }} as days
-    group by partition_name, days_before, as_of
-
-),
-
 future as (
 
     select
         partition_name as its_partition,
-        ahead.as_of as its_day,
-        toFloat64(sum(ahead.future_reads)) as future_reads,
-        sum(ahead.future_read_bytes) as future_read_bytes,
-        toFloat64(sum(ahead.future_writes)) as future_writes,
-        sum(ahead.future_written_bytes) as future_written_bytes
-    from ahead
+        days.day - arrayJoin(range({{ horizon }})) as its_day,
+        toFloat64(sum(days.reads)) as future_reads,
+        sum(days.read_bytes) as future_read_bytes,
+        toFloat64(sum(days.writes)) as future_writes,
+        sum(days.written_bytes) as future_written_bytes
+    from {{ ref('storage_tiering_days') }} as days
     group by its_partition, its_day
 
 ),

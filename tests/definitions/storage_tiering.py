@@ -406,22 +406,31 @@ def _by_hand() -> Counted:
     )  # fmt: skip
 
 
-def _apart() -> Counted:
-    """Written on May 1 and read on June 3: known from May 2 to 27. These 26 days leave 10 beside
-    two gaps of 8, of which 2 test and 2 choose."""
-    name = "treehouse_workload.visits.202404"
-    write, read = (datetime(2024, month, day, tzinfo=UTC) for month, day in ((5, 1), (6, 3)))
+def _read_once(name: str, written: dict[date, int]) -> Raw:
+    """A partition that was written on some days, of so many bytes, and read on June 3."""
+    read = datetime(2024, 6, 3, tzinfo=UTC)
     query = {
         "log_id": 1, "query_key": 1, "event_at": read, "logged_at": read, "is_initial": True,
         "user_key": 1, "kind": "Select", "exception_code": 0, "read_bytes": 1,
         "partitions": [name], "databases": [], "tables": [],
     }  # fmt: skip
-    event = _split(name) | {"logged_at": write, "event": "NewPart", "query_key": 0,
-                            "error_code": 0, "bytes": 10, "log_id": 1}  # fmt: skip
+    events = [
+        _split(name) | {"logged_at": datetime(day.year, day.month, day.day, tzinfo=UTC),
+                        "event": "NewPart", "query_key": 0, "error_code": 0, "bytes": size,
+                        "log_id": size}
+        for day, size in written.items()
+    ]  # fmt: skip
+    return {"engine_queries": [query], "engine_part_events": events}
+
+
+def _apart() -> Counted:
+    """Written on May 1 and read on June 3: known from May 2 to 27. These 26 days leave 10 beside
+    two gaps of 8, of which 2 test and 2 choose."""
+    name = "treehouse_workload.visits.202404"
     days = [("train", 2, 9), ("unused", 10, 16), (Half(name), 17, 18), ("unused", 19, 25),
             ("test", 26, 27)]  # fmt: skip
     return Counted(
-        {"engine_queries": [query], "engine_part_events": [event]},
+        _read_once(name, {date(2024, 5, 1): 10}),
         features=({"partition_name": name, "as_of": date(2024, 5, 2), "age_days": 1.0},),
         training_set=tuple(
             {"partition_name": name, "as_of": date(2024, 5, day), "split": split}
@@ -430,10 +439,21 @@ def _apart() -> Counted:
     )  # fmt: skip
 
 
+def _long_ago() -> Counted:
+    """What was written before the days that are kept is there on the first of them."""
+    name = "treehouse_workload.visits.202401"
+    key = {"partition_name": name, "as_of": date(2024, 5, 27)}
+    return Counted(
+        _read_once(name, {date(2024, 1, 1): 10, date(2024, 1, 3): 20}),
+        features=(key | {"age_days": 147.0, "stored_bytes": 600_000.0, "writes_7d": 0},),
+        training_set=(key | {"split": "test"},),
+    )
+
+
 DEFINITION = Definition(
     make=_make,
     features=_features,
     training_set=_training_set,
-    counted=(_by_hand(), _apart(), Counted({})),
+    counted=(_by_hand(), _apart(), _long_ago(), Counted({})),
     variables=_VARIABLES,
 )
