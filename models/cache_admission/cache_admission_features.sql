@@ -65,7 +65,7 @@ volatility as (
         from history
         array join arrayMap(t -> toString(t), tables) as table_name
     ) as reads
-    asof left join {{ ref('cache_admission_writes') }} as latest
+    asof join {{ ref('cache_admission_writes') }} as latest
         on latest.table_name = reads.table_name and latest.written_at < reads.event_at
     asof left join {{ ref('cache_admission_writes') }} as an_hour_ago
         on an_hour_ago.table_name = reads.table_name and an_hour_ago.written_at < reads.hour_before

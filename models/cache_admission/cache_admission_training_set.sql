@@ -22,7 +22,6 @@ bounds as (
         choice_ends - toIntervalSecond(intDiv(usable_seconds, 5)) as choice_begins,
         choice_begins - toIntervalSecond({{ horizon }}) as training_ends
     from {{ ref('cache_admission_features') }}
-    having count() > 0
 
 ),
 
@@ -46,7 +45,7 @@ known as (
         dateDiff('microsecond', event_at, again_at) / 1e6 as again_seconds
     from {{ ref('cache_admission_features') }}
     inner join {{ ref('cache_admission_lives') }} using (log_id)
-    left join again using (log_id)
+    inner join again using (log_id)
 
 )
 

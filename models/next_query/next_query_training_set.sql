@@ -35,7 +35,6 @@ bounds as (
         quantileExact(0.6)(asked_at) as choice_begins, -- noqa: LT01
         quantileExact(0.8)(asked_at) as test_begins -- noqa: LT01
     from labelled
-    having count() > 0
 
 )
 

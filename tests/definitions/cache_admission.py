@@ -20,7 +20,7 @@ _VARIABLES: dict[str, Any] = {
     "time_zone": TIME_ZONE,
     "cache_admission_history_days": 12,
     "result_cache": project_vars()["result_cache"]
-    | {"dashboards": {"sales": 600, "O'Hara": 20000}},
+    | {"dashboards": {"sales": 600, "O'Hara": 20000, "quick": 1}},
 }
 _START = datetime(2024, 4, 1, tzinfo=UTC)  # summer time ends within a week
 _HOUR, _DAY = timedelta(hours=1), timedelta(days=1)
@@ -36,7 +36,7 @@ def _make(rng: random.Random) -> Raw:
             "is_initial": True,
             "query_key": rng.randrange(1, 100),
             "user_key": rng.randrange(1, 4),
-            "dashboard": rng.choice(["", "sales", "O'Hara", "other"]),
+            "dashboard": rng.choice(["", "sales", "O'Hara", "quick", "other"]),
             "panel": rng.choice(["", "p"]),
             "kind": "Select",
             "shape": rng.randrange(6),
@@ -275,6 +275,7 @@ def _by_hand() -> Counted:
         asked(9, now + timedelta(seconds=1_100), 1, 1, 80.0),  # asked again
         asked(10, now + timedelta(hours=7), 9, 1, 80.0),  # the present
         asked(11, now + timedelta(minutes=10), 3, 1, 80.0, tables=[_STOCK]),  # written but once
+        asked(12, timedelta(hours=12, minutes=30, seconds=59.5), 4, 1, 80.0, dashboard="quick"),
     ]
     events = [
         {"log_id": n, "logged_at": day + at, "event": event, "query_key": 0, "error_code": 0,
@@ -285,6 +286,7 @@ def _by_hand() -> Counted:
             (now - timedelta(seconds=20), "NewPart", "stock"),
             (now - timedelta(seconds=15), "RemovePart", "orders"),
             (now + timedelta(seconds=570), "NewPart", "orders"),  # 12:10:00
+            (timedelta(hours=12, minutes=20, microseconds=1), "NewPart", "stock"),
         ))
     ]  # fmt: skip
     shape = {
@@ -309,24 +311,31 @@ def _by_hand() -> Counted:
                 "seconds_since_write": 620.0, "writes_1h": 1, "writes_1d": 1,
             },
         ),
-        # The pass of 12:10 comes too late: the one of 12:09 is the last, 510 seconds on.
+        # The pass of 12:10 comes too late: the one of 12:09 is the last, 510 seconds on. That of
+        # 12:20 is just in time. Who may be a second behind is served to the pass of 18:30.
         training_set=(
             key | {"is_reused": 1, "ttl_seconds": 1_110.0, "kept_seconds": 1_100.0,
                    "label_known_at": day + now + timedelta(hours=6)},
+            {"log_id": 11, "event_at": day + now + timedelta(minutes=10), "is_reused": 0,
+             "ttl_seconds": 570.0 + 600},
+            {"log_id": 12, "event_at": day + timedelta(hours=12, minutes=30, seconds=59.5),
+             "is_reused": 0, "ttl_seconds": 21_600 - 59.5 + 1},
         ),
     )  # fmt: skip
 
 
 def _apart() -> Counted:
     """The first query comes 68 hours before the last one, of which 62 are known after 6 hours. Two
-    gaps leave 50: the last 10 test, and the 10 before the gap choose."""
+    gaps leave 50: the last 10 test, and the 10 before the gap choose. Of 4 seconds more no fifth is
+    a whole one."""
     begin = datetime(2024, 4, 3, tzinfo=UTC)
     tick = timedelta(microseconds=1)
     placed: list[tuple[timedelta, str]] = [
-        (0 * _HOUR, "train"), (30 * _HOUR, "train"), (30 * _HOUR + tick, "unused"),
+        (timedelta(seconds=-4), "train"), (30 * _HOUR, "train"), (30 * _HOUR + tick, "unused"),
         (36 * _HOUR, "unused"), (36 * _HOUR + tick, "choice"), (46 * _HOUR, "choice"),
         (46 * _HOUR + tick, "unused"), (52 * _HOUR, "unused"), (52 * _HOUR + tick, "test"),
         (62 * _HOUR, "test"), (62 * _HOUR + tick, ""), (68 * _HOUR, ""),
+        (68 * _HOUR - 12 * _DAY, ""),  # too old
     ]  # fmt: skip
     queries = [
         {"log_id": n, "event_at": begin + at, "logged_at": begin + at, "is_initial": True,
@@ -337,7 +346,7 @@ def _apart() -> Counted:
     ]  # fmt: skip
     return Counted(
         {"engine_queries": queries},
-        features=({"log_id": 0, "event_at": begin, "requests_7d": 0},),
+        features=({"log_id": 1, "event_at": begin + 30 * _HOUR, "requests_7d": 0},),
         training_set=tuple(
             {"log_id": n, "event_at": begin + at, "split": Half(n) if split == "choice" else split}
             for n, (at, split) in enumerate(placed) if split

@@ -237,10 +237,30 @@ def _nobody_did_anything() -> Counted:
     return Counted({"installs": [install]})
 
 
+def _somebody_did_one_thing() -> Counted:
+    """One event of a stranger tells that the days before it are over."""
+    install = {"user_id": "ann", "installed_at": _START, **dict.fromkeys(_TRAITS, "")}
+    event = {
+        "event_id": "e",
+        "user_id": "bob",
+        "event_at": _START + timedelta(days=_DAYS),
+        "event_name": "level",
+        "session_id": "",
+        "duration_ms": 0,
+        "revenue_usd": 0,
+    }
+    key = {"user_id": "ann", "installed_at": _START}
+    return Counted(
+        {"installs": [install], "events": [event]},
+        features=(key | {"d7_events": 0},),
+        training_set=(key | {"ltv_usd": 0.0},),
+    )
+
+
 DEFINITION = Definition(
     make=_make,
     features=_features,
     training_set=_training_set,
-    counted=(_by_hand(), _nobody_did_anything()),
+    counted=(_by_hand(), _nobody_did_anything(), _somebody_did_one_thing()),
     variables=_VARIABLES,
 )
