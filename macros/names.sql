@@ -1,4 +1,4 @@
-{# Names that people give in YAML: training/names.py says which ones work, and why. Here a plain
+{# Names that people give in YAML: training/treehouse/project/names.py says which ones work, and why. Here a plain
    `dbt build` stops before it builds anything. #}
 
 {% macro check_names(names, kind, node, taken) %}
@@ -23,7 +23,7 @@
     {%- endfor -%}
 {% endmacro %}
 
-{# A feature's type: training/types.py says which ones models take. #}
+{# A feature's type: training/treehouse/project/types.py says which ones models take. #}
 {% macro check_type(column, node) %}
     {%- set number = '(U?Int(8|16|32|64)|B?Float(16|32|64)|Decimal\\d*\\([\\d, ]+\\)|Bool)' -%}
     {%- set taken = '(Array\\()?(LowCardinality\\()?(Nullable\\()?(' ~ number ~ '|String|FixedString\\(\\d+\\))\\)*' -%}

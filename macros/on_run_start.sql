@@ -41,7 +41,7 @@
     }) }}
 {% endmacro %}
 
-{# As whom a dictionary reads its tables, as in training/ddl.py; but never with a password, which dbt
+{# As whom a dictionary reads its tables, as in training/treehouse/clickhouse/ddl.py; but never with a password, which dbt
    would write into its log: none then, and ./treehouse makes those dictionaries before dbt runs. #}
 {% macro dictionary_reader(database) %}
     {% if not adapter.config.credentials.password %}

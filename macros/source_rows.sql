@@ -1,4 +1,4 @@
-{# Rows of a source, as its contract in models/staging/sources.yml has them: the table itself where
+{# Rows of a source, as its contract in models/staging/app/sources.yml has them: the table itself where
    that is of its columns and types, as one that `load` fills; else a query that casts. So a table of
    somebody's own may have numbers or UUIDs as ids, nulls, times as text, other names (the aliases),
    and lack what is optional. Rows without what is required are left out, as `load` quarantines them.

@@ -15,12 +15,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-# Before a booster's library is loaded: see training/__main__.py.
+# Before a booster's library is loaded: see training/treehouse/__main__.py.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 import clickhouse_connect
 import pytest
 from clickhouse_connect.driver.client import Client
+from treehouse.clickhouse.client import connect_embedded, connect_server, release
+from treehouse.project.settings import ROOT, Settings
 from xdist.scheduler import LoadFileScheduling
 
 from tests.support import warm_cli
@@ -28,8 +30,6 @@ from tests.support.cleaning import drop_everything, forget_queries, treehouse_da
 from tests.support.engine_library import ServerUnavailableError
 from tests.support.house import parsed
 from tests.support.server import Server, running_server, tail
-from training.engine import connect_embedded, connect_server, release
-from training.settings import ROOT, Settings
 
 _ENVIRONMENT = dict(os.environ)
 _SERVER_LOG = pytest.StashKey[Path]()

@@ -52,7 +52,7 @@ VARIANTS: dict[str, tuple[str, ...]] = {
 def _error(what: str, fix: str, value: object = None) -> Exception:
     """TreehouseError when the package is importable; inside a package build it is not."""
     try:
-        from training.errors import TreehouseError
+        from treehouse.project.errors import TreehouseError
     except ImportError:
         return RuntimeError(f"{what}: {value}\n{fix}" if value else f"{what}\n{fix}")
     return TreehouseError(what, value=value, fix=fix)

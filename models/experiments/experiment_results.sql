@@ -1,5 +1,5 @@
 -- Live: each query computes what was seen up to now. The statistics and their sources are in
--- macros/experiments_statistics.sql.
+-- macros/statistics/experiments.sql.
 with results as (
 
     {{ experiment_statistics(

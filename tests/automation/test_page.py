@@ -10,18 +10,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from treehouse.cli.main import app
+from treehouse.monitor.run import check
+from treehouse.monitor.state import Finding, record
+from treehouse.project.errors import TreehouseError
+from treehouse.registry.promotions import promote
+from treehouse.report import Page, features, quality, write_page
+from treehouse.report.subject import Subject, find_subject
+from treehouse.spec import load_spec
 from typer.testing import CliRunner
 
 from tests.automation.conftest import NAME, Shop
 from tests.support.some import some
-from training.cli import app
-from training.errors import TreehouseError
-from training.monitor.run import check
-from training.monitor.state import Finding, record
-from training.page import Page, features, quality, write_page
-from training.page.subject import Subject, find_subject
-from training.registry import promote
-from training.spec import load_spec
 
 HOSTILE = """<script>alert("1")</script>'&<img src=http://evil.example/x>"""
 SECTIONS = ("quality", "why", "data", "drift", "experiments", "serving", "history")
@@ -171,7 +171,7 @@ def test_groups_add_up_to_the_rows(subject: Subject) -> None:
 def test_an_older_contract_leaves_out_what_can_not_be_asked(
     watched: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from training.contract import Contract
+    from treehouse.project.contract import Contract
 
     monkeypatch.setattr(Contract, "hash", "0" * 32)
     page = write_page(watched.engine.client, watched.engine.settings, watched.spec)

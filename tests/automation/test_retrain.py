@@ -8,21 +8,21 @@ from typing import Any
 
 import pytest
 from clickhouse_connect.driver.exceptions import DatabaseError
+from treehouse.cli.main import app
+from treehouse.clickhouse.dbt import DbtRun
+from treehouse.fit import train as fitting
+from treehouse.monitor.state import Finding, ensure_monitoring, record
+from treehouse.project.errors import TreehouseError
+from treehouse.project.settings import Settings
+from treehouse.retrain import run as retraining
+from treehouse.retrain.log import running
+from treehouse.retrain.run import Cause, Result, cron_line, retrain, steps, why_due
+from treehouse.spec import load_spec
+from treehouse.spec.gates import Gates
 from typer.testing import CliRunner
 
 from tests.automation.conftest import NAME, Shop
 from tests.conftest import TARGETS
-from training import retrain as retraining
-from training.cli import app
-from training.dbt import DbtRun
-from training.errors import TreehouseError
-from training.fit import train as fitting
-from training.lifecycle.limits import Gates
-from training.monitor.state import Finding, ensure_monitoring, record
-from training.retrain import Cause, Result, cron_line, retrain, steps, why_due
-from training.runs import running
-from training.settings import Settings
-from training.spec import load_spec
 
 # What happens in Python alone is the same on every engine.
 EMBEDDED = pytest.mark.parametrize("engine", TARGETS[:1], indirect=True)
@@ -193,7 +193,7 @@ def test_a_failed_step_leaves_the_champion_and_says_which(
 def test_a_gate_refuses(quick: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     before = quick.champion()
     strict = replace(quick.spec, gates=Gates(size_bytes=1, row_us=1e6, call_ms=1e6))
-    monkeypatch.setattr("training.publish.load_spec", lambda _: strict)
+    monkeypatch.setattr("treehouse.registry.publish.load_spec", lambda _: strict)
     result = quick.retrain()
     assert (result.outcome, result.step, result.version) == ("refused", "publish", 0)
     assert "size: " in result.detail

@@ -8,21 +8,21 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from treehouse.clickhouse import turns
+from treehouse.clickhouse.turns import BusyError
+from treehouse.registry.promotions import ensure_registry
+from treehouse.retrain.log import ensure_runs, list_runs, running
 
 from tests.conftest import TARGETS, Engine
 from tests.support.dying import dies
-from training import turns
-from training.registry import ensure_registry
-from training.runs import ensure_runs, list_runs, running
-from training.turns import BusyError
 
 MODEL = "a model"
 _DYING = """
 import os, signal
-from training.engine import connect
-from training.registry import ensure_registry
-from training.runs import ensure_runs, running
-from training.settings import Settings
+from treehouse.clickhouse.client import connect
+from treehouse.registry.promotions import ensure_registry
+from treehouse.retrain.log import ensure_runs, running
+from treehouse.project.settings import Settings
 settings = Settings.from_environment()
 client = connect(settings)
 ensure_registry(client, settings)

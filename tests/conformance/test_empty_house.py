@@ -8,16 +8,16 @@ from typing import Any
 
 import pytest
 from clickhouse_connect.driver.exceptions import ClickHouseError
+from treehouse.clickhouse.client import literal
+from treehouse.experiments.state import experiments
+from treehouse.fit.candidates import wanted
+from treehouse.monitor.state import read_alerts
+from treehouse.project.contract import Contract
+from treehouse.retrain.log import list_runs
+from treehouse.spec import specs
 
 from tests.conftest import Engine
 from tests.support.house import dbt
-from training.contract import Contract
-from training.engine import literal
-from training.experiments.state import experiments
-from training.fit.candidates import wanted
-from training.monitor.state import read_alerts
-from training.runs import list_runs
-from training.spec import specs
 
 _TYPES = re.compile(
     r"(LowCardinality\(|Array\()?(Nullable\()?(U?Int\d+|Float\d+|Decimal\(.*|Bool|String)\)*"

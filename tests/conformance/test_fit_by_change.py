@@ -10,20 +10,20 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from treehouse.fit.candidate import Candidate
+from treehouse.fit.candidates import choose, fit_candidates
+from treehouse.fit.dataset import SPLITS, Dataset, load_dataset
+from treehouse.fit.heads import make_heads
+from treehouse.fit.measure import measure
+from treehouse.fit.train import train
+from treehouse.project.settings import Settings
+from treehouse.spec import Spec, specs
 
 from tests.conftest import Engine
 from tests.support.cleaning import drop_everything, forget_queries
 from tests.support.garbled import garble
 from tests.support.house import USERS, dbt
 from tests.support.referees import check_metrics, trees
-from training.fit.candidate import Candidate
-from training.fit.candidates import choose, fit_candidates
-from training.fit.dataset import SPLITS, Dataset, load_dataset
-from training.fit.heads import make_heads
-from training.fit.measure import measure
-from training.fit.train import train
-from training.settings import Settings
-from training.spec import Spec, specs
 
 Floats = NDArray[np.float64]
 pytestmark = pytest.mark.slow

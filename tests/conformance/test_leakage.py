@@ -9,6 +9,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from treehouse.ingest.sources import ensure_raw
+from treehouse.project.settings import ROOT
+from treehouse.spec import Spec
 
 from tests.conftest import Engine
 from tests.support.future import (
@@ -20,9 +23,6 @@ from tests.support.future import (
     run_stages,
 )
 from tests.support.house import copy_project, dbt
-from training.intake.sources import ensure_raw
-from training.settings import ROOT
-from training.spec import Spec
 
 pytestmark = pytest.mark.slow
 
@@ -52,7 +52,7 @@ _LEAKS = (
     (
         "next_query",
         "features",
-        "macros/next_query.sql",
+        "macros/functions/next_query.sql",
         "{{ history }} preceding and current row",
         "{{ history }} preceding and 1 following",
     ),

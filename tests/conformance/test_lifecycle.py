@@ -8,25 +8,25 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from treehouse.bundle import Bundle
+from treehouse.cli.metrics_table import beaten
+from treehouse.clickhouse.client import identifier
+from treehouse.fit.candidates import wanted
+from treehouse.fit.splits import SPLITS
+from treehouse.fit.train import Trained, train
+from treehouse.monitor.measure import measure
+from treehouse.project.contract import Contract, load_contract
+from treehouse.project.errors import TreehouseError
+from treehouse.registry import promotions as registry
+from treehouse.registry import publish as publishing
+from treehouse.registry.promotions import Version, promote, rollback
+from treehouse.registry.publish import Parity, publish, verify
+from treehouse.report import write_page
+from treehouse.spec import Spec
+from treehouse.spec import spec as spec_module
 
 from tests.conftest import Engine
 from tests.support.house import USERS, copy_project, dbt, edit_features
-from training import publish as publishing
-from training import registry
-from training import spec as spec_module
-from training.bundle import Bundle
-from training.contract import Contract, load_contract
-from training.engine import identifier
-from training.errors import TreehouseError
-from training.fit.candidates import wanted
-from training.fit.splits import SPLITS
-from training.fit.train import Trained, train
-from training.monitor.measure import measure
-from training.page import write_page
-from training.publish import Parity, publish, verify
-from training.registry import Version, promote, rollback
-from training.report import beaten
-from training.spec import Spec
 
 _GOLDEN = 256
 _JUDGED_BY = {

@@ -16,9 +16,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from treehouse.project.settings import ROOT
 
 from tests.support.house import copy_project, parsed
-from training.settings import ROOT
 
 pytestmark = pytest.mark.slow
 
@@ -116,8 +116,8 @@ where predicted_repeat is not null
 _REPEAT_SPEC = '''
 """Whether a customer buys again within the coming month."""
 
-from training.demo_data import real_purchases
-from training.spec import Bagging, Boosting, Spec
+from treehouse.simulation.demo_data import real_purchases
+from treehouse.spec import Bagging, Boosting, Spec
 
 SPEC = Spec(
     use_case="repeat_purchase",
@@ -210,8 +210,8 @@ where predicted_tier is not null
 _TIER_SPEC = '''
 """How much a customer spends within the coming month: nothing, little or much."""
 
-from training.demo_data import real_purchases
-from training.spec import Also, Bagging, Boosting, Spec
+from treehouse.simulation.demo_data import real_purchases
+from treehouse.spec import Also, Bagging, Boosting, Spec
 
 SPEC = Spec(
     use_case="spend_tier",
@@ -291,7 +291,7 @@ def tracked_files() -> dict[str, str]:
 def test_it_goes_the_whole_way(project: Path) -> None:
     """Loaded, built, trained, published, promoted; then predictions from SQL."""
     chosen = [word for name in _USE_CASES for word in ("--only", name)]
-    models = json.loads(run(project, "-m", "training", "demo", *chosen, "--json"))["models"]
+    models = json.loads(run(project, "-m", "treehouse", "demo", *chosen, "--json"))["models"]
     for model in models.values():
         assert model["version"] == 1
         assert model["parity"]["different"] == 0
@@ -310,7 +310,7 @@ def test_it_goes_the_whole_way(project: Path) -> None:
         " from (select predict_repeat_purchase_full(visits, spent, days_since_last, habit) as p,"
         f" predict_spend_tier_full({features}) as t from treehouse.repeat_purchase_features)"
     )
-    told = run(project, "-m", "training", "sql", sql, "--format", "JSONEachRow")
+    told = run(project, "-m", "treehouse", "sql", sql, "--format", "JSONEachRow")
     (answer,) = json.loads(told.join("[]"))
     assert answer["rows"] > 1000
     for part in ("shares", "scores", "wholes", "amounts"):

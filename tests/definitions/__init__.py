@@ -15,8 +15,9 @@ from dataclasses import dataclass, field
 from importlib.util import find_spec
 from typing import Any
 
+from treehouse.project.errors import TreehouseError
+
 from tests.support.worlds import Raw, Row, World
-from training.errors import TreehouseError
 
 
 @dataclass(frozen=True)

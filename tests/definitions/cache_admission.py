@@ -13,7 +13,7 @@ from typing import Any
 from tests.definitions import Counted, Definition, Half
 from tests.support.query_worlds import echoing_queries
 from tests.support.worlds import TIME_ZONE, Raw, Row, World, beside, group
-from training.settings import project_vars
+from treehouse.project.settings import project_vars
 
 _ORDERS, _STOCK, _OTHER = "treehouse_workload.orders", "treehouse_workload.stock", "shop.secrets"
 _VARIABLES: dict[str, Any] = {

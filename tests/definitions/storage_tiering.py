@@ -12,7 +12,7 @@ from typing import Any
 
 from tests.definitions import Counted, Definition, Half
 from tests.support.worlds import TIME_ZONE, Raw, Row, World, beside, group
-from training.settings import project_vars
+from treehouse.project.settings import project_vars
 
 _HISTORY, _HORIZON = 37, 7
 _HOT, *_CHEAPER = project_vars()["storage_tiers"]

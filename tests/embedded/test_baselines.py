@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 from clickhouse_connect.driver.client import Client
+from treehouse.fit.baselines import CONSTANT, rule_columns, rules
+from treehouse.spec import Also, Spec
 
 from tests.support.datasets import CONTRACT, HEADS, made_up_spec
-from training.fit.baselines import CONSTANT, rule_columns, rules
-from training.spec import Also, Spec
 
 _RNG = np.random.default_rng(5)
 _ROWS = 300
@@ -26,7 +26,7 @@ def of_task(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Spec]:
     def make(task: str, changes: dict[str, Any], **contract: Any) -> Spec:
         heads = HEADS.get(task, ("value", "next_1", "next_2", "share_1", "share_2"))
         changed = replace(CONTRACT, heads=heads, **contract)
-        monkeypatch.setattr("training.spec.load_contract", lambda _: changed)
+        monkeypatch.setattr("treehouse.spec.spec.load_contract", lambda _: changed)
         return made_up_spec(task=task, **changes)
 
     return make

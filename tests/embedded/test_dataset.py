@@ -8,14 +8,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from clickhouse_connect.driver.client import Client
+from treehouse.clickhouse.client import row_hash
+from treehouse.fit.dataset import lineage, load_dataset
+from treehouse.fit.splits import SPLITS
+from treehouse.project.errors import TreehouseError
+from treehouse.project.settings import Settings
+from treehouse.spec import Also, Refit, Spec
 
 from tests.support.datasets import CONTRACT, HEADS, made_up_spec
-from training.engine import row_hash
-from training.errors import TreehouseError
-from training.fit.dataset import lineage, load_dataset
-from training.fit.splits import SPLITS
-from training.settings import Settings
-from training.spec import Also, Refit, Spec
 
 _DATABASE = "treehouse_dataset_tests"
 _TABLE = f"{_DATABASE}.made_up_training_set"
@@ -34,7 +34,7 @@ _ROWS = 600
 @pytest.fixture
 def spec(monkeypatch: pytest.MonkeyPatch) -> Spec:
     """A spec whose contract is made up too."""
-    monkeypatch.setattr("training.spec.load_contract", lambda _: CONTRACT)
+    monkeypatch.setattr("treehouse.spec.spec.load_contract", lambda _: CONTRACT)
     return made_up_spec()
 
 
@@ -278,7 +278,7 @@ def of_task(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Spec]:
 
     def make(task: str, **contract: str) -> Spec:
         changed = replace(CONTRACT, heads=HEADS[task], **contract)
-        monkeypatch.setattr("training.spec.load_contract", lambda _: changed)
+        monkeypatch.setattr("treehouse.spec.spec.load_contract", lambda _: changed)
         return made_up_spec(task=task)
 
     return make

@@ -7,12 +7,12 @@ import sys
 from pathlib import Path
 
 import pytest
+from treehouse.cli import doctor
+from treehouse.cli.doctor import Check, diagnose
+from treehouse.project.errors import TreehouseError
+from treehouse.project.settings import Settings
 
 from tests.conftest import Cli, Engine
-from training import doctor
-from training.doctor import Check, diagnose
-from training.errors import TreehouseError
-from training.settings import Settings
 
 NAMES = [
     "python",

@@ -16,10 +16,9 @@ from clickhouse_connect.driver.client import Client
 from scipy import stats
 from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.proportion import proportions_ztest
+from treehouse.clickhouse.ddl import MACROS, render
 
-from training.ddl import MACROS, render
-
-_MACROS = MACROS / "experiments_statistics.sql"
+_MACROS = MACROS / "statistics" / "experiments.sql"
 _TIGHT = {"rtol": 1e-9, "atol": 1e-12}
 _ALPHAS = [0.1, 0.05, 0.01]
 _ONES = "1. as denominator, 1. as pre_denominator, 0 as outcomes_not_finite"

@@ -8,9 +8,7 @@ from pathlib import Path
 
 import pytest
 from clickhouse_connect.driver.client import Client
-
-from training.errors import TreehouseError
-from training.fit.history import (
+from treehouse.fit.history import (
     History,
     check_windows,
     label_text,
@@ -18,8 +16,9 @@ from training.fit.history import (
     read_windows,
     too_few_rows,
 )
-from training.settings import Settings, give_vars, own_vars_file
-from training.spec import load_spec
+from treehouse.project.errors import TreehouseError
+from treehouse.project.settings import Settings, give_vars, own_vars_file
+from treehouse.spec import load_spec
 
 _HISTORY = History(149, 169, "ltv_horizon_days", 70, 8, "the embargo is 7 days in place of 90")
 

@@ -9,10 +9,9 @@ import numpy as np
 import pytest
 from clickhouse_connect.driver.client import Client
 from sklearn.metrics import log_loss, mean_tweedie_deviance
-
-from training.fit.deviance import deviance_scale, deviances, scale_sql
-from training.lifecycle.losses import model_loss, rule_losses
-from training.spec import Spec
+from treehouse.fit.deviance import deviance_scale, deviances, scale_sql
+from treehouse.registry.losses import model_loss, rule_losses
+from treehouse.spec import Spec
 
 RNG = np.random.default_rng(11)
 LABELS = RNG.gamma(0.5, 4.0, 50) * (RNG.random(50) < 0.3)

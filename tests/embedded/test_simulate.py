@@ -9,13 +9,12 @@ from typing import Any
 
 import pytest
 from clickhouse_connect.driver.client import Client
-
-from training.engine import identifier
-from training.errors import TreehouseError
-from training.settings import Settings
-from training.simulate import TRUTH_DATABASE, ensure_truth, runs, simulate, store
-from training.simulate.generate import event_rows, generate, revenue_cents
-from training.simulate.parameters import Parameters
+from treehouse.clickhouse.client import identifier
+from treehouse.project.errors import TreehouseError
+from treehouse.project.settings import Settings
+from treehouse.simulation.app import TRUTH_DATABASE, ensure_truth, runs, simulate, store
+from treehouse.simulation.app.generate import event_rows, generate, revenue_cents
+from treehouse.simulation.app.parameters import Parameters
 
 BLOCK_USERS = 256
 USERS = 2 * BLOCK_USERS + 100
@@ -29,7 +28,7 @@ def small_blocks() -> Iterator[None]:
     """Blocks of few users: here it only matters that there are three of them."""
     with pytest.MonkeyPatch.context() as patch:
         for module in ("blocks", "generate", "parameters", "runs"):
-            patch.setattr(f"training.simulate.{module}.BLOCK_USERS", BLOCK_USERS)
+            patch.setattr(f"treehouse.simulation.app.{module}.BLOCK_USERS", BLOCK_USERS)
         yield
 
 

@@ -7,8 +7,8 @@ from clickhouse_connect.driver.client import Client
 from jinja2 import Environment
 
 from tests.support.house import dbt
-from training.contract import contracts
-from training.settings import ROOT, Settings
+from treehouse.project.contract import contracts
+from treehouse.project.settings import ROOT, Settings
 
 
 def test_every_compiled_model_and_test_parses(settings: Settings) -> None:

@@ -10,26 +10,19 @@ from typing import Any
 import numpy as np
 import pytest
 from clickhouse_connect.driver.client import Client
+from treehouse.fit.dataset import Dataset
+from treehouse.project.errors import TreehouseError
+from treehouse.project.settings import Settings
+from treehouse.spec import Bagging, Boosting, Spec
+from treehouse.tune import search as searching
+from treehouse.tune.gain import gain
+from treehouse.tune.search import Study, search
+from treehouse.tune.space import CANDIDATE, default_trials, ranges, with_parameters
+from treehouse.tune.trials import Trial, ensure_trials, read_trials, tuned_spec, winner, write_trial
 
 from tests.support.datasets import made_up_classes, made_up_dataset, made_up_spec
 from tests.support.sequences import sequence_dataset, sequence_spec
 from tests.support.some import some
-from training.errors import TreehouseError
-from training.fit.dataset import Dataset
-from training.settings import Settings
-from training.spec import Bagging, Boosting, Spec
-from training.tune import search as searching
-from training.tune.gain import gain
-from training.tune.search import Study, search
-from training.tune.space import CANDIDATE, default_trials, ranges, with_parameters
-from training.tune.trials import (
-    Trial,
-    ensure_trials,
-    read_trials,
-    tuned_spec,
-    winner,
-    write_trial,
-)
 
 _REGISTRY = "treehouse_tune_tests"
 Search = Callable[..., Study]
@@ -50,7 +43,7 @@ def data() -> Dataset:
 @pytest.fixture
 def spec(monkeypatch: pytest.MonkeyPatch, data: Dataset) -> Spec:
     """Two candidates of few small trees."""
-    monkeypatch.setattr("training.spec.load_contract", lambda _: data.contract)
+    monkeypatch.setattr("treehouse.spec.spec.load_contract", lambda _: data.contract)
     monkeypatch.setattr(searching, "spec_hash", lambda _: "code")
     return made_up_spec(
         objectives=("squared_error", "tweedie"),
@@ -166,7 +159,7 @@ def test_other_tasks(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     made_up = made_up_classes(task, 2500)
-    monkeypatch.setattr("training.spec.load_contract", lambda _: made_up.contract)
+    monkeypatch.setattr("treehouse.spec.spec.load_contract", lambda _: made_up.contract)
     given = replace(data, contract=made_up.contract, label=made_up.label)
     other = replace(spec, task=task, objectives=(), trainers=("random_forest",))
     study = search(client, own, other, given, trials=4)
@@ -179,7 +172,7 @@ def test_other_tasks(
 def test_sequences(client: Client, own: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     """The chain's order and smoothing; the network's own parameters where PyTorch is installed."""
     monkeypatch.setattr(searching, "spec_hash", lambda _: "code")
-    monkeypatch.setattr("training.fit.candidates.find_spec", lambda _: None)
+    monkeypatch.setattr("treehouse.fit.candidates.find_spec", lambda _: None)
     made_up = sequence_dataset(3000)
     time = np.arange(3000.0)
     lineage = {"rows": 3000, "fingerprint": 1}

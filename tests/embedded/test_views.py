@@ -11,8 +11,8 @@ from clickhouse_connect.driver.client import Client
 from jinja2 import Environment
 
 from tests.support.house import dbt
-from training.ddl import MACROS
-from training.settings import Settings
+from treehouse.clickhouse.ddl import MACROS
+from treehouse.project.settings import Settings
 
 # Moment, dashboard, panel, duration; admitted, time to live; expected reads, version.
 _REQUESTS = """
@@ -113,7 +113,7 @@ def test_places(client: Client, compiled: dict[str, str]) -> None:
 def _macros(queries: str) -> Any:
     environment = Environment(extensions=["jinja2.ext.do"], autoescape=False)
     environment.globals |= {"ref": lambda _: f"(select * from values({queries}))"}
-    return environment.from_string((MACROS / "next_query.sql").read_text()).module
+    return environment.from_string((MACROS / "functions" / "next_query.sql").read_text()).module
 
 
 def test_the_present_is_the_log_s_own(client: Client) -> None:

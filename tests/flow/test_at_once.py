@@ -10,23 +10,23 @@ from typing import Any
 
 import pytest
 from clickhouse_connect.driver.client import Client
+from treehouse.clickhouse.client import connect
+from treehouse.clickhouse.ddl import MACROS, render
+from treehouse.clickhouse.turns import alone
+from treehouse.experiments.definition import Definition
+from treehouse.experiments.state import ensure_experiments, experiments, grow, start, stop
+from treehouse.project.errors import TreehouseError
+from treehouse.registry import garbage as collecting
+from treehouse.registry.garbage import COLLECTING, PUBLISHING, collect
+from treehouse.registry.promotions import OvertakenError, promote, retire, versions
+from treehouse.registry.sync import wrong_files
 
 from tests.flow.conftest import ON_EMBEDDED, House
 from tests.support.small_bundle import USE_CASE
-from training.ddl import MACROS, render
-from training.engine import connect
-from training.errors import TreehouseError
-from training.experiments.definition import Definition
-from training.experiments.state import ensure_experiments, experiments, grow, start, stop
-from training.lifecycle import collect as collecting
-from training.lifecycle.collect import COLLECTING, PUBLISHING, collect
-from training.lifecycle.sync import wrong_files
-from training.registry import OvertakenError, promote, retire, versions
-from training.turns import alone
 
 pytestmark = pytest.mark.slow
 
-STATE = MACROS / "experiments_state.sql"
+STATE = MACROS / "state" / "experiments.sql"
 
 
 def elsewhere(house: House, work: Callable[[Client], Any]) -> threading.Thread:

@@ -18,16 +18,16 @@ from unittest.mock import Mock
 import pytest
 import typer.main
 from clickhouse_connect.driver.client import Client
+from treehouse.cli.main import app, main
+from treehouse.clickhouse.install import apply, install_plan, render_print
+from treehouse.project import console
+from treehouse.project.errors import TreehouseError
+from treehouse.project.files import write_whole
+from treehouse.project.settings import Settings, actor, project_vars
 from typer.testing import CliRunner
 
 from tests.conftest import Cli
 from tests.support.some import some
-from training import console
-from training.cli import app, main
-from training.errors import TreehouseError
-from training.files import write_whole
-from training.install import apply, install_plan, render_print
-from training.settings import Settings, actor, project_vars
 
 WITHOUT_JSON = {"metrics", "dbt", "install", "test"}  # these have a format of their own
 CLOSED = "http://127.0.0.1:1"
@@ -42,7 +42,7 @@ COMMANDS = {
 
 @pytest.fixture
 def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., Done]:
-    """The command line as `python -m training` starts it, but in this process."""
+    """The command line as `python -m treehouse` starts it, but in this process."""
 
     def run(*arguments: str) -> Done:
         monkeypatch.setattr(sys, "argv", ["treehouse", *arguments])
@@ -257,7 +257,7 @@ def test_a_disk_that_is_full_is_an_error_to_mend(
         patch.setattr("os.open", full)
         with pytest.raises(TreehouseError, match="No space left"):
             write_whole(tmp_path / "there", b"x")
-    monkeypatch.setattr("training.cli.app", full)
+    monkeypatch.setattr("treehouse.cli.main.app", full)
     with pytest.raises(SystemExit) as stop:
         main()
     assert stop.value.code == 2
@@ -297,7 +297,9 @@ def test_names_of_databases_come_from_dbts_own_files(monkeypatch: pytest.MonkeyP
     assert settings.raw_database == variables["raw_database"]
     assert settings.registry_database == variables["registry_database"]
     assert settings.database == "treehouse"
-    monkeypatch.setattr("training.settings.project_vars", lambda: variables | {"raw_database": "x"})
+    monkeypatch.setattr(
+        "treehouse.project.settings.project_vars", lambda: variables | {"raw_database": "x"}
+    )
     assert Settings.from_environment("embedded").raw_database == "x"
 
 

@@ -9,14 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from treehouse.cli.main import app
+from treehouse.ingest.load import LoadReport
+from treehouse.ingest.reading import Reading, read_mapping, read_preset
+from treehouse.ingest.sources import read_sources
+from treehouse.project.settings import Settings
 from typer.testing import CliRunner
 
 from tests.conftest import Cli
-from training.cli import app
-from training.intake.load import LoadReport
-from training.intake.reading import Reading, read_mapping, read_preset
-from training.intake.sources import read_sources
-from training.settings import Settings
 
 REPORT = LoadReport(
     "id", "purchases", "x.csv", 10, 7, 2, 1, 0.5,
@@ -37,11 +37,11 @@ def told(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
         found.update(options)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("training.commands.data.client_of", lambda _: nullcontext(None))
-    monkeypatch.setattr("training.commands.load.client_of", lambda _: nullcontext(None))
-    monkeypatch.setattr("training.intake.load.load", loader)
-    monkeypatch.setattr("training.commands.profile.summarize", lambda *_: None)
-    monkeypatch.setattr("training.simulate.simulate", simulator)
+    monkeypatch.setattr("treehouse.cli.data.client_of", lambda _: nullcontext(None))
+    monkeypatch.setattr("treehouse.cli.load.client_of", lambda _: nullcontext(None))
+    monkeypatch.setattr("treehouse.ingest.load.load", loader)
+    monkeypatch.setattr("treehouse.cli.profile.summarize", lambda *_: None)
+    monkeypatch.setattr("treehouse.simulation.app.simulate", simulator)
     return found
 
 

@@ -14,11 +14,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
+from treehouse.spec import specs
 
 from tests.conftest import TARGETS, Cli
 from tests.support.cleaning import drop_everything, forget_queries
 from tests.support.some import some
-from training.spec import specs
 
 pytestmark = [pytest.mark.slow, pytest.mark.both]
 
@@ -230,7 +230,7 @@ def test_a_second_run_doubles_nothing_and_gives_version_2(demo: Demo) -> None:
 
 @ON_EMBEDDED
 def test_purchases_are_not_loaded_twice(demo: Demo) -> None:
-    from training.intake.cdnow import find_cdnow
+    from treehouse.ingest.cdnow import find_cdnow
 
     report = demo.json(
         "load", "purchases", str(find_cdnow()), "--format", "words",

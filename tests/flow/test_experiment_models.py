@@ -8,17 +8,17 @@ import numpy as np
 import pytest
 from clickhouse_connect.driver.exceptions import ClickHouseError
 from scipy import stats
+from treehouse.clickhouse.client import run_script
+from treehouse.clickhouse.dbt import invoke
+from treehouse.experiments.definition import Definition
+from treehouse.experiments.shadow import agreement
+from treehouse.experiments.state import start, stop
+from treehouse.project.contract import load_contract
+from treehouse.project.errors import TreehouseError
+from treehouse.registry.promotions import promote
 
 from tests.flow.conftest import ARGUMENTS, House
 from tests.support.small_bundle import FEATURE, USE_CASE
-from training.contract import load_contract
-from training.dbt import invoke
-from training.engine import run_script
-from training.errors import TreehouseError
-from training.experiments.definition import Definition
-from training.experiments.shadow import agreement
-from training.experiments.state import start, stop
-from training.registry import promote
 
 pytestmark = pytest.mark.slow
 

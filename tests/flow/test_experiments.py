@@ -14,18 +14,18 @@ import pytest
 from clickhouse_connect.driver.exceptions import ClickHouseError
 from scipy import stats
 from statsmodels.stats.power import NormalIndPower
+from treehouse.cli.main import app
+from treehouse.clickhouse.client import run_script
+from treehouse.experiments.definition import Definition
+from treehouse.experiments.results import Results, read_results
+from treehouse.experiments.state import experiments, expose, grow, start, stop
+from treehouse.project.errors import TreehouseError
+from treehouse.project.settings import project_vars
 from typer.testing import CliRunner
 
 from tests.conftest import Engine
 from tests.support.house import dbt
 from tests.support.some import some
-from training.cli import app
-from training.engine import run_script
-from training.errors import TreehouseError
-from training.experiments.definition import Definition
-from training.experiments.results import Results, read_results
-from training.experiments.state import experiments, expose, grow, start, stop
-from training.settings import project_vars
 
 _SCORES = {"relation": "treehouse.lab_scores", "unit": "player", "time": "at", "value": "score"}
 _METRICS = {
@@ -91,8 +91,8 @@ def lab(fresh: Engine) -> Iterator[Lab]:
     dbt(fresh.settings, "run", *select, "--target-path", apart)
     with pytest.MonkeyPatch.context() as patch:
         known = project_vars() | {"experiment_metrics": _METRICS}
-        patch.setattr("training.experiments.definition.project_vars", lambda: known)
-        patch.setattr("training.experiments.plan.project_vars", lambda: known)
+        patch.setattr("treehouse.experiments.definition.project_vars", lambda: known)
+        patch.setattr("treehouse.experiments.plan.project_vars", lambda: known)
         yield Lab(fresh)
 
 

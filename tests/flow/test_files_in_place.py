@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from treehouse.cli.doctor import diagnose
+from treehouse.clickhouse.client import connect
+from treehouse.registry.promotions import promote
+from treehouse.registry.sync import Synced, sync, wrong_files
 
 from tests.flow.conftest import House
-from training.doctor import diagnose
-from training.engine import connect
-from training.lifecycle.sync import Synced, sync, wrong_files
-from training.registry import promote
 
 pytestmark = pytest.mark.slow
 

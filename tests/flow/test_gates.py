@@ -9,21 +9,21 @@ from typing import Any
 import numpy as np
 import pytest
 from scipy import stats
+from treehouse.project.errors import TreehouseError
+from treehouse.registry import publish as publishing
+from treehouse.registry.gates import write_gates
+from treehouse.registry.holdout import CHAMPION, compare
+from treehouse.registry.outcome import Outcome
+from treehouse.registry.promotions import Version, promote, versions
+from treehouse.registry.publish import publish
+from treehouse.registry.scorer_call import Scored
+from treehouse.spec import load_spec
+from treehouse.spec.gates import Gates
 
 from tests.conftest import Engine
 from tests.flow.conftest import ON_EMBEDDED, House
 from tests.support.small_bundle import FEATURE, USE_CASE, write_bundle
 from tests.support.small_training_set import TABLE, TEST_ROWS, make_training_set
-from training import publish as publishing
-from training.errors import TreehouseError
-from training.lifecycle.gates import write_gates
-from training.lifecycle.holdout import CHAMPION, compare
-from training.lifecycle.limits import Gates
-from training.lifecycle.outcome import Outcome
-from training.lifecycle.scoring import Scored
-from training.publish import publish
-from training.registry import Version, promote, versions
-from training.spec import load_spec
 
 SPEC = load_spec(USE_CASE)
 GATES = [

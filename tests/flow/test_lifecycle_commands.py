@@ -7,19 +7,19 @@ from typing import Any
 
 import pytest
 from clickhouse_connect.driver.exceptions import ClickHouseError
+from treehouse.cli.main import app
+from treehouse.clickhouse.client import run_script
+from treehouse.project.errors import TreehouseError
+from treehouse.registry.diff import diff
+from treehouse.registry.garbage import collect, plan
+from treehouse.registry.promotions import promote, retire, rollback, versions
+from treehouse.registry.sync import sync
 from typer.testing import CliRunner
 
 from tests.flow.conftest import ARGUMENTS, ON_EMBEDDED, ON_SERVER, House
 from tests.support.house import dbt
 from tests.support.small_bundle import FEATURE, USE_CASE
 from tests.support.small_training_set import TABLE, TEST_ROWS, make_training_set
-from training.cli import app
-from training.engine import run_script
-from training.errors import TreehouseError
-from training.lifecycle.collect import collect, plan
-from training.lifecycle.difference import diff
-from training.lifecycle.sync import sync
-from training.registry import promote, retire, rollback, versions
 
 pytestmark = pytest.mark.slow
 

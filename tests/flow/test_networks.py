@@ -15,10 +15,19 @@ import lightgbm as lgb
 import numpy as np
 import pyarrow as pa
 import pytest
+import treehouse.project.contract
+import treehouse.spec
 from clickhouse_connect.driver.exceptions import ClickHouseError
+from treehouse.bundle import Bundle, Network, bundle_id, e, evaluate
+from treehouse.forest import compile_forest
+from treehouse.network import golden_rows, read_batch, rows_of
+from treehouse.project.contract import Contract, contracts, load_contract
+from treehouse.project.errors import TreehouseError
+from treehouse.registry.parity import NETWORK_TOLERANCE
+from treehouse.registry.promotions import promote, rollback
+from treehouse.registry.publish import publish
+from treehouse.spec import Spec
 
-import training.contract
-import training.spec
 from tests.conftest import Engine, RunningServer
 from tests.support.house import copy_project, dbt
 from tests.support.networks import (
@@ -32,15 +41,6 @@ from tests.support.networks import (
     reference,
 )
 from tests.support.some import some
-from training.bundle import Bundle, Network, bundle_id, e, evaluate
-from training.contract import Contract, contracts, load_contract
-from training.errors import TreehouseError
-from training.forest import compile_forest
-from training.lifecycle.parity import NETWORK_TOLERANCE
-from training.network import golden_rows, read_batch, rows_of
-from training.publish import publish
-from training.registry import promote, rollback
-from training.spec import Spec
 from udfs.network.pack import NAME
 from udfs.network.rows import Rows, names_of
 
@@ -167,9 +167,9 @@ def blend(
     dbt(fresh.settings, "run", "--select", "blend_features", project=project)
     found = contracts(project / "models")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(training.contract, "contracts", lambda *_: found)
+        patch.setattr(treehouse.project.contract, "contracts", lambda *_: found)
         spec = Spec(USE_CASE, "A forest and two networks.", demo=lambda *_: {})
-        patch.setattr(training.spec, "specs", lambda: {USE_CASE: spec})
+        patch.setattr(treehouse.spec, "specs", lambda: {USE_CASE: spec})
         yield Blend(fresh, project, load_contract(USE_CASE), batch)
 
 

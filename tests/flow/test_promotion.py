@@ -7,15 +7,15 @@ from collections.abc import Iterator
 
 import pytest
 from clickhouse_connect.driver.exceptions import ClickHouseError
+from treehouse.clickhouse.client import connect, run_script, server_profile
+from treehouse.clickhouse.ddl import MACROS, run_ddl, storage
+from treehouse.project.errors import TreehouseError
+from treehouse.registry.promotions import ensure_registry, promote, rollback, versions
 
 from tests.conftest import RunningServer
 from tests.flow.conftest import ARGUMENTS, House
 from tests.support.house import dbt
 from tests.support.small_bundle import FEATURE, MADE_UP, USE_CASE
-from training.ddl import MACROS, run_ddl, storage
-from training.engine import connect, run_script, server_profile
-from training.errors import TreehouseError
-from training.registry import ensure_registry, promote, rollback, versions
 
 _INSERT = f"insert into treehouse.flow_rows ({FEATURE}) values (10)"
 
@@ -226,7 +226,7 @@ def test_dictionaries_of_an_old_password_are_made_anew(server: RunningServer) ->
     ensure_registry(client, settings)
     client.command("drop dictionary treehouse_registry.champions")
     wrong = ("`treehouse_registry`", "user 'treehouse' password 'of last year'")
-    run_ddl(client, MACROS / "registry.sql", "registry_ddl", *wrong, **storage(settings))
+    run_ddl(client, MACROS / "state" / "registry.sql", "registry_ddl", *wrong, **storage(settings))
     with pytest.raises(ClickHouseError):
         client.command("system reload dictionary treehouse_registry.champions")
     ensure_registry(client, settings)

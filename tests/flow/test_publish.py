@@ -6,16 +6,16 @@ import hashlib
 
 import pytest
 from clickhouse_connect.driver.exceptions import ClickHouseError
+from treehouse.bundle import Bundle, bundle_id
+from treehouse.bundle.renumber import with_version
+from treehouse.project.contract import load_contract
+from treehouse.project.errors import TreehouseError
+from treehouse.registry.promotions import ensure_registry, versions
+from treehouse.registry.publish import check_contract, place_file, publish, upload
 
 from tests.flow.conftest import House
 from tests.support.small_bundle import MADE_UP, ROWS, USE_CASE, small_bundle
 from tests.support.some import some
-from training.bundle import Bundle, bundle_id
-from training.bundle.renumber import with_version
-from training.contract import load_contract
-from training.errors import TreehouseError
-from training.publish import check_contract, place_file, publish, upload
-from training.registry import ensure_registry, versions
 
 HEADS = len(load_contract(USE_CASE).heads)
 

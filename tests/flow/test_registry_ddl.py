@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+from treehouse.clickhouse.client import run_script
+from treehouse.clickhouse.ddl import MACROS, render
+from treehouse.project.errors import TreehouseError
+from treehouse.registry.promotions import ensure_registry, promote
+from treehouse.registry.versions import Version, versions
 
 from tests.flow.conftest import ON_EMBEDDED, House
 from tests.support.some import some
-from training.ddl import MACROS, render
-from training.engine import run_script
-from training.errors import TreehouseError
-from training.lifecycle.versions import Version, versions
-from training.registry import ensure_registry, promote
 
 #: As the first release made them.
 OLDER = """
@@ -83,7 +83,11 @@ def test_an_older_registry_gets_what_it_lacks(house: House) -> None:
 def test_tables_can_be_replicated(house: House) -> None:
     """The engine reads every statement; all of them go to every node."""
     text = render(
-        MACROS / "registry.sql", "registry_ddl", "`r`", engine="ReplicatedMergeTree", cluster="`c`"
+        MACROS / "state" / "registry.sql",
+        "registry_ddl",
+        "`r`",
+        engine="ReplicatedMergeTree",
+        cluster="`c`",
     )
     statements = [part for part in text.split(";\n") if part.strip()]
     read = [

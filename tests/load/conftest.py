@@ -11,11 +11,11 @@ import pytest
 from clickhouse_connect.driver.client import Client
 from hypothesis import HealthCheck
 from hypothesis import settings as hypothesis_settings
+from treehouse.ingest.load import LoadReport, load
+from treehouse.ingest.sources import ensure_raw
+from treehouse.project.settings import Settings
 
 from tests.conftest import Engine
-from training.intake.load import LoadReport, load
-from training.intake.sources import ensure_raw
-from training.settings import Settings
 
 DATABASE = "treehouse_load_tests"
 #: Each of them empties and fills tables.

@@ -17,15 +17,15 @@ import pytest
 from clickhouse_connect.driver.exceptions import ClickHouseError
 from hypothesis import given
 from hypothesis import strategies as st
+from treehouse.clickhouse.client import connect
+from treehouse.clickhouse.turns import BusyError
+from treehouse.ingest import merge, scratch
+from treehouse.ingest.load import load
+from treehouse.ingest.scratch import Scratch
+from treehouse.project.errors import TreehouseError
+from treehouse.project.settings import ROOT
 
 from tests.load.conftest import DATABASE, House, some_examples
-from training.engine import connect
-from training.errors import TreehouseError
-from training.intake import merge, scratch
-from training.intake.load import load
-from training.intake.scratch import Scratch
-from training.settings import ROOT
-from training.turns import BusyError
 
 HEADER = "event_id,user_id,event_name,event_at,revenue_usd"
 Event = tuple[str, str, int]
@@ -165,10 +165,10 @@ def test_many_passes_do_what_one_does(house: House, monkeypatch: pytest.MonkeyPa
 
 CHILD = """
 import dataclasses, json, os, signal, sys
-from training.intake import merge
-from training.engine import connect
-from training.intake.load import load
-from training.settings import Settings
+from treehouse.ingest import merge
+from treehouse.clickhouse.client import connect
+from treehouse.ingest.load import load
+from treehouse.project.settings import Settings
 settings = dataclasses.replace(Settings.from_environment(), raw_database={database!r})
 path, deadly = sys.argv[1], int(sys.argv[2])
 merge._BYTES_PER_ROW = settings.memory_bytes // 8000

@@ -11,11 +11,11 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet
 import pytest
+from treehouse.ingest import cdnow
+from treehouse.ingest.reading import Reading
+from treehouse.project.errors import TreehouseError
 
 from tests.load.conftest import DATABASE, House
-from training.errors import TreehouseError
-from training.intake import cdnow
-from training.intake.reading import Reading
 
 ROWS = [
     (f"e{i}", f"u{i % 7}", "open", datetime(2024, 2, 29, 10, 0, i % 60, 123000), i * 1000, i / 4)

@@ -6,20 +6,20 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
+from treehouse.bundle import Bundle
+from treehouse.clickhouse.client import run_script
+from treehouse.monitor.run import Checked, check
+from treehouse.monitor.state import Alert, ensure_monitoring, read_alerts
+from treehouse.project.contract import load_contract
+from treehouse.registry.promotions import promote
+from treehouse.registry.publish import publish
+from treehouse.registry.statistics import write_statistics
+from treehouse.spec import Spec, load_spec
 
 from tests.conftest import Engine, RunningServer
 from tests.support.cleaning import forget_queries
 from tests.support.house import dbt
 from tests.support.small_bundle import MADE_UP, USE_CASE, write_bundle
-from training.bundle import Bundle
-from training.contract import load_contract
-from training.engine import run_script
-from training.lifecycle.statistics import write_statistics
-from training.monitor.run import Checked, check
-from training.monitor.state import Alert, ensure_monitoring, read_alerts
-from training.publish import publish
-from training.registry import promote
-from training.spec import Spec, load_spec
 
 _CONTRACT = load_contract(USE_CASE)
 FEATURES, TRAINING_SET = f"treehouse.{USE_CASE}_features", f"treehouse.{USE_CASE}_training_set"

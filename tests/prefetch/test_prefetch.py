@@ -11,19 +11,19 @@ from typing import Any
 
 import pytest
 from clickhouse_connect.driver.exceptions import ClickHouseError
+from treehouse.clickhouse.client import connect, connect_reader
+from treehouse.clickhouse.turns import BusyError, alone
+from treehouse.platform.prefetch import run
+from treehouse.platform.prefetch.config import Prefetch
+from treehouse.platform.prefetch.plan import Candidate, make_plan
+from treehouse.platform.result_cache.config import ResultCache
+from treehouse.platform.result_cache.fill import history
+from treehouse.project.errors import TreehouseError
 
 from tests.conftest import Engine, RunningServer
 from tests.support import named_shop
 from tests.support.named_shop import DRILLED, OPENED, SHOP
 from tests.support.server import READER_PASSWORD
-from training.engine import connect, connect_reader
-from training.errors import TreehouseError
-from training.prefetch import run
-from training.prefetch.config import Prefetch
-from training.prefetch.plan import Candidate, make_plan
-from training.results.config import ResultCache
-from training.results.store import history
-from training.turns import BusyError, alone
 
 _LIMITS = Prefetch()
 

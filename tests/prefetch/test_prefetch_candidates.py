@@ -10,6 +10,18 @@ from typing import Any
 
 import pytest
 import yaml
+from treehouse.cli.main import app
+from treehouse.clickhouse.client import identifier
+from treehouse.fit.train import train
+from treehouse.platform.prefetch.config import Prefetch
+from treehouse.platform.prefetch.plan import Candidate, candidates
+from treehouse.platform.prefetch.run import Done, run_pass
+from treehouse.platform.query_log.calls import Call, calls_of
+from treehouse.platform.query_log.collect import collect
+from treehouse.platform.result_cache.config import ResultCache
+from treehouse.registry.promotions import promote
+from treehouse.registry.publish import publish
+from treehouse.spec import load_spec
 from typer.testing import CliRunner
 
 from tests.conftest import Engine
@@ -17,18 +29,6 @@ from tests.support import named_shop
 from tests.support.cleaning import drop_everything, forget_queries
 from tests.support.house import dbt
 from tests.support.named_shop import DRILLED, GIVEN, OPENED, SHOP
-from training.cli import app
-from training.engine import identifier
-from training.fit.train import train
-from training.prefetch.config import Prefetch
-from training.prefetch.plan import Candidate, candidates
-from training.prefetch.run import Done, run_pass
-from training.publish import publish
-from training.queries.calls import Call, calls_of
-from training.queries.collect import collect
-from training.registry import promote
-from training.results.config import ResultCache
-from training.spec import load_spec
 
 pytestmark = pytest.mark.slow
 
@@ -206,7 +206,7 @@ def test_commands(fresh: Engine, promoted: ResultCache, monkeypatch: pytest.Monk
             os.kill(os.getpid(), signal.SIGTERM)
         return run_pass(*arguments)
 
-    monkeypatch.setattr("training.prefetch.run.run_pass", last_one)
+    monkeypatch.setattr("treehouse.platform.prefetch.run.run_pass", last_one)
     lines = prefetch("--every", "0.01", "--json").splitlines()
     assert [json.loads(line)["renewed"] >= 0 for line in lines] == [True, True]
     assert signal.getsignal(signal.SIGTERM) is before

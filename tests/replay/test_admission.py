@@ -7,13 +7,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-
-from training.errors import TreehouseError
-from training.replay.admission import ONLY_IF_READ, as_lru, replay
-from training.replay.asked import Asked
-from training.replay.policies import Lru, drive, hits
-from training.replay.store import Admission, Filled
-from training.replay.traces import CacheTrace
+from treehouse.platform.replay.admission import ONLY_IF_READ, as_lru, replay
+from treehouse.platform.replay.admission_trace import Asked
+from treehouse.platform.replay.cache_policies import Lru, drive, hits
+from treehouse.platform.replay.cache_result_store import Admission, Filled
+from treehouse.platform.replay.traces import CacheTrace
+from treehouse.project.errors import TreehouseError
 
 
 def _asked(objects: list[int], change_every: float = 5.0, allowed: float = 3.0) -> Asked:

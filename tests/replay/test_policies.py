@@ -10,13 +10,27 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from treehouse.platform.replay import (
+    cache,
+)
+from treehouse.platform.replay import (
+    cache_adaptive as adaptive,
+)
+from treehouse.platform.replay import (
+    cache_learned as learned,
+)
+from treehouse.platform.replay import (
+    cache_policies as policies,
+)
+from treehouse.platform.replay import (
+    cache_queues as queues,
+)
+from treehouse.platform.replay.cache_optimum import belady, next_requests, upper_bound
+from treehouse.platform.replay.cache_policies import HIT, STORED
+from treehouse.platform.replay.traces import CacheTrace, Flags
+from treehouse.project.errors import TreehouseError
 
 from tests.support.some import some
-from training.errors import TreehouseError
-from training.replay import adaptive, cache, learned, policies, queues
-from training.replay.clairvoyant import belady, next_requests, upper_bound
-from training.replay.policies import HIT, STORED
-from training.replay.traces import CacheTrace, Flags
 
 ONLINE = {
     "lru": policies.lru,

@@ -8,12 +8,20 @@ from functools import cache
 
 import numpy as np
 import pytest
+from treehouse.platform.replay import (
+    cache_adaptive as adaptive,
+)
+from treehouse.platform.replay import (
+    cache_policies as policies,
+)
+from treehouse.platform.replay import (
+    cache_queues as queues,
+)
+from treehouse.platform.replay.cache_optimum import belady, belady_size, upper_bound
+from treehouse.platform.replay.traces import CacheTrace, Flags
 
 from tests.support.cache_traces import cache_traces
 from tests.support.libcachesim_figures import CAPACITIES, FIGURES
-from training.replay import adaptive, policies, queues
-from training.replay.clairvoyant import belady, belady_size, upper_bound
-from training.replay.traces import CacheTrace, Flags
 
 _EXPECTED = json.loads(FIGURES.read_text())
 _THIRD_DIGIT = 0.0005

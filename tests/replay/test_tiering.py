@@ -9,17 +9,18 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from treehouse.platform.replay import tier_rules as rules
+from treehouse.platform.replay import tiering
+from treehouse.platform.replay.tier_demand import Demand, on_grid
+from treehouse.platform.replay.tier_features import newer_partitions
+from treehouse.platform.replay.tier_forest import by_classes
+from treehouse.platform.replay.tier_schedule import cheapest
+from treehouse.platform.replay.traces import TieringTrace
+from treehouse.platform.tiering import prices as price_list
+from treehouse.platform.tiering.prices import HOURS_A_MONTH, Prices
+from treehouse.project.errors import TreehouseError
 
 from tests.support.some import some
-from training.errors import TreehouseError
-from training.replay import prices as price_list
-from training.replay import rules, tiering
-from training.replay.classes import by_classes
-from training.replay.demand import Demand, on_grid
-from training.replay.history import newer_partitions
-from training.replay.moves import cheapest
-from training.replay.prices import HOURS_A_MONTH, Prices
-from training.replay.traces import TieringTrace
 
 PRICES = Prices.configured()
 _FIELDS = ("exists", "stored", "reads", "read", "writes", "written")

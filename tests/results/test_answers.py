@@ -12,19 +12,19 @@ import clickhouse_connect
 import pytest
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import ClickHouseError
+from treehouse.clickhouse.client import connect, identifier
+from treehouse.platform.query_log.collect import collect
+from treehouse.platform.result_cache.arguments import argument_hash, ensure_secret
+from treehouse.platform.result_cache.config import ResultCache
+from treehouse.platform.result_cache.fill import clear, stored, upkeep
+from treehouse.platform.result_cache.keep import Wanted, keep
+from treehouse.platform.result_cache.table_versions import versions
+from treehouse.platform.result_cache.views import answer_tables, clean, drop_views, views_there
 
 from tests.conftest import Engine, RunningServer
 from tests.support.named_shop import SHOP, empty_shop
 from tests.support.server import READER_PASSWORD
 from tests.support.some import some
-from training.engine import connect, identifier
-from training.queries.collect import collect
-from training.results.answers import Wanted, keep
-from training.results.arguments import argument_hash, ensure_secret
-from training.results.config import ResultCache
-from training.results.store import clear, stored, upkeep
-from training.results.versions import versions
-from training.results.views import answer_tables, clean, drop_views, views_there
 
 _SQL = (
     f"select country, count() as n, max(note) as note from {SHOP}.orders "
@@ -229,7 +229,7 @@ def test_ended_answers_and_tables_of_other_texts_are_dropped(
 ) -> None:
     _keep(shop, cache, _JP, seconds=0.001)
     _keep(shop, cache, _ALL)
-    monkeypatch.setattr("training.results.views._GRACE_MINUTES", -1)  # all is old
+    monkeypatch.setattr("treehouse.platform.result_cache.views._GRACE_MINUTES", -1)  # all is old
     tables = answer_tables(shop.client, cache)[0]
     assert clean(shop.client, cache, tables) == 1
     assert _read(shop.client, _ALL) == [("JP", 3, None)]

@@ -9,22 +9,22 @@ import numpy as np
 import pytest
 import sqlglot
 from sqlglot import exp
+from treehouse.clickhouse.client import identifier
+from treehouse.fit.train import train
+from treehouse.platform.replay.admission import replay
+from treehouse.platform.replay.admission_trace import read_asked
+from treehouse.platform.replay.cache_result_store import Filled
+from treehouse.platform.result_cache.config import ResultCache
+from treehouse.platform.result_cache.fill import make_plan
+from treehouse.project.contract import load_contract
+from treehouse.registry.promotions import promote
+from treehouse.registry.publish import publish
+from treehouse.spec import load_spec
 
 from tests.conftest import Engine
 from tests.support.house import dbt
 from tests.support.query_log import fill_query_log
 from tests.support.some import some
-from training.contract import load_contract
-from training.engine import identifier
-from training.fit.train import train
-from training.publish import publish
-from training.registry import promote
-from training.replay.admission import replay
-from training.replay.asked import read_asked
-from training.replay.store import Filled
-from training.results.config import ResultCache
-from training.results.store import make_plan
-from training.spec import load_spec
 
 _QUERIES, _DISTINCT, _HOURS = 6_000, 300, 72
 _BUILD = ("--select", "+path:models/cache_admission")

@@ -10,17 +10,17 @@ import pytest
 import yaml
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import ClickHouseError
+from treehouse.clickhouse import ddl
+from treehouse.clickhouse.client import connect_server, literal, server_profile
+from treehouse.clickhouse.ddl import MACROS, run_ddl, storage
+from treehouse.experiments.state import ensure_experiments
+from treehouse.platform.result_cache.views import ensure_log
+from treehouse.project.settings import Settings
+from treehouse.registry.promotions import ensure_registry
 
 from tests.conftest import RunningServer
 from tests.support.cleaning import drop_everything
 from tests.support.house import run_dbt
-from training import ddl
-from training.ddl import MACROS, run_ddl, storage
-from training.engine import connect_server, literal, server_profile
-from training.experiments.state import ensure_experiments
-from training.registry import ensure_registry
-from training.results.views import ensure_log
-from training.settings import Settings
 
 NAMES = ["answers", "assignment_log", "bundles", "champions"]
 _HORIZON = 21_600.0
@@ -73,7 +73,7 @@ def test_dictionaries_of_an_older_release_lose_theirs_and_are_there_all_the_time
     profile = server_profile()
     own = f"user {literal(profile['user'])} password {literal(profile['password'])}"
     run_ddl(
-        client, MACROS / "registry.sql", "registry_ddl", "`treehouse_registry`", own,
+        client, MACROS / "state" / "registry.sql", "registry_ddl", "`treehouse_registry`", own,
         **storage(settings),
     )  # fmt: skip
     assert _files_with(server, profile["password"])
@@ -124,7 +124,7 @@ def test_dbt_alone_writes_no_password_into_a_dictionary_or_its_log(
     variables = yaml.safe_dump({"registry_database": elsewhere.registry_database})
     arguments = ("run", "--select", "stg_purchases", "--vars", variables)
     with monkeypatch.context() as alone:
-        alone.setattr("training.dbt._make_dictionaries", lambda _: None)
+        alone.setattr("treehouse.clickhouse.dbt._make_dictionaries", lambda _: None)
         refused = run_dbt(elsewhere, *arguments)
     assert not refused.success
     assert "./treehouse --target server build" in str(refused.exception or refused.result)

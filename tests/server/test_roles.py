@@ -14,6 +14,16 @@ import clickhouse_connect
 import pytest
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import DatabaseError
+from treehouse import spec as specification
+from treehouse.cli.main import app
+from treehouse.clickhouse.client import identifier
+from treehouse.clickhouse.ddl import MACROS, run_ddl, storage
+from treehouse.clickhouse.roles import ROLES as ROLES_FILE
+from treehouse.clickhouse.roles import as_sql, granted, role_grants
+from treehouse.project.contract import load_contract
+from treehouse.project.settings import ROOT
+from treehouse.registry import publish as publishing
+from treehouse.spec import Spec, load_spec, specs
 from typer.testing import CliRunner
 
 from tests.automation.conftest import small_spec
@@ -22,16 +32,6 @@ from tests.support.cleaning import drop_everything, forget_queries
 from tests.support.role_commands import LEFT_OUT, STEPS, Step, commands, is_left_out
 from tests.support.server import READER_PASSWORD, ROLES
 from tests.tiering.conftest import configured, lay_out
-from training import publish as publishing
-from training import spec as specification
-from training.cli import app
-from training.contract import load_contract
-from training.ddl import MACROS, run_ddl, storage
-from training.engine import identifier
-from training.roles import ROLES as ROLES_FILE
-from training.roles import as_sql, granted, role_grants
-from training.settings import ROOT
-from training.spec import Spec, load_spec, specs
 
 pytestmark = pytest.mark.slow
 
@@ -85,7 +85,7 @@ def house(server: RunningServer, tmp_path_factory: pytest.TempPathFactory) -> It
         patch.setenv("TREEHOUSE_HOME", str(folder / "home"))
         for name in ("USER", "PASSWORD", "HOST", "PORT", "SECURE"):
             patch.delenv(f"CLICKHOUSE_{name}", raising=False)
-        patch.setattr("training.tiering.config.project_vars", configured)
+        patch.setattr("treehouse.platform.tiering.config.project_vars", configured)
         for module in (specification, publishing):
             patch.setattr(module, "load_spec", _quick_spec)
         for step in STEPS:
@@ -285,7 +285,9 @@ def test_the_operator_may_all_that_the_install_says(house: House, as_role: As) -
     """dbt built `house` with the role of the same grants."""
     registry = storage(house.server.settings)
     client = as_role("operator")
-    run_ddl(client, MACROS / "runs.sql", "runs_ddl", "`treehouse_registry`", **registry)
+    run_ddl(
+        client, MACROS / "state" / "retrain.sql", "runs_ddl", "`treehouse_registry`", **registry
+    )
     client.command("system flush logs")
     _refused(client, "create user somebody")
     _refused(client, "select * from system.users")

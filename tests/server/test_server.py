@@ -12,11 +12,11 @@ from urllib.parse import unquote, urlsplit
 import clickhouse_connect
 import pytest
 from clickhouse_connect.driver.exceptions import DatabaseError
+from treehouse.cli.doctor import _grants
+from treehouse.clickhouse.client import connect_server, literal, server_profile
+from treehouse.project.settings import ROOT
 
 from tests.conftest import RunningServer
-from training.doctor import _grants
-from training.engine import connect_server, literal, server_profile
-from training.settings import ROOT
 
 EMPTY_ANSWER = "select treehouse_score(0::UInt64, emptyArrayFloat64(), emptyArrayString())"
 

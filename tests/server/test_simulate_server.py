@@ -6,11 +6,11 @@ from dataclasses import replace
 
 import pytest
 from clickhouse_connect.driver.client import Client
+from treehouse.clickhouse.client import identifier
+from treehouse.project.settings import Settings
+from treehouse.simulation.app import TRUTH_DATABASE, simulate
 
 from tests.conftest import Engine
-from training.engine import identifier
-from training.settings import Settings
-from training.simulate import TRUTH_DATABASE, simulate
 
 USERS = 5_000
 

@@ -11,19 +11,19 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from treehouse.clickhouse import turns
+from treehouse.clickhouse.client import connect
+from treehouse.clickhouse.turns import LEASE_SECONDS, BusyError, alone, holders
 
 from tests.conftest import TARGETS, Engine
 from tests.support.dying import dies
-from training import turns
-from training.engine import connect
-from training.turns import LEASE_SECONDS, BusyError, alone, holders
 
 NAME = "load of a test's own"
 _DYING = """
 import os, signal
-from training.engine import connect
-from training.settings import Settings
-from training.turns import alone
+from treehouse.clickhouse.client import connect
+from treehouse.project.settings import Settings
+from treehouse.clickhouse.turns import alone
 settings = Settings.from_environment()
 with alone(connect(settings), settings, "load of a test's own") as turn:
     print(turn.number, flush=True)

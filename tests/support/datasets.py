@@ -6,11 +6,10 @@ from dataclasses import replace
 from typing import cast
 
 import numpy as np
-
-from training.contract import Contract, Feature
-from training.fit.dataset import Dataset
-from training.fit.splits import SPLITS
-from training.spec import Boosting, Spec
+from treehouse.fit.dataset import Dataset
+from treehouse.fit.splits import SPLITS
+from treehouse.project.contract import Contract, Feature
+from treehouse.spec import Boosting, Spec
 
 CONTRACT = Contract(
     use_case="made_up",

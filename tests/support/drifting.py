@@ -8,8 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from clickhouse_connect.driver.client import Client
-
-from training.monitor.measure import macros
+from treehouse.monitor.measure import macros
 
 REGISTRY = "treehouse_registry"
 NUMERIC = ("normal", "skewed", "flag", "count", "gaps", "constant")

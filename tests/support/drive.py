@@ -14,17 +14,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-
-from training.dbt import build
-from training.engine import connect
-from training.errors import TreehouseError
-from training.fit import train as train_module
-from training.monitor.measure import effects, measure
-from training.page import write_page
-from training.publish import publish
-from training.registry import promote
-from training.settings import Settings
-from training.spec import load_spec
+from treehouse.clickhouse.client import connect
+from treehouse.clickhouse.dbt import build
+from treehouse.fit import train as train_module
+from treehouse.monitor.measure import effects, measure
+from treehouse.project.errors import TreehouseError
+from treehouse.project.settings import Settings
+from treehouse.registry.promotions import promote
+from treehouse.registry.publish import publish
+from treehouse.report import write_page
+from treehouse.spec import load_spec
 
 
 def main(steps_path: str, found_path: str) -> None:

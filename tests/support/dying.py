@@ -8,7 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from training.settings import ROOT
+from treehouse.project.settings import ROOT
 
 
 def dies(code: str, target: str, home: Path) -> str:

@@ -9,10 +9,9 @@ from tempfile import TemporaryDirectory
 
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import ClickHouseError
-
-from training.engine import connect_embedded
-from training.queries.functions import SHIPPED, Functions
-from training.settings import Settings
+from treehouse.clickhouse.client import connect_embedded
+from treehouse.platform.query_log.functions import SHIPPED, Functions
+from treehouse.project.settings import Settings
 
 
 def called_bare(client: Client, names: set[str]) -> set[str]:

@@ -8,17 +8,17 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from clickhouse_connect.driver.client import Client
+from treehouse.clickhouse.client import identifier, literal
+from treehouse.ingest.sources import Source, read_sources
+from treehouse.platform.query_log.collect import CONTRACTS as ENGINE
+from treehouse.platform.query_log.collect import ensure_engine_tables
+from treehouse.project.contract import Contract
+from treehouse.project.settings import Settings
+from treehouse.simulation.shop.shop import DATABASE as SHOP
+from treehouse.spec import Spec
 
 from tests.support.cleaning import forget_queries, treehouse_databases
 from tests.support.house import USERS
-from training.contract import Contract
-from training.engine import identifier, literal
-from training.intake.sources import Source, read_sources
-from training.queries.collect import CONTRACTS as ENGINE
-from training.queries.collect import ensure_engine_tables
-from training.settings import Settings
-from training.spec import Spec
-from training.workload.shop import DATABASE as SHOP
 
 STAGES = 3
 _KEPT = "treehouse_stages"

@@ -6,10 +6,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from clickhouse_connect.driver.client import Client
-
-from training.engine import identifier, literal, run_script
-from training.settings import Settings
-from training.spec import Spec
+from treehouse.clickhouse.client import identifier, literal, run_script
+from treehouse.project.settings import Settings
+from treehouse.spec import Spec
 
 _DATABASE = "treehouse_garbled"
 

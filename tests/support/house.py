@@ -9,9 +9,8 @@ from typing import Any
 
 import pytest
 import yaml
-
-from training.dbt import invoke
-from training.settings import ROOT, Settings
+from treehouse.clickhouse.dbt import invoke
+from treehouse.project.settings import ROOT, Settings
 
 USERS = 3000
 _PARTS = ("models", "macros", "tests/dbt", "dbt_project.yml", "profiles.yml")

@@ -7,11 +7,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from clickhouse_connect.driver.client import Client
-
-from training.engine import literal
-from training.results.config import ResultCache
-from training.results.store import upkeep
-from training.settings import Settings
+from treehouse.clickhouse.client import literal
+from treehouse.platform.result_cache.config import ResultCache
+from treehouse.platform.result_cache.fill import upkeep
+from treehouse.project.settings import Settings
 
 SHOP = "treehouse_shop"
 _WHERE = (

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from clickhouse_connect.driver.client import Client
-
-from training.engine import identifier
-from training.queries.collect import ensure_engine_tables
-from training.settings import Settings
+from treehouse.clickhouse.client import identifier
+from treehouse.platform.query_log.collect import ensure_engine_tables
+from treehouse.project.settings import Settings
 
 BEGIN = "toDateTime64('2026-06-01 00:00:00', 6, 'UTC')"
 

@@ -13,10 +13,9 @@ import pytest
 import xgboost as xgb
 from numpy.typing import NDArray
 from sklearn import metrics as referee
-
-from training.fit.candidate import Candidate
-from training.fit.dataset import SPLITS, Dataset
-from training.spec import Spec
+from treehouse.fit.candidate import Candidate
+from treehouse.fit.dataset import SPLITS, Dataset
+from treehouse.spec import Spec
 
 Floats = NDArray[np.float64]
 

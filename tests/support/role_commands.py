@@ -13,8 +13,7 @@ from functools import cache
 from typing import Any
 
 import typer.main
-
-from training.cli import app
+from treehouse.cli.main import app
 
 
 @dataclass(frozen=True)

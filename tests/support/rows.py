@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-
-from training.forest import Forest
+from treehouse.forest import Forest
 
 Floats = NDArray[np.float64]
 

@@ -9,8 +9,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-
-from training.bundle import Bundle, bundle_id
+from treehouse.bundle import Bundle, bundle_id
 
 Floats = NDArray[np.float64]
 #: The engine leaves anything under a NULL.

@@ -7,13 +7,13 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from treehouse.fit.dataset import Dataset
+from treehouse.fit.splits import SPLITS
+from treehouse.network import batch_of
+from treehouse.project.contract import Contract, Feature
+from treehouse.spec import Recurrent, Spec
 
 from tests.support.datasets import made_up_spec
-from training.contract import Contract, Feature
-from training.fit.dataset import Dataset
-from training.fit.splits import SPLITS
-from training.network import batch_of
-from training.spec import Recurrent, Spec
 
 Floats = NDArray[np.float64]
 PLACES = 3

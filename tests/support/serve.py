@@ -4,8 +4,8 @@ The same as the tests start, with Treehouse installed, in a temporary folder:
 
     .venv/bin/python -m tests.support.serve &
     export CLICKHOUSE_URL=http://...             # as it prints
-    .venv/bin/python -m training --target server demo
-    .venv/bin/python -m training --target server bench latency
+    .venv/bin/python -m treehouse --target server demo
+    .venv/bin/python -m treehouse --target server bench latency
 """
 
 from __future__ import annotations

@@ -3,7 +3,8 @@
 In this order: the one at CLICKHOUSE_URL; a `clickhouse` binary on the PATH; the engine's shared
 library out of a package, whose clickhouse-local can listen. The last two are private to the run:
 loopback only, in a temporary folder laid out as the stock packages do, with the operator's
-install made by `training.install`, and a user that holds nothing but the install's role.
+install made by `treehouse.clickhouse.install`, and a user that holds nothing but the role of the
+install.
 """
 
 from __future__ import annotations
@@ -21,9 +22,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote, urlsplit
 
+from treehouse.clickhouse import install
+from treehouse.clickhouse.client import VOLUMES
+
 from tests.support.engine_library import WITHOUT, ServerUnavailableError, library_command
-from training import install
-from training.engine import VOLUMES
 
 START_SECONDS = 60
 STOP_SECONDS = 20

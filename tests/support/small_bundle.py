@@ -7,10 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-
-from training.bundle import Bundle, Inputs, e
-from training.contract import load_contract
-from training.forest.model import Forest, NodeFlag
+from treehouse.bundle import Bundle, Inputs, e
+from treehouse.forest.model import Forest, NodeFlag
+from treehouse.project.contract import load_contract
 
 USE_CASE = "purchase_value"
 FEATURE = "amount_1m"

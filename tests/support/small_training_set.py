@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from clickhouse_connect.driver.client import Client
+from treehouse.clickhouse.client import run_script
+from treehouse.fit.dataset import lineage
+from treehouse.spec import load_spec
 
 from tests.support.small_bundle import FEATURE, USE_CASE
-from training.engine import run_script
-from training.fit.dataset import lineage
-from training.spec import load_spec
 
 TABLE = f"treehouse.{USE_CASE}_training_set"
 TEST_ROWS = 200

@@ -18,7 +18,7 @@ from pathlib import Path
 #: Without threads of their own, which no fork copies; the engine has some.
 _LOADED = (
     "clickhouse_connect", "dbt.adapters.clickhouse", "dbt.cli.main", "lightgbm", "pandas",
-    "scipy.stats", "sklearn.ensemble", "sqlglot", "training.cli", "typer.rich_utils",
+    "scipy.stats", "sklearn.ensemble", "sqlglot", "treehouse.cli.main", "typer.rich_utils",
 )  # fmt: skip
 _FORKS = multiprocessing.get_context("forkserver")
 _FORKS.set_forkserver_preload([*_LOADED])
@@ -27,7 +27,7 @@ _FORKS.set_forkserver_preload([*_LOADED])
 def run(
     arguments: tuple[str, ...], cwd: Path, environment: Mapping[str, str], timeout: float
 ) -> subprocess.CompletedProcess[str]:
-    """`python -m training` with these arguments; nothing to read from, what it wrote as text.
+    """`python -m treehouse` with these arguments; nothing to read from, what it wrote as text.
 
     Args:
         environment: All variables that it sees.
@@ -68,7 +68,7 @@ def _become(
     os.chdir(cwd)
     sys.argv = ["treehouse", *arguments]
     try:
-        runpy.run_module("training", run_name="__main__", alter_sys=True)
+        runpy.run_module("treehouse", run_name="__main__", alter_sys=True)
     finally:  # a child of multiprocessing leaves without
         atexit._run_exitfuncs()
         sys.stdout.flush()

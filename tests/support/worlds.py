@@ -11,7 +11,7 @@ from functools import cached_property
 from typing import Any, TypeVar
 from zoneinfo import ZoneInfo
 
-from training.settings import project_vars
+from treehouse.project.settings import project_vars
 
 Row = dict[str, Any]
 Raw = dict[str, list[Row]]

@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 from clickhouse_connect.driver.client import Client
+from treehouse.clickhouse.client import run_script
+from treehouse.platform.tiering.volumes import use_volumes
+from treehouse.project.settings import Settings, project_vars
 
 from tests.conftest import Engine
 from tests.support.cleaning import drop_everything
-from training.engine import run_script
-from training.settings import Settings, project_vars
-from training.tiering.volumes import use_volumes
 
 TABLE = "treehouse_shop.visits"
 
@@ -91,7 +91,7 @@ def _open(client: Client, settings: Settings, monkeypatch: pytest.MonkeyPatch) -
 
     def configure(**changes: Any) -> None:
         variables = configured(**changes)
-        monkeypatch.setattr("training.tiering.config.project_vars", lambda: variables)
+        monkeypatch.setattr("treehouse.platform.tiering.config.project_vars", lambda: variables)
 
     configure()
     return Shop(client, settings, configure)

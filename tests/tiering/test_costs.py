@@ -8,12 +8,11 @@ import numpy as np
 import pytest
 from clickhouse_connect.driver.client import Client
 from jinja2 import Environment
-
-from training.ddl import MACROS
-from training.replay.prices import Prices
-from training.settings import project_vars
-from training.spec import load_spec
-from training.tiering.costs import mistakes
+from treehouse.clickhouse.ddl import MACROS
+from treehouse.platform.tiering.costs import mistakes
+from treehouse.platform.tiering.prices import Prices
+from treehouse.project.settings import project_vars
+from treehouse.spec import load_spec
 
 PRICES = Prices.configured()
 
@@ -25,7 +24,7 @@ def macros() -> Any:
     environment.globals |= {
         "var": lambda name: project_vars()[name], "execute": True, "return": lambda value: value,
     }  # fmt: skip
-    return environment.from_string((MACROS / "tiering.sql").read_text()).module
+    return environment.from_string((MACROS / "functions" / "tiering.sql").read_text()).module
 
 
 @pytest.mark.parametrize("seed", range(5))

@@ -10,18 +10,18 @@ from typing import Any
 
 import pytest
 from clickhouse_connect.driver.exceptions import ClickHouseError
+from treehouse.cli.main import app
+from treehouse.clickhouse.client import connect
+from treehouse.clickhouse.turns import BusyError, alone
+from treehouse.platform.tiering import apply as applying
+from treehouse.platform.tiering.apply import apply, undo_moves
+from treehouse.platform.tiering.config import Tiering
+from treehouse.platform.tiering.log import history, unfinished
+from treehouse.platform.tiering.plan import Plan, make_plan
+from treehouse.project.errors import TreehouseError
 from typer.testing import CliRunner
 
 from tests.tiering.conftest import TABLE, Shop
-from training.cli import app
-from training.engine import connect
-from training.errors import TreehouseError
-from training.tiering import apply as applying
-from training.tiering.apply import apply, undo_moves
-from training.tiering.config import Tiering
-from training.tiering.log import history, unfinished
-from training.tiering.plan import Plan, make_plan
-from training.turns import BusyError, alone
 
 pytestmark = pytest.mark.slow
 

@@ -10,19 +10,19 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from sklearn.metrics import mean_tweedie_deviance
+from treehouse.bundle import e
+from treehouse.fit import trainers
+from treehouse.fit.boosters import parameters
+from treehouse.fit.candidate import Candidate
+from treehouse.fit.candidates import choose, fit_candidates
+from treehouse.fit.dataset import Dataset
+from treehouse.fit.deviance import mean_deviance
+from treehouse.fit.job import Job, Listener
+from treehouse.fit.regression import calibration_factor, fit, unit_of
+from treehouse.project.errors import TreehouseError
+from treehouse.spec import Boosting
 
 from tests.support.datasets import made_up_dataset, made_up_spec
-from training.bundle import e
-from training.errors import TreehouseError
-from training.fit import trainers
-from training.fit.boosters import parameters
-from training.fit.candidate import Candidate
-from training.fit.candidates import choose, fit_candidates
-from training.fit.dataset import Dataset
-from training.fit.deviance import mean_deviance
-from training.fit.job import Job, Listener
-from training.fit.values import calibration_factor, fit, unit_of
-from training.spec import Boosting
 
 Floats = NDArray[np.float64]
 

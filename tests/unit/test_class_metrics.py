@@ -6,10 +6,13 @@ import math
 
 import numpy as np
 import pytest
-
-from training.fit.class_metrics import calibration_error, class_metrics, probability_metrics
-from training.fit.classifiers import mean_log_loss
-from training.report import beaten, metric_rows
+from treehouse.cli.metrics_table import beaten, metric_rows
+from treehouse.fit.classification import mean_log_loss
+from treehouse.fit.classification_metrics import (
+    calibration_error,
+    class_metrics,
+    probability_metrics,
+)
 
 
 def test_log_loss_by_hand() -> None:

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import hashlib
-import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
-
-from training.contract import Contract, Feature, contracts, load_contract
-from training.errors import TreehouseError
-from training.fit.checks import check_spec
-from training.settings import project_vars
-from training.spec import load_spec, specs
+from treehouse.fit.checks import check_spec
+from treehouse.project.contract import Contract, Feature, contracts, load_contract
+from treehouse.project.errors import TreehouseError
+from treehouse.project.settings import project_vars
+from treehouse.spec import load_spec, specs
 
 
 def column(name: str, role: str | None = None, data_type: str = "Float64") -> dict[str, Any]:
@@ -192,7 +190,7 @@ def test_an_unknown_use_case_is_told_what_there_is() -> None:
 def test_a_contract_without_a_spec_says_where_to_write_one(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("training.spec.specs", dict)
+    monkeypatch.setattr("treehouse.spec.spec.specs", dict)
     with pytest.raises(TreehouseError, match=r"write training/specs/ltv\.py"):
         load_spec("ltv")
 
@@ -211,16 +209,14 @@ def test_a_spec_that_is_broken_is_named(
 ) -> None:
     folder = tmp_path / "training" / "specs"
     folder.mkdir(parents=True)
-    (folder / "broken.py").write_text(f"from training.spec import Spec\n{text}\n")
-    monkeypatch.setattr("training.specs.__path__", [str(folder)])
-    monkeypatch.delitem(sys.modules, "training.specs.broken", raising=False)
+    (folder / "broken.py").write_text(f"from treehouse.spec import Spec\n{text}\n")
+    monkeypatch.setattr("treehouse.spec.spec.SPECS", folder)
     specs.cache_clear()
     try:
         with pytest.raises(TreehouseError) as broken:
             specs()
     finally:
         specs.cache_clear()
-        sys.modules.pop("training.specs.broken", None)
     assert message in str(broken.value)
     assert "training/specs/broken.py" in str(broken.value)
 

@@ -8,10 +8,10 @@ from typing import Any
 from unittest.mock import Mock
 
 import pytest
-
-from training import console, demo
-from training.errors import TreehouseError
-from training.settings import Settings
+from treehouse.cli import demo_run as demo
+from treehouse.project import console
+from treehouse.project.errors import TreehouseError
+from treehouse.project.settings import Settings
 
 VALUE: dict[str, Any] = {
     "task": "value", "unit": "usd", "about": "What a user is worth.",
@@ -52,7 +52,7 @@ def test_a_refused_model_does_not_stop_the_others(
         monkeypatch.setattr(demo, name, Mock(return_value={}))
     monkeypatch.setattr(demo, "connect", Mock())
     monkeypatch.setattr(demo, "_one_model", one)
-    monkeypatch.setattr("training.demo._Run.step", Mock(return_value={}))
+    monkeypatch.setattr("treehouse.cli.demo_run._Run.step", Mock(return_value={}))
     result = demo.run_demo(settings, only=("storage_tiering", "ltv"))
     assert set(result["models"]) == {"storage_tiering"}
     assert result["refused"]["ltv"]["error"] == "ltv is not published."

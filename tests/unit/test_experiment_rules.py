@@ -7,10 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
-from training.errors import TreehouseError
-from training.experiments.definition import Definition, check, read_definition
-from training.experiments.results import Results, sentence
+from treehouse.experiments.definition import Definition, check, read_definition
+from treehouse.experiments.results import Results, sentence
+from treehouse.project.errors import TreehouseError
 
 _GOOD = Definition("button", metrics=("revenue",))
 

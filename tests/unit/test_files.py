@@ -10,9 +10,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-
-from training import files
-from training.settings import ROOT
+from treehouse.project import files
+from treehouse.project.settings import ROOT
 
 
 @pytest.fixture(autouse=True)
@@ -76,7 +75,7 @@ def test_a_run_leaves_nothing_for_others_whatever_the_umask(tmp_path: Path) -> N
         ("dbt", "run", "--select", "stg_purchases"),
     ):
         done = subprocess.run(
-            [sys.executable, "-m", "training", *arguments],
+            [sys.executable, "-m", "treehouse", *arguments],
             env=os.environ | own,
             cwd=ROOT, umask=0, capture_output=True, text=True, timeout=300, check=False,
         )  # fmt: skip

@@ -8,17 +8,17 @@ from typing import Any
 
 import numpy as np
 import pytest
+from treehouse.bundle import Expression
+from treehouse.fit.candidate import Candidate
+from treehouse.fit.candidates import choose, fit_candidates
+from treehouse.fit.dataset import SPLITS, Dataset
+from treehouse.fit.heads import make_heads
+from treehouse.fit.measure import measure
+from treehouse.spec import Spec
 
 from tests.support.datasets import made_up_classes, made_up_dataset, made_up_spec, with_contract
 from tests.support.referees import check_metrics, trees
 from tests.support.some import some
-from training.bundle import Expression
-from training.fit.candidate import Candidate
-from training.fit.candidates import choose, fit_candidates
-from training.fit.dataset import SPLITS, Dataset
-from training.fit.heads import make_heads
-from training.fit.measure import measure
-from training.spec import Spec
 
 TASKS = ("value", "probability", "classes")
 TRAINERS = ("lightgbm", "xgboost", "random_forest")

@@ -8,16 +8,16 @@ from typing import Any
 
 import numpy as np
 import pytest
+from treehouse.bundle import e
+from treehouse.cli.metrics_table import show_metrics
+from treehouse.fit import bg_nbd as buy_till_you_die
+from treehouse.fit.candidate import Candidate
+from treehouse.fit.dataset import Dataset
+from treehouse.fit.measure import measure
+from treehouse.project.errors import TreehouseError
+from treehouse.registry.quality_gates import _beats_fitted
 
 from tests.support.datasets import CONTRACT, made_up_dataset, made_up_spec
-from training.bundle import e
-from training.errors import TreehouseError
-from training.fit import buy_till_you_die
-from training.fit.candidate import Candidate
-from training.fit.dataset import Dataset
-from training.fit.measure import measure
-from training.lifecycle.quality import _beats_fitted
-from training.report import show_metrics
 
 _ANSWER = {name: e.feature("early") for name in ("value", "low", "high", "typical")}
 
@@ -57,7 +57,7 @@ def test_one_that_fails_is_named_and_left_out(
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("training.spec.load_contract", lambda _: CONTRACT)
+    monkeypatch.setattr("treehouse.spec.spec.load_contract", lambda _: CONTRACT)
     data = made_up_dataset(400)
     mean = np.full(len(data.label), data.label.mean())
     spec = made_up_spec(

@@ -13,11 +13,11 @@ import pytest
 import xgboost as xgb
 from numpy.typing import NDArray
 from sklearn import ensemble as sk
+from treehouse.forest import compile_forest
+from treehouse.project.errors import TreehouseError
 
 from tests.support.parity import margins_and_outputs
 from tests.support.scorer_pipe import Scorer
-from training.errors import TreehouseError
-from training.forest import compile_forest
 
 Floats = NDArray[np.float64]
 ROWS = 400

@@ -8,13 +8,12 @@ from typing import Any
 import numpy as np
 import pytest
 from scipy.stats import binomtest
-
-from training.bundle import e, evaluate
-from training.fit.interval import calibrate
-from training.fit.metrics import bias, coverage
-from training.lifecycle.limits import Gates
-from training.lifecycle.outcome import Outcome
-from training.lifecycle.sums import judge_sums
+from treehouse.bundle import e, evaluate
+from treehouse.fit.interval import calibrate
+from treehouse.fit.regression_metrics import bias, coverage
+from treehouse.registry.outcome import Outcome
+from treehouse.registry.sums import judge_sums
+from treehouse.spec.gates import Gates
 
 _FEW = 25
 """Of 400 trials 1 in 40 is refused by chance: 10, and more than this in one of 10,000 runs."""

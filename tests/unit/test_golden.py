@@ -7,14 +7,14 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from treehouse.bundle import Bundle, Inputs, e
+from treehouse.fit.candidate import Candidate
+from treehouse.fit.candidates import fit_candidates
+from treehouse.fit.dataset import Dataset
+from treehouse.fit.golden import golden_rows
+from treehouse.forest import compile_forest
 
 from tests.support.datasets import CATEGORIES, CONTRACT, made_up_dataset, made_up_spec
-from training.bundle import Bundle, Inputs, e
-from training.fit.candidate import Candidate
-from training.fit.candidates import fit_candidates
-from training.fit.dataset import Dataset
-from training.fit.golden import golden_rows
-from training.forest import compile_forest
 
 Floats = NDArray[np.float64]
 NAMES = tuple(feature.name for feature in CONTRACT.features)

@@ -10,10 +10,7 @@ from xml.etree import ElementTree
 
 import pytest
 import yaml
-
-from tests.support.some import some
-from training.errors import TreehouseError
-from training.install import (
+from treehouse.clickhouse.install import (
     NETWORK_PYTHON,
     InstallFile,
     apply,
@@ -21,8 +18,11 @@ from training.install import (
     network_packages,
     render_print,
 )
-from training.roles import granted, role_grants
-from training.settings import ROOT
+from treehouse.clickhouse.roles import granted, role_grants
+from treehouse.project.errors import TreehouseError
+from treehouse.project.settings import ROOT
+
+from tests.support.some import some
 
 SCORER = Path("var/lib/clickhouse/user_scripts/treehouse-scorer")
 

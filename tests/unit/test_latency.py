@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from training.lifecycle import gates
-from training.lifecycle.gates import _latency
-from training.lifecycle.limits import Gates
+from treehouse.registry import gates
+from treehouse.registry.gates import _latency
+from treehouse.spec.gates import Gates
 
 _JUST_ABOVE = 1 + 2.0**-21  # sums of such numbers are exact
 

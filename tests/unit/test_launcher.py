@@ -18,8 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-
-from training.settings import ROOT
+from treehouse.project.settings import ROOT
 
 INTERPRETERS = ("python3.13", "python3.12", "python3.11", "python3")
 TOOLS = [
@@ -137,7 +136,7 @@ def checkout(tmp_path: Path) -> Iterator[Checkout]:
 def test_the_first_run_installs_and_hands_over(checkout: Checkout) -> None:
     out, err = checkout.run("sql", "select 'a b'", "*")
     assert out.splitlines() == [
-        str(checkout.root), "-P", "-m", "training", "sql", "select 'a b'", "*",
+        str(checkout.root), "-P", "-m", "treehouse", "sql", "select 'a b'", "*",
     ]  # fmt: skip
     assert "a minute or two" in err
     assert len(checkout.installs) == 1
@@ -146,7 +145,7 @@ def test_the_first_run_installs_and_hands_over(checkout: Checkout) -> None:
 
 def test_the_second_run_does_nothing_of_its_own(checkout: Checkout) -> None:
     checkout.run()
-    assert checkout.run("status") == (f"{checkout.root}\n-P\n-m\ntraining\nstatus\n", "")
+    assert checkout.run("status") == (f"{checkout.root}\n-P\n-m\ntreehouse\nstatus\n", "")
     assert len(checkout.installs) == 1
 
 
@@ -332,7 +331,7 @@ def test_ci_runs_all_tests_and_passes_arguments_on(checkout: Checkout) -> None:
     (checkout.tools / "npm").symlink_to(checkout.tools / "sh")
     ci = str(checkout.root / ".ci" / "run")
     out, _ = checkout.run("-x", launcher=ci, cwd=checkout.tools)
-    command = ["-P", "-m", "training", "test", "--slow", "-x"]
+    command = ["-P", "-m", "treehouse", "test", "--slow", "-x"]
     assert out.splitlines() == [str(checkout.root), *command]
 
 

@@ -8,6 +8,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from treehouse.bundle import e
+from treehouse.fit.candidate import Candidate
+from treehouse.fit.dataset import Dataset
+from treehouse.fit.measure import measure
 
 from tests.support.datasets import (
     HEADS,
@@ -16,10 +20,6 @@ from tests.support.datasets import (
     made_up_spec,
     with_contract,
 )
-from training.bundle import e
-from training.fit.candidate import Candidate
-from training.fit.dataset import Dataset
-from training.fit.measure import measure
 
 _NOBODY: Any = None
 

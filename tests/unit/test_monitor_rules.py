@@ -8,13 +8,12 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-
-from training.monitor.alerts import transitions
-from training.monitor.rules import findings
-from training.monitor.run import Checked
-from training.monitor.show import alert_lines, arrow, meaning, show_alerts
-from training.monitor.state import Alert, Finding
-from training.monitor.watch import Watch
+from treehouse.cli.monitor_tables import alert_lines, arrow, meaning, show_alerts
+from treehouse.monitor.alerts import transitions
+from treehouse.monitor.rules import findings
+from treehouse.monitor.run import Checked
+from treehouse.monitor.state import Alert, Finding
+from treehouse.spec.watch import Watch
 
 NOW = datetime(2026, 5, 1, tzinfo=UTC)
 QUIET_COLUMN: dict[str, Any] = {

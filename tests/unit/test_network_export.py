@@ -10,11 +10,7 @@ import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression
 from sklearn.neural_network import MLPClassifier, MLPRegressor
-
-from tests.support.networks import MLP_INPUTS, mlp, mlp_in_double, random_batch, rows_of
-from training.errors import TreehouseError
-from training.lifecycle.parity import NETWORK_TOLERANCE
-from training.network import (
+from treehouse.network import (
     NetworkInputs,
     Series,
     Step,
@@ -26,6 +22,10 @@ from training.network import (
     golden_rows,
     predict,
 )
+from treehouse.project.errors import TreehouseError
+from treehouse.registry.parity import NETWORK_TOLERANCE
+
+from tests.support.networks import MLP_INPUTS, mlp, mlp_in_double, random_batch, rows_of
 
 ROWS = rows_of(random_batch(400))
 DENSE = MLP_INPUTS.arrays(ROWS, ["dense"])["dense"]

@@ -7,13 +7,8 @@ import json
 import numpy as np
 import pyarrow as pa
 import pytest
-
-from tests.support.datasets import CONTRACT
-from tests.support.network_pipe import bundle_of
-from tests.support.networks import INPUTS, MLP_INPUTS, VOCABULARY, mlp
-from training.bundle import Network
-from training.errors import TreehouseError
-from training.network import (
+from treehouse.bundle import Network
+from treehouse.network import (
     NetworkInputs,
     Scaling,
     Series,
@@ -24,6 +19,11 @@ from training.network import (
     fit_vocabulary,
     rows_of,
 )
+from treehouse.project.errors import TreehouseError
+
+from tests.support.datasets import CONTRACT
+from tests.support.network_pipe import bundle_of
+from tests.support.networks import INPUTS, MLP_INPUTS, VOCABULARY, mlp
 from udfs.network.rows import Rows, names_of
 
 

@@ -6,11 +6,10 @@ import json
 from pathlib import Path
 
 import pytest
-
-from training.commands.models import _selection
-from training.dbt import _with_own_vars
-from training.errors import TreehouseError
-from training.settings import Settings, give_vars, own_vars, own_vars_file, project_vars
+from treehouse.cli.train import _selection
+from treehouse.clickhouse.dbt import _with_own_vars
+from treehouse.project.errors import TreehouseError
+from treehouse.project.settings import Settings, give_vars, own_vars, own_vars_file, project_vars
 
 
 @pytest.fixture(autouse=True)

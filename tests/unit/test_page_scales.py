@@ -8,9 +8,7 @@ from datetime import UTC, datetime
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-
-from tests.support.some import some
-from training.page.scales import (
+from treehouse.project.scales import (
     MINUS,
     NOTHING,
     Scale,
@@ -23,6 +21,8 @@ from training.page.scales import (
     root,
     tick,
 )
+
+from tests.support.some import some
 
 SPACE = "\N{NO-BREAK SPACE}"
 FINITE = st.floats(-1e12, 1e12)

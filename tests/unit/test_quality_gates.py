@@ -6,11 +6,10 @@ import math
 from typing import Any
 
 import pytest
-
-from training.lifecycle.holdout import Comparison
-from training.lifecycle.limits import Gates
-from training.lifecycle.outcome import Outcome
-from training.lifecycle.quality import _beats, _beats_fitted, _not_worse, _ties
+from treehouse.registry.holdout import Comparison
+from treehouse.registry.outcome import Outcome
+from treehouse.registry.quality_gates import _beats, _beats_fitted, _not_worse, _ties
+from treehouse.spec.gates import Gates
 
 
 def found(ours: float, theirs: float, low: float, high: float, error: float = 0.0) -> Comparison:

@@ -6,11 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
-from training.errors import TreehouseError
-from training.intake.reading import Reading, Sql, parse_mapping, read_mapping
-from training.intake.sources import read_sources
-from training.settings import Settings
+from treehouse.ingest.reading import Reading, Sql, parse_mapping, read_mapping
+from treehouse.ingest.sources import read_sources
+from treehouse.project.errors import TreehouseError
+from treehouse.project.settings import Settings
 
 READING = Reading(
     format="csv",

@@ -11,19 +11,19 @@ import pytest
 import xgboost as xgb
 from numpy.typing import NDArray
 from sklearn.ensemble import RandomForestClassifier
+from treehouse.fit import trainers
+from treehouse.fit.boosters import parameters
+from treehouse.fit.candidate import Candidate
+from treehouse.fit.candidates import choose, fit_candidates
+from treehouse.fit.dataset import Dataset
+from treehouse.fit.heads import make_heads
+from treehouse.fit.measure import measure
+from treehouse.fit.refit import cross_fit, refit
+from treehouse.fit.splits import SPLITS
+from treehouse.spec import Boosting, Spec
 
 from tests.support.datasets import made_up_classes, made_up_dataset, made_up_spec, with_contract
 from tests.support.referees import trees
-from training.fit import trainers
-from training.fit.boosters import parameters
-from training.fit.candidate import Candidate
-from training.fit.candidates import choose, fit_candidates
-from training.fit.dataset import Dataset
-from training.fit.heads import make_heads
-from training.fit.measure import measure
-from training.fit.refit import cross_fit, refit
-from training.fit.splits import SPLITS
-from training.spec import Boosting, Spec
 
 Floats = NDArray[np.float64]
 _EARLIER = ("train", "validation", "calibration")
@@ -91,7 +91,7 @@ def test_a_forest_is_fitted_to_all_but_the_test_rows() -> None:
 @pytest.mark.parametrize("task", ["value", "probability", "classes"])
 def test_test_labels_move_nothing(task: str, monkeypatch: pytest.MonkeyPatch) -> None:
     data = made_up_dataset() if task == "value" else made_up_classes(task)
-    monkeypatch.setattr("training.spec.load_contract", lambda _: data.contract)
+    monkeypatch.setattr("treehouse.spec.spec.load_contract", lambda _: data.contract)
     spec = made_up_spec(task=task)
     spec = replace(spec, known="early") if task == "value" else spec
     chosen = chosen_of(spec, data)

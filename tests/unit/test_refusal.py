@@ -7,10 +7,9 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-
-from training.commands import models
-from training.lifecycle.outcome import Outcome, RefusedError
-from training.settings import Settings
+from treehouse.cli import train as models
+from treehouse.project.settings import Settings
+from treehouse.registry.outcome import Outcome, RefusedError
 
 _ROW = {"mae": 2.0, "rmse": 3.0, "mape_payers": None, "gini": 0.5, "bias": 0.1, "cohort_mape": None}
 _METRICS = {
@@ -28,10 +27,11 @@ def _refused(monkeypatch: pytest.MonkeyPatch) -> None:
         )
 
     trained = SimpleNamespace(metrics=_METRICS, seconds={}, path="x")
-    monkeypatch.setattr("training.fit.train.train", lambda *_: trained)
-    monkeypatch.setattr("training.publish.publish", publish)
+    monkeypatch.setattr("treehouse.fit.train.train", lambda *_: trained)
+    monkeypatch.setattr("treehouse.registry.publish.publish", publish)
     monkeypatch.setattr(
-        "training.engine.connect", lambda _: SimpleNamespace(close=lambda: None, query=None)
+        "treehouse.clickhouse.client.connect",
+        lambda _: SimpleNamespace(close=lambda: None, query=None),
     )
 
 

@@ -7,12 +7,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from treehouse.bundle import Bundle, Expression, Inputs, e, evaluate
+from treehouse.bundle.expressions import Op
+from treehouse.project.errors import TreehouseError
 
 from tests.support.rows import EDGES
 from tests.support.scorer_pipe import Scorer
-from training.bundle import Bundle, Expression, Inputs, e, evaluate
-from training.bundle.expressions import Op
-from training.errors import TreehouseError
 
 Floats = NDArray[np.float64]
 
@@ -106,7 +106,7 @@ def test_a_deeply_nested_expression_is_refused_by_the_scorer(
     scorer: Scorer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A file of somebody else's making: ours are refused before."""
-    monkeypatch.setattr("training.bundle.programs._MOST_VALUES", 1000)
+    monkeypatch.setattr("treehouse.bundle.programs._MOST_VALUES", 1000)
     expression = e.feature("x")
     for _ in range(100):
         expression = e.const(1) + expression

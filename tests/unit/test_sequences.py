@@ -9,6 +9,21 @@ from typing import Any
 
 import numpy as np
 import pytest
+from treehouse.bundle import Bundle, Inputs
+from treehouse.fit.candidate import Candidate
+from treehouse.fit.candidates import fit_candidates, left_out, wanted
+from treehouse.fit.dataset import Dataset
+from treehouse.fit.golden_sequences import sequence_golden_rows
+from treehouse.fit.heads import make_heads
+from treehouse.fit.markov import Look, fit_chain
+from treehouse.fit.sequence_metrics import sequence_metrics
+from treehouse.fit.sequences import ranked
+from treehouse.network import batch_of, predict, rows_of
+from treehouse.project.errors import TreehouseError
+from treehouse.registry.holdout import Comparison
+from treehouse.registry.quality_gates import _beats, _ties
+from treehouse.spec import Chain
+from treehouse.spec.gates import Gates
 
 from tests.support.sequences import (
     CONTRACT,
@@ -19,21 +34,6 @@ from tests.support.sequences import (
     sequence_spec,
     with_tokens,
 )
-from training.bundle import Bundle, Inputs
-from training.errors import TreehouseError
-from training.fit.candidate import Candidate
-from training.fit.candidates import fit_candidates, left_out, wanted
-from training.fit.chain import Look, fit_chain
-from training.fit.dataset import Dataset
-from training.fit.golden_sequences import sequence_golden_rows
-from training.fit.heads import make_heads
-from training.fit.sequence_metrics import sequence_metrics
-from training.fit.sequences import ranked
-from training.lifecycle.holdout import Comparison
-from training.lifecycle.limits import Gates
-from training.lifecycle.quality import _beats, _ties
-from training.network import batch_of, predict, rows_of
-from training.spec import Chain
 
 HAS_TORCH = bool(util.find_spec("torch") and util.find_spec("onnxscript"))
 NAMES = [str(int(label)) for label in LABELS]
@@ -181,7 +181,7 @@ def test_metrics_by_hand() -> None:
 def test_without_pytorch_the_markov_chain_stands_in(monkeypatch: pytest.MonkeyPatch) -> None:
     find = util.find_spec
     monkeypatch.setattr(
-        "training.fit.candidates.find_spec", lambda name: None if name == "torch" else find(name)
+        "treehouse.fit.candidates.find_spec", lambda name: None if name == "torch" else find(name)
     )
     spec = sequence_spec(trainers=("markov", "lstm"))
     assert wanted(spec) == [("markov", "log_loss")]

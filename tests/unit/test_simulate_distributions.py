@@ -7,12 +7,11 @@ from datetime import date
 
 import numpy as np
 import pytest
-
-from training.simulate import catalog
-from training.simulate import parameters as p
-from training.simulate.blocks import Block
-from training.simulate.generate import event_rows, generate, revenue_cents
-from training.simulate.world import CREATIVES, DEVICE_TYPES, OS_NAMES, weekdays
+from treehouse.simulation.app import catalog
+from treehouse.simulation.app import parameters as p
+from treehouse.simulation.app.blocks import Block
+from treehouse.simulation.app.generate import event_rows, generate, revenue_cents
+from treehouse.simulation.app.world import CREATIVES, DEVICE_TYPES, OS_NAMES, weekdays
 
 END = date(2026, 6, 30)
 BLOCKS = 10

@@ -7,12 +7,16 @@ from datetime import date
 
 import numpy as np
 import pytest
-
-from tests.support.some import some
-from training.simulate import generate as generation
-from training.simulate.blocks import DAY_MS, Block, Events
-from training.simulate.generate import EventRows, day_number, event_rows, generate, revenue_cents
-from training.simulate.parameters import (
+from treehouse.simulation.app import generate as generation
+from treehouse.simulation.app.blocks import DAY_MS, Block, Events
+from treehouse.simulation.app.generate import (
+    EventRows,
+    day_number,
+    event_rows,
+    generate,
+    revenue_cents,
+)
+from treehouse.simulation.app.parameters import (
     AD_VIEW,
     BLOCK_USERS,
     PURCHASE,
@@ -20,7 +24,9 @@ from training.simulate.parameters import (
     SHOP_VIEW,
     Parameters,
 )
-from training.simulate.truth import COLUMNS, truth
+from treehouse.simulation.app.truth import COLUMNS, truth
+
+from tests.support.some import some
 
 END = date(2026, 6, 30)
 ALL = 10**7

@@ -8,18 +8,17 @@ from datetime import date
 import numpy as np
 import pytest
 from scipy import integrate, stats
-
-from training.fit.deviance import deviance_scale, mean_deviance
-from training.simulate import catalog
-from training.simulate import parameters as p
-from training.simulate.activity import activity
-from training.simulate.blocks import Block
-from training.simulate.future import Traits, chance_to_pay, draw_revenue, mean_purchases
-from training.simulate.generate import generate, revenue_cents
-from training.simulate.posterior import posterior
-from training.simulate.purchases import purchases
-from training.simulate.truth import truth
-from training.simulate.world import weekdays, world
+from treehouse.fit.deviance import deviance_scale, mean_deviance
+from treehouse.simulation.app import catalog
+from treehouse.simulation.app import parameters as p
+from treehouse.simulation.app.activity import activity
+from treehouse.simulation.app.blocks import Block
+from treehouse.simulation.app.future import Traits, chance_to_pay, draw_revenue, mean_purchases
+from treehouse.simulation.app.generate import generate, revenue_cents
+from treehouse.simulation.app.posterior import posterior
+from treehouse.simulation.app.purchases import purchases
+from treehouse.simulation.app.truth import truth
+from treehouse.simulation.app.world import weekdays, world
 
 END = date(2026, 6, 30)
 BLOCKS = 24

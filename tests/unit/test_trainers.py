@@ -9,19 +9,19 @@ import numpy as np
 import pytest
 import xgboost as xgb
 from numpy.typing import NDArray
+from treehouse.bundle import Bundle, Inputs
+from treehouse.fit import trainers
+from treehouse.fit.candidate import Candidate
+from treehouse.fit.candidates import fit_candidates, wanted
+from treehouse.fit.dataset import Dataset
+from treehouse.fit.golden import golden_rows
+from treehouse.fit.heads import make_heads
+from treehouse.forest import compile_forest
+from treehouse.project.errors import TreehouseError
+from treehouse.spec import Bagging, Boosting, Spec
 
 from tests.support.datasets import HEADS, made_up_classes, made_up_dataset, made_up_spec
 from tests.support.scorer_pipe import Scorer
-from training.bundle import Bundle, Inputs
-from training.errors import TreehouseError
-from training.fit import trainers
-from training.fit.candidate import Candidate
-from training.fit.candidates import fit_candidates, wanted
-from training.fit.dataset import Dataset
-from training.fit.golden import golden_rows
-from training.fit.heads import make_heads
-from training.forest import compile_forest
-from training.spec import Bagging, Boosting, Spec
 
 Floats = NDArray[np.float64]
 _BOOSTING = Boosting(trees=12, depth=4, leaves=12, l2=1.0)
@@ -46,7 +46,7 @@ def make_spec(monkeypatch: pytest.MonkeyPatch, sets: dict[str, Dataset]) -> Any:
     """A small spec of a task, whose contract is made up too."""
 
     def make(task: str, trainer: str, objective: str = "log_loss", **changes: Any) -> Spec:
-        monkeypatch.setattr("training.spec.load_contract", lambda _: sets[task].contract)
+        monkeypatch.setattr("treehouse.spec.spec.load_contract", lambda _: sets[task].contract)
         return made_up_spec(
             task=task, trainers=(trainer,), objectives=(objective,), pace="early",
             boosting=_BOOSTING, bagging=_BAGGING, **changes,

@@ -10,16 +10,16 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from treehouse.cli.main import app
+from treehouse.clickhouse.dbt import build
+from treehouse.platform.query_log.collect import collect
+from treehouse.project.errors import TreehouseError
+from treehouse.simulation.shop.plan import START, Options, plan
+from treehouse.simulation.shop.run import Ran, run_workload
+from treehouse.simulation.shop.shop import DATABASE
 from typer.testing import CliRunner
 
 from tests.conftest import Engine
-from training.cli import app
-from training.dbt import build
-from training.errors import TreehouseError
-from training.queries.collect import collect
-from training.workload.plan import START, Options, plan
-from training.workload.run import Ran, run_workload
-from training.workload.shop import DATABASE
 
 pytestmark = pytest.mark.slow
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from training.demo_data import shop_workload
-from training.spec import Also, Boosting, Retrain, Spec
+from treehouse.simulation.demo_data import shop_workload
+from treehouse.spec import Also, Boosting, Retrain, Spec
 
 SPEC = Spec(
     use_case="cache_admission",

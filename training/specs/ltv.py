@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from training.demo_data import simulated_platform
-from training.settings import project_vars
-from training.spec import Retrain, Spec
+from treehouse.project.settings import project_vars
+from treehouse.simulation.demo_data import simulated_platform
+from treehouse.spec import Retrain, Spec
 
 _WINDOWS = tuple(project_vars()[f"ltv_{name}_days"] for name in ("observation", "horizon"))
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from training.demo_data import shop_workload
-from training.spec import Chain, Retrain, Spec
+from treehouse.simulation.demo_data import shop_workload
+from treehouse.spec import Chain, Retrain, Spec
 
 # What came most often: after any query, after the same one, after the same two, after the same one
 # of the same dashboard. What the training rows never had falls back to the shorter one, as it does

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from training.demo_data import real_purchases
-from training.fit.buy_till_you_die import bg_nbd_gamma_gamma
-from training.spec import Boosting, Retrain, Spec
+from treehouse.fit.bg_nbd import bg_nbd_gamma_gamma
+from treehouse.simulation.demo_data import real_purchases
+from treehouse.spec import Boosting, Retrain, Spec
 
 SPEC = Spec(
     use_case="purchase_value",

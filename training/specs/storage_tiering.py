@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from training.demo_data import shop_workload
-from training.replay.prices import Prices
-from training.settings import project_vars
-from training.spec import Bagging, Retrain, Spec
-from training.tiering.costs import mistakes
+from treehouse.platform.tiering.costs import mistakes
+from treehouse.platform.tiering.prices import Prices
+from treehouse.project.settings import project_vars
+from treehouse.simulation.demo_data import shop_workload
+from treehouse.spec import Bagging, Retrain, Spec
 
 SPEC = Spec(
     use_case="storage_tiering",

@@ -16,8 +16,8 @@ from udfs.network.rows import empty_answer
 ROOT = Path(__file__).resolve().parent.parent.parent
 NAME = "treehouse-network"
 _MODULES = (
-    "training/errors.py",
-    "training/bundle/container.py",
+    "training/treehouse/project/errors.py",
+    "training/treehouse/bundle/container.py",
     "udfs/network/inputs.py",
     "udfs/network/models.py",
     "udfs/network/rows.py",
@@ -25,7 +25,7 @@ _MODULES = (
     "udfs/network/__main__.py",
 )
 #: Left empty: the ones of the project import the trainers.
-_PACKAGES = ("training", "training/bundle", "udfs", "udfs/network")
+_PACKAGES = ("treehouse", "treehouse/project", "treehouse/bundle", "udfs", "udfs/network")
 _START = b"from udfs.network.__main__ import main\n\nmain()\n"
 _SHELL = """\
 #!/bin/sh
@@ -57,7 +57,9 @@ def packed(interpreters: Sequence[str | Path]) -> bytes:
 
 def _files() -> list[tuple[str, bytes]]:
     packages = [(f"{package}/__init__.py", b"") for package in _PACKAGES]
-    modules = [(module, (ROOT / module).read_bytes()) for module in _MODULES]
+    modules = [
+        (module.removeprefix("training/"), (ROOT / module).read_bytes()) for module in _MODULES
+    ]
     empty = ("udfs/network/empty.arrow", empty_answer())
     return [("__main__.py", _START), *packages, *modules, empty]
 

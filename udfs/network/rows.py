@@ -10,8 +10,7 @@ from typing import Any, Protocol
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
-
-from training.errors import TreehouseError
+from treehouse.project.errors import TreehouseError
 
 #: The columns that hold a row's inputs, in the order of the function's arguments.
 COLUMNS = ("numeric", "categorical", "tokens", "series")

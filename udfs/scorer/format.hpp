@@ -1,4 +1,4 @@
-// The bundle file, as training/bundle/ writes it. Little-endian, sections at multiples of 64.
+// The bundle file, as training/treehouse/bundle/ writes it. Little-endian, sections at multiples of 64.
 #pragma once
 
 #include <cstdint>

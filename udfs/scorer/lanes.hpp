@@ -1,5 +1,5 @@
 // Trees over byte lanes: features as ranks, 32 or 64 rows to a register, no branch, no gather.
-// The layout is that of training/bundle/lanes.py. The way of evaluating a tree for many rows at
+// The layout is that of training/treehouse/bundle/lanes.py. The way of evaluating a tree for many rows at
 // once goes back to Lucchese et al., "QuickScorer" (SIGIR 2015) and Ye et al., "RapidScorer"
 // (KDD 2018); here leaf numbers are blended bottom-up by comparison masks instead of bitvectors.
 #pragma once

@@ -1,9 +1,0 @@
-"""One HTML page about a model, for people: a file of its own that needs nothing else.
-
-`subject` says which version and rows, `quality`, `features` and `life` ask the engine, `summary`
-puts it into words, `render` draws it. A section without data says why.
-"""
-
-from training.page.render import Page, write_page
-
-__all__ = ["Page", "write_page"]

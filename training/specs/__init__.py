@@ -1,1 +1,0 @@
-"""One file a use case; training.spec finds them."""
