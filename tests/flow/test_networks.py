@@ -16,7 +16,6 @@ import numpy as np
 import pyarrow as pa
 import pytest
 import treehouse.project.contract
-import treehouse.spec
 from clickhouse_connect.driver.exceptions import ClickHouseError
 from treehouse.bundle import Bundle, Network, bundle_id, e, evaluate
 from treehouse.forest import compile_forest
@@ -169,7 +168,7 @@ def blend(
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(treehouse.project.contract, "contracts", lambda *_: found)
         spec = Spec(USE_CASE, "A forest and two networks.", demo=lambda *_: {})
-        patch.setattr(treehouse.spec, "specs", lambda: {USE_CASE: spec})
+        patch.setattr("treehouse.spec.spec.specs", lambda: {USE_CASE: spec})
         yield Blend(fresh, project, load_contract(USE_CASE), batch)
 
 

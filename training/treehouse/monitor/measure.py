@@ -128,7 +128,7 @@ def _keep(
 
 @cache
 def macros() -> Any:
-    """The pure macros of both files, as one module: they call one another."""
-    files = ("champion.sql", "drift.sql", "monitoring.sql")
+    """The pure macros of these files, as one module: they call one another."""
+    files = ("functions/champion.sql", "statistics/drift.sql", "statistics/monitoring.sql")
     text = "".join((MACROS / name).read_text() for name in files)
     return SandboxedEnvironment(extensions=["jinja2.ext.do"]).from_string(text).module
