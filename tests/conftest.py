@@ -21,8 +21,6 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 import clickhouse_connect
 import pytest
 from clickhouse_connect.driver.client import Client
-from treehouse.clickhouse.client import connect_embedded, connect_server, release
-from treehouse.project.settings import ROOT, Settings
 from xdist.scheduler import LoadFileScheduling
 
 from tests.support import warm_cli
@@ -30,6 +28,8 @@ from tests.support.cleaning import drop_everything, forget_queries, treehouse_da
 from tests.support.engine_library import ServerUnavailableError
 from tests.support.house import parsed
 from tests.support.server import Server, running_server, tail
+from treehouse.clickhouse.client import connect_embedded, connect_server, release
+from treehouse.project.settings import ROOT, Settings
 
 _ENVIRONMENT = dict(os.environ)
 _SERVER_LOG = pytest.StashKey[Path]()

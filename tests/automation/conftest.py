@@ -8,14 +8,14 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
+
+from tests.conftest import Engine
+from tests.support.cleaning import drop_everything
 from treehouse.ingest.sources import ensure_raw
 from treehouse.registry import publish as publishing
 from treehouse.retrain.run import HAND, Cause, Result, retrain
 from treehouse.spec import Boosting, Retrain, Spec, load_spec
 from treehouse.spec.gates import Gates
-
-from tests.conftest import Engine
-from tests.support.cleaning import drop_everything
 
 NAME = "purchase_value"
 _CUSTOMERS = 1200

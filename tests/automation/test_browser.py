@@ -13,13 +13,13 @@ from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, sync_playwright
-from treehouse.monitor.run import check
-from treehouse.report import write_page
 
 from tests.automation.conftest import Shop
 from tests.automation.test_page import SECTIONS
 from tests.conftest import TARGETS
 from tests.support.some import some
+from treehouse.monitor.run import check
+from treehouse.report import write_page
 
 pytestmark = [pytest.mark.slow, pytest.mark.parametrize("engine", TARGETS[:1], indirect=True)]
 # Read now: the session's own settings are taken out of the environment before the tests run.

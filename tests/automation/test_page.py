@@ -10,6 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
+
+from tests.automation.conftest import NAME, Shop
+from tests.support.some import some
 from treehouse.cli.main import app
 from treehouse.monitor.run import check
 from treehouse.monitor.state import Finding, record
@@ -18,10 +22,6 @@ from treehouse.registry.promotions import promote
 from treehouse.report import Page, features, quality, write_page
 from treehouse.report.subject import Subject, find_subject
 from treehouse.spec import load_spec
-from typer.testing import CliRunner
-
-from tests.automation.conftest import NAME, Shop
-from tests.support.some import some
 
 HOSTILE = """<script>alert("1")</script>'&<img src=http://evil.example/x>"""
 SECTIONS = ("quality", "why", "data", "drift", "experiments", "serving", "history")

@@ -8,6 +8,10 @@ from typing import Any
 
 import pytest
 from clickhouse_connect.driver.exceptions import DatabaseError
+from typer.testing import CliRunner
+
+from tests.automation.conftest import NAME, Shop
+from tests.conftest import TARGETS
 from treehouse.cli.main import app
 from treehouse.clickhouse.dbt import DbtRun
 from treehouse.fit import train as fitting
@@ -19,10 +23,6 @@ from treehouse.retrain.log import running
 from treehouse.retrain.run import Cause, Result, cron_line, retrain, steps, why_due
 from treehouse.spec import load_spec
 from treehouse.spec.gates import Gates
-from typer.testing import CliRunner
-
-from tests.automation.conftest import NAME, Shop
-from tests.conftest import TARGETS
 
 # What happens in Python alone is the same on every engine.
 EMBEDDED = pytest.mark.parametrize("engine", TARGETS[:1], indirect=True)

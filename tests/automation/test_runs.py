@@ -8,19 +8,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from treehouse.clickhouse import turns
-from treehouse.clickhouse.turns import BusyError
-from treehouse.registry.promotions import ensure_registry
-from treehouse.retrain.log import ensure_runs, list_runs, running
 
 from tests.conftest import TARGETS, Engine
 from tests.support.dying import dies
+from treehouse.clickhouse import turns
+from treehouse.clickhouse.state import ensure_registry
+from treehouse.clickhouse.turns import BusyError
+from treehouse.retrain.log import ensure_runs, list_runs, running
 
 MODEL = "a model"
 _DYING = """
 import os, signal
 from treehouse.clickhouse.client import connect
-from treehouse.registry.promotions import ensure_registry
+from treehouse.clickhouse.state import ensure_registry
 from treehouse.retrain.log import ensure_runs, running
 from treehouse.project.settings import Settings
 settings = Settings.from_environment()

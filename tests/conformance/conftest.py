@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 from clickhouse_connect.driver.client import Client
-from treehouse.project.contract import Contract, contracts
-from treehouse.project.settings import Settings
-from treehouse.spec import Spec, specs
 
 from tests.conftest import Engine
 from tests.support.cleaning import drop_everything
+from treehouse.project.contract import Contract, contracts
+from treehouse.project.settings import Settings
+from treehouse.spec import Spec, specs
 
 
 @pytest.fixture(scope="module", params=list(specs()))

@@ -6,10 +6,10 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from treehouse.project.errors import TreehouseError
-from treehouse.project.types import check_type, fits
 
 from tests.support.tiny import Tiny, chance, copy_with, drive
+from treehouse.project.errors import TreehouseError
+from treehouse.project.types import check_type, fits
 
 pytestmark = pytest.mark.slow
 

@@ -12,14 +12,14 @@ from functools import cache
 from typing import Any
 
 import pytest
-from treehouse.project.contract import Contract, contracts
-from treehouse.project.errors import TreehouseError
-from treehouse.spec import specs
 
 from tests.conftest import Engine
 from tests.definitions import Definition, Half, has_definition, load_definition
 from tests.support.rebuilt import Built, build_once, differences
 from tests.support.worlds import Row, World
+from treehouse.project.contract import Contract, contracts
+from treehouse.project.errors import TreehouseError
+from treehouse.spec import specs
 
 SEEDS = range(4)
 PARTS = ("features", "training_set")

@@ -8,6 +8,9 @@ from typing import Any
 
 import pytest
 from clickhouse_connect.driver.exceptions import ClickHouseError
+
+from tests.conftest import Engine
+from tests.support.house import dbt
 from treehouse.clickhouse.client import literal
 from treehouse.experiments.state import experiments
 from treehouse.fit.candidates import wanted
@@ -15,9 +18,6 @@ from treehouse.monitor.state import read_alerts
 from treehouse.project.contract import Contract
 from treehouse.retrain.log import list_runs
 from treehouse.spec import specs
-
-from tests.conftest import Engine
-from tests.support.house import dbt
 
 _TYPES = re.compile(
     r"(LowCardinality\(|Array\()?(Nullable\()?(U?Int\d+|Float\d+|Decimal\(.*|Bool|String)\)*"

@@ -10,6 +10,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+
+from tests.conftest import Engine
+from tests.support.cleaning import drop_everything, forget_queries
+from tests.support.garbled import garble
+from tests.support.house import USERS, dbt
+from tests.support.referees import check_metrics, trees
 from treehouse.fit.candidate import Candidate
 from treehouse.fit.candidates import choose, fit_candidates
 from treehouse.fit.dataset import SPLITS, Dataset, load_dataset
@@ -17,13 +23,8 @@ from treehouse.fit.heads import make_heads
 from treehouse.fit.measure import measure
 from treehouse.fit.train import train
 from treehouse.project.settings import Settings
+from treehouse.simulation.demo_data import fill_sources
 from treehouse.spec import Spec, specs
-
-from tests.conftest import Engine
-from tests.support.cleaning import drop_everything, forget_queries
-from tests.support.garbled import garble
-from tests.support.house import USERS, dbt
-from tests.support.referees import check_metrics, trees
 
 Floats = NDArray[np.float64]
 pytestmark = pytest.mark.slow
@@ -43,8 +44,8 @@ def world(embedded: Engine) -> Iterator[Engine]:
     """The training set of every spec, out of what the demos load."""
     client, settings = embedded.client, embedded.settings
     forget_queries(client)
-    for demo in dict.fromkeys(spec.demo for spec in specs().values()):
-        demo(client, settings, {"users": USERS}, lambda *_: None)
+    for spec in {spec.demo: spec for spec in specs().values()}.values():
+        fill_sources(client, settings, spec, {"users": USERS}, lambda *_: None)
     dbt(settings, "run", *(f"--select=+{name}_training_set" for name in specs()))
     yield embedded
     drop_everything(client)

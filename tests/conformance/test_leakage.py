@@ -9,9 +9,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from treehouse.ingest.sources import ensure_raw
-from treehouse.project.settings import ROOT
-from treehouse.spec import Spec
 
 from tests.conftest import Engine
 from tests.support.future import (
@@ -23,6 +20,9 @@ from tests.support.future import (
     run_stages,
 )
 from tests.support.house import copy_project, dbt
+from treehouse.ingest.sources import ensure_raw
+from treehouse.project.settings import ROOT
+from treehouse.spec import Spec
 
 pytestmark = pytest.mark.slow
 

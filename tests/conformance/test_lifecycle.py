@@ -8,6 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+from tests.conftest import Engine
+from tests.support.house import USERS, copy_project, dbt, edit_features
 from treehouse.bundle import Bundle
 from treehouse.cli.metrics_table import beaten
 from treehouse.clickhouse.client import identifier
@@ -22,11 +25,9 @@ from treehouse.registry import publish as publishing
 from treehouse.registry.promotions import Version, promote, rollback
 from treehouse.registry.publish import Parity, publish, verify
 from treehouse.report import write_page
+from treehouse.simulation.demo_data import fill_sources
 from treehouse.spec import Spec
 from treehouse.spec import spec as spec_module
-
-from tests.conftest import Engine
-from tests.support.house import USERS, copy_project, dbt, edit_features
 
 _GOLDEN = 256
 _JUDGED_BY = {
@@ -107,7 +108,7 @@ def small(spec: Spec) -> Spec:
 def lived(fresh: Engine, spec: Spec) -> Lived:
     """Built with all of dbt's tests; one version trained, published and promoted."""
     client, settings = fresh.client, fresh.settings
-    spec.demo(client, settings, {"users": USERS}, lambda *_: None)
+    fill_sources(client, settings, spec, {"users": USERS}, lambda *_: None)
     dbt(settings, "build", "--select", f"+path:models/{spec.use_case}")
     trained = train(client, settings, small(spec))
     version, parity = publish(client, settings, spec.use_case, force=_FEW_TREES)

@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 import yaml
+
+from tests.support.house import copy_project, run_dbt
+from tests.support.tiny import Tiny, chance, copy_with, drive
 from treehouse.clickhouse.client import identifier
 from treehouse.project.contract import contracts
 from treehouse.project.errors import TreehouseError
 from treehouse.project.names import check_words
 from treehouse.project.settings import Settings
-
-from tests.support.house import copy_project, run_dbt
-from tests.support.tiny import Tiny, chance, copy_with, drive
 
 pytestmark = pytest.mark.slow
 

@@ -16,9 +16,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from treehouse.project.settings import ROOT
 
 from tests.support.house import copy_project, parsed
+from treehouse.project.settings import ROOT
 
 pytestmark = pytest.mark.slow
 
@@ -116,13 +116,12 @@ where predicted_repeat is not null
 _REPEAT_SPEC = '''
 """Whether a customer buys again within the coming month."""
 
-from treehouse.simulation.demo_data import real_purchases
 from treehouse.spec import Bagging, Boosting, Spec
 
 SPEC = Spec(
     use_case="repeat_purchase",
     about="Whether a customer buys again within the coming month.",
-    demo=real_purchases,
+    demo="real_purchases",
     task="probability",
     trainers=("xgboost", "random_forest"),
     boosting=Boosting(trees=40, depth=4, leaves=15, rows_per_leaf=100),
@@ -210,13 +209,12 @@ where predicted_tier is not null
 _TIER_SPEC = '''
 """How much a customer spends within the coming month: nothing, little or much."""
 
-from treehouse.simulation.demo_data import real_purchases
 from treehouse.spec import Also, Bagging, Boosting, Spec
 
 SPEC = Spec(
     use_case="spend_tier",
     about="How much a customer spends within the coming month.",
-    demo=real_purchases,
+    demo="real_purchases",
     task="classes",
     cost=((0, 1, 1), (5, 0, 1), (20, 5, 0)),
     trainers=("lightgbm", "extra_trees"),

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import pytest
 from clickhouse_connect.driver.client import Client
-from treehouse.clickhouse.client import identifier
-from treehouse.ingest.sources import ensure_raw
-from treehouse.project.contract import Contract
-from treehouse.spec import Spec
 
 from tests.conftest import Engine
 from tests.support.future import changed_columns, empty_sources, keep, make_pool
 from tests.support.house import dbt
+from treehouse.clickhouse.client import identifier
+from treehouse.ingest.sources import ensure_raw
+from treehouse.project.contract import Contract
+from treehouse.spec import Spec
 
 pytestmark = pytest.mark.slow
 

@@ -15,9 +15,8 @@ from dataclasses import dataclass, field
 from importlib.util import find_spec
 from typing import Any
 
-from treehouse.project.errors import TreehouseError
-
 from tests.support.worlds import Raw, Row, World
+from treehouse.project.errors import TreehouseError
 
 
 @dataclass(frozen=True)

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 from clickhouse_connect.driver.client import Client
-from treehouse.fit.baselines import CONSTANT, rule_columns, rules
-from treehouse.spec import Also, Spec
 
 from tests.support.datasets import CONTRACT, HEADS, made_up_spec
+from treehouse.fit.baselines import CONSTANT, rule_columns, rules
+from treehouse.spec import Also, Spec
 
 _RNG = np.random.default_rng(5)
 _ROWS = 300

@@ -8,14 +8,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from clickhouse_connect.driver.client import Client
+
+from tests.support.datasets import CONTRACT, HEADS, made_up_spec
 from treehouse.clickhouse.client import row_hash
 from treehouse.fit.dataset import lineage, load_dataset
 from treehouse.fit.splits import SPLITS
 from treehouse.project.errors import TreehouseError
 from treehouse.project.settings import Settings
 from treehouse.spec import Also, Refit, Spec
-
-from tests.support.datasets import CONTRACT, HEADS, made_up_spec
 
 _DATABASE = "treehouse_dataset_tests"
 _TABLE = f"{_DATABASE}.made_up_training_set"

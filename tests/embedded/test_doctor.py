@@ -7,12 +7,12 @@ import sys
 from pathlib import Path
 
 import pytest
+
+from tests.conftest import Cli, Engine
 from treehouse.cli import doctor
 from treehouse.cli.doctor import Check, diagnose
 from treehouse.project.errors import TreehouseError
 from treehouse.project.settings import Settings
-
-from tests.conftest import Cli, Engine
 
 NAMES = [
     "python",

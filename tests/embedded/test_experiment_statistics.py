@@ -16,6 +16,7 @@ from clickhouse_connect.driver.client import Client
 from scipy import stats
 from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.proportion import proportions_ztest
+
 from treehouse.clickhouse.ddl import MACROS, render
 
 _MACROS = MACROS / "statistics" / "experiments.sql"

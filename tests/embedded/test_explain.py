@@ -8,15 +8,15 @@ import lightgbm as lgb
 import numpy as np
 import pytest
 from clickhouse_connect.driver.client import Client
+
+from tests.support.cleaning import drop_everything
+from tests.support.house import dbt
 from treehouse.bundle import Bundle, Inputs, bundle_id, e
 from treehouse.clickhouse.client import identifier
 from treehouse.forest import compile_forest
 from treehouse.project.contract import Contract, load_contract
 from treehouse.project.settings import Settings
 from treehouse.registry.publish import upload
-
-from tests.support.cleaning import drop_everything
-from tests.support.house import dbt
 
 USE_CASE = "purchase_value"
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from clickhouse_connect.driver.client import Client
+
 from treehouse.fit.history import (
     History,
     check_windows,

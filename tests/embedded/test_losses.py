@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from clickhouse_connect.driver.client import Client
 from sklearn.metrics import log_loss, mean_tweedie_deviance
+
 from treehouse.fit.deviance import deviance_scale, deviances, scale_sql
 from treehouse.registry.losses import model_loss, rule_losses
 from treehouse.spec import Spec

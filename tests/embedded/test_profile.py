@@ -12,14 +12,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from clickhouse_connect.driver.client import Client
+
+from tests.support.export import Export, make_export, write_export
 from treehouse.ingest.load import load
 from treehouse.ingest.profiling.features import empty_features
 from treehouse.ingest.profiling.look import profile
 from treehouse.ingest.reading import Reading
 from treehouse.project.contract import load_contract
 from treehouse.project.settings import Settings, project_vars
-
-from tests.support.export import Export, make_export, write_export
 
 
 @pytest.fixture(scope="module")

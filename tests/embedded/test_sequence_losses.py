@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from clickhouse_connect.driver.client import Client
+
+from tests.support.sequences import PLACES, sequence_spec
 from treehouse.fit.sequence_metrics import sequence_metrics
 from treehouse.fit.sequences import row_losses
 from treehouse.registry.losses import model_loss, rule_losses
-
-from tests.support.sequences import PLACES, sequence_spec
 
 
 def test_sequences_are_judged_by_the_share_and_rules_by_the_place(client: Client) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from clickhouse_connect.driver.client import Client
+
 from treehouse.clickhouse.client import identifier
 from treehouse.project.errors import TreehouseError
 from treehouse.project.settings import Settings

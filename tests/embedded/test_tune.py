@@ -10,6 +10,10 @@ from typing import Any
 import numpy as np
 import pytest
 from clickhouse_connect.driver.client import Client
+
+from tests.support.datasets import made_up_classes, made_up_dataset, made_up_spec
+from tests.support.sequences import sequence_dataset, sequence_spec
+from tests.support.some import some
 from treehouse.fit.dataset import Dataset
 from treehouse.project.errors import TreehouseError
 from treehouse.project.settings import Settings
@@ -19,10 +23,6 @@ from treehouse.tune.gain import gain
 from treehouse.tune.search import Study, search
 from treehouse.tune.space import CANDIDATE, default_trials, ranges, with_parameters
 from treehouse.tune.trials import Trial, ensure_trials, read_trials, tuned_spec, winner, write_trial
-
-from tests.support.datasets import made_up_classes, made_up_dataset, made_up_spec
-from tests.support.sequences import sequence_dataset, sequence_spec
-from tests.support.some import some
 
 _REGISTRY = "treehouse_tune_tests"
 Search = Callable[..., Study]

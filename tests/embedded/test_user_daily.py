@@ -18,10 +18,10 @@ from clickhouse_connect.driver.client import Client
 from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
-from treehouse.project.settings import Settings
 
 from tests.support.cleaning import drop_everything
 from tests.support.house import dbt
+from treehouse.project.settings import Settings
 
 _START = datetime(2026, 1, 1, tzinfo=UTC)
 _USERS = ("ann", "bob", "cyd")

@@ -7,14 +7,15 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytest
-from treehouse.clickhouse.client import run_script
-from treehouse.project.contract import load_contract
-from treehouse.registry.promotions import Version, ensure_registry, promote
-from treehouse.registry.publish import Parity, publish
 
 from tests.conftest import TARGETS, Engine, RunningServer
 from tests.support.house import dbt
 from tests.support.small_bundle import FEATURE, MADE_UP, USE_CASE, write_bundle
+from treehouse.clickhouse.client import run_script
+from treehouse.clickhouse.state import ensure_registry
+from treehouse.project.contract import load_contract
+from treehouse.registry.promotions import Version, promote
+from treehouse.registry.publish import Parity, publish
 
 _CONTRACT = load_contract(USE_CASE)
 #: For what is the same SQL on every engine, to spare time.

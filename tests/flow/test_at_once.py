@@ -10,19 +10,20 @@ from typing import Any
 
 import pytest
 from clickhouse_connect.driver.client import Client
+
+from tests.flow.conftest import ON_EMBEDDED, House
+from tests.support.small_bundle import USE_CASE
 from treehouse.clickhouse.client import connect
 from treehouse.clickhouse.ddl import MACROS, render
+from treehouse.clickhouse.state import ensure_experiments
 from treehouse.clickhouse.turns import alone
 from treehouse.experiments.definition import Definition
-from treehouse.experiments.state import ensure_experiments, experiments, grow, start, stop
+from treehouse.experiments.state import experiments, grow, start, stop
 from treehouse.project.errors import TreehouseError
 from treehouse.registry import garbage as collecting
 from treehouse.registry.garbage import COLLECTING, PUBLISHING, collect
 from treehouse.registry.promotions import OvertakenError, promote, retire, versions
 from treehouse.registry.sync import wrong_files
-
-from tests.flow.conftest import ON_EMBEDDED, House
-from tests.support.small_bundle import USE_CASE
 
 pytestmark = pytest.mark.slow
 

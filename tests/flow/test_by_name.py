@@ -7,12 +7,12 @@ from collections.abc import Iterator
 
 import pytest
 from clickhouse_connect.driver.exceptions import ClickHouseError
-from treehouse.clickhouse.signature import NAMED, call_by_name, call_by_order, functions
-from treehouse.project.contract import contracts, load_contract, other_columns
 
 from tests.conftest import Cli
 from tests.flow.conftest import ARGUMENTS, House
 from tests.support.small_bundle import FEATURE, USE_CASE
+from treehouse.clickhouse.signature import NAMED, call_by_name, call_by_order, functions
+from treehouse.project.contract import contracts, load_contract, other_columns
 
 CONTRACT = load_contract(USE_CASE)
 ROWS, KEPT, VIEW = (f"treehouse.named_{name}" for name in ("rows", "kept", "view"))

@@ -18,16 +18,16 @@ from unittest.mock import Mock
 import pytest
 import typer.main
 from clickhouse_connect.driver.client import Client
+from typer.testing import CliRunner
+
+from tests.conftest import Cli
+from tests.support.some import some
 from treehouse.cli.main import app, main
 from treehouse.clickhouse.install import apply, install_plan, render_print
 from treehouse.project import console
 from treehouse.project.errors import TreehouseError
 from treehouse.project.files import write_whole
 from treehouse.project.settings import Settings, actor, project_vars
-from typer.testing import CliRunner
-
-from tests.conftest import Cli
-from tests.support.some import some
 
 WITHOUT_JSON = {"metrics", "dbt", "install", "test"}  # these have a format of their own
 CLOSED = "http://127.0.0.1:1"

@@ -9,14 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
+
+from tests.conftest import Cli
 from treehouse.cli.main import app
 from treehouse.ingest.load import LoadReport
 from treehouse.ingest.reading import Reading, read_mapping, read_preset
 from treehouse.ingest.sources import read_sources
 from treehouse.project.settings import Settings
-from typer.testing import CliRunner
-
-from tests.conftest import Cli
 
 REPORT = LoadReport(
     "id", "purchases", "x.csv", 10, 7, 2, 1, 0.5,

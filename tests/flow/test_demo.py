@@ -14,11 +14,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
-from treehouse.spec import specs
 
 from tests.conftest import TARGETS, Cli
 from tests.support.cleaning import drop_everything, forget_queries
 from tests.support.some import some
+from treehouse.spec import specs
 
 pytestmark = [pytest.mark.slow, pytest.mark.both]
 

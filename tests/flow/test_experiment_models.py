@@ -8,6 +8,9 @@ import numpy as np
 import pytest
 from clickhouse_connect.driver.exceptions import ClickHouseError
 from scipy import stats
+
+from tests.flow.conftest import ARGUMENTS, House
+from tests.support.small_bundle import FEATURE, USE_CASE
 from treehouse.clickhouse.client import run_script
 from treehouse.clickhouse.dbt import invoke
 from treehouse.experiments.definition import Definition
@@ -16,9 +19,6 @@ from treehouse.experiments.state import start, stop
 from treehouse.project.contract import load_contract
 from treehouse.project.errors import TreehouseError
 from treehouse.registry.promotions import promote
-
-from tests.flow.conftest import ARGUMENTS, House
-from tests.support.small_bundle import FEATURE, USE_CASE
 
 pytestmark = pytest.mark.slow
 

@@ -14,6 +14,11 @@ import pytest
 from clickhouse_connect.driver.exceptions import ClickHouseError
 from scipy import stats
 from statsmodels.stats.power import NormalIndPower
+from typer.testing import CliRunner
+
+from tests.conftest import Engine
+from tests.support.house import dbt
+from tests.support.some import some
 from treehouse.cli.main import app
 from treehouse.clickhouse.client import run_script
 from treehouse.experiments.definition import Definition
@@ -21,11 +26,6 @@ from treehouse.experiments.results import Results, read_results
 from treehouse.experiments.state import experiments, expose, grow, start, stop
 from treehouse.project.errors import TreehouseError
 from treehouse.project.settings import project_vars
-from typer.testing import CliRunner
-
-from tests.conftest import Engine
-from tests.support.house import dbt
-from tests.support.some import some
 
 _SCORES = {"relation": "treehouse.lab_scores", "unit": "player", "time": "at", "value": "score"}
 _METRICS = {

@@ -11,26 +11,26 @@ from pathlib import Path
 
 import pytest
 from clickhouse_connect.driver.exceptions import ClickHouseError
+
+from tests.conftest import RunningServer
+from tests.flow.conftest import ARGUMENTS, ON_EMBEDDED, ON_SERVER, House
+from tests.support.small_bundle import USE_CASE, write_bundle
 from treehouse.bundle import Bundle, bundle_id
 from treehouse.bundle.renumber import with_version
 from treehouse.cli.status import read_status
 from treehouse.clickhouse.client import connect
+from treehouse.clickhouse.state import ensure_registry
 from treehouse.project.errors import TreehouseError
 from treehouse.registry import publish as publishing
 from treehouse.registry.artifacts import upload
 from treehouse.registry.promotions import (
     Version,
-    ensure_registry,
     promote,
     retire,
     rollback,
     versions,
 )
 from treehouse.registry.sync import sync
-
-from tests.conftest import RunningServer
-from tests.flow.conftest import ARGUMENTS, ON_EMBEDDED, ON_SERVER, House
-from tests.support.small_bundle import USE_CASE, write_bundle
 
 pytestmark = pytest.mark.slow
 

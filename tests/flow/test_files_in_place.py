@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+from tests.flow.conftest import House
 from treehouse.cli.doctor import diagnose
 from treehouse.clickhouse.client import connect
 from treehouse.registry.promotions import promote
 from treehouse.registry.sync import Synced, sync, wrong_files
-
-from tests.flow.conftest import House
 
 pytestmark = pytest.mark.slow
 

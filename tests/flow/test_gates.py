@@ -9,6 +9,11 @@ from typing import Any
 import numpy as np
 import pytest
 from scipy import stats
+
+from tests.conftest import Engine
+from tests.flow.conftest import ON_EMBEDDED, House
+from tests.support.small_bundle import FEATURE, USE_CASE, write_bundle
+from tests.support.small_training_set import TABLE, TEST_ROWS, make_training_set
 from treehouse.project.errors import TreehouseError
 from treehouse.registry import publish as publishing
 from treehouse.registry.gates import write_gates
@@ -19,11 +24,6 @@ from treehouse.registry.publish import publish
 from treehouse.registry.scorer_call import Scored
 from treehouse.spec import load_spec
 from treehouse.spec.gates import Gates
-
-from tests.conftest import Engine
-from tests.flow.conftest import ON_EMBEDDED, House
-from tests.support.small_bundle import FEATURE, USE_CASE, write_bundle
-from tests.support.small_training_set import TABLE, TEST_ROWS, make_training_set
 
 SPEC = load_spec(USE_CASE)
 GATES = [

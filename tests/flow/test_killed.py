@@ -11,11 +11,11 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from treehouse.project.settings import ROOT
 
 from tests.conftest import TARGETS
 from tests.support.dying_publisher import POINTS
 from tests.support.small_bundle import write_bundle
+from treehouse.project.settings import ROOT
 
 pytestmark = pytest.mark.slow
 

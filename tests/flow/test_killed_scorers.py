@@ -16,10 +16,10 @@ from typing import cast
 import pytest
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import ClickHouseError
-from treehouse.bundle import Bundle, Inputs, bundle_id, e
-from treehouse.clickhouse.client import connect
 
 from tests.conftest import Engine, RunningServer
+from treehouse.bundle import Bundle, Inputs, bundle_id, e
+from treehouse.clickhouse.client import connect
 
 CLIENTS = 3
 KILLS = 24

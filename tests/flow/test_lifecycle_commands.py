@@ -7,6 +7,12 @@ from typing import Any
 
 import pytest
 from clickhouse_connect.driver.exceptions import ClickHouseError
+from typer.testing import CliRunner
+
+from tests.flow.conftest import ARGUMENTS, ON_EMBEDDED, ON_SERVER, House
+from tests.support.house import dbt
+from tests.support.small_bundle import FEATURE, USE_CASE
+from tests.support.small_training_set import TABLE, TEST_ROWS, make_training_set
 from treehouse.cli.main import app
 from treehouse.clickhouse.client import run_script
 from treehouse.project.errors import TreehouseError
@@ -14,12 +20,6 @@ from treehouse.registry.diff import diff
 from treehouse.registry.garbage import collect, plan
 from treehouse.registry.promotions import promote, retire, rollback, versions
 from treehouse.registry.sync import sync
-from typer.testing import CliRunner
-
-from tests.flow.conftest import ARGUMENTS, ON_EMBEDDED, ON_SERVER, House
-from tests.support.house import dbt
-from tests.support.small_bundle import FEATURE, USE_CASE
-from tests.support.small_training_set import TABLE, TEST_ROWS, make_training_set
 
 pytestmark = pytest.mark.slow
 

@@ -15,18 +15,9 @@ import lightgbm as lgb
 import numpy as np
 import pyarrow as pa
 import pytest
-import treehouse.project.contract
 from clickhouse_connect.driver.exceptions import ClickHouseError
-from treehouse.bundle import Bundle, Network, bundle_id, e, evaluate
-from treehouse.forest import compile_forest
-from treehouse.network import golden_rows, read_batch, rows_of
-from treehouse.project.contract import Contract, contracts, load_contract
-from treehouse.project.errors import TreehouseError
-from treehouse.registry.parity import NETWORK_TOLERANCE
-from treehouse.registry.promotions import promote, rollback
-from treehouse.registry.publish import publish
-from treehouse.spec import Spec
 
+import treehouse.project.contract
 from tests.conftest import Engine, RunningServer
 from tests.support.house import copy_project, dbt
 from tests.support.networks import (
@@ -40,6 +31,15 @@ from tests.support.networks import (
     reference,
 )
 from tests.support.some import some
+from treehouse.bundle import Bundle, Network, bundle_id, e, evaluate
+from treehouse.bundle.tolerance import NETWORK_TOLERANCE
+from treehouse.forest import compile_forest
+from treehouse.network import golden_rows, read_batch, rows_of
+from treehouse.project.contract import Contract, contracts, load_contract
+from treehouse.project.errors import TreehouseError
+from treehouse.registry.promotions import promote, rollback
+from treehouse.registry.publish import publish
+from treehouse.spec import Spec
 from udfs.network.pack import NAME
 from udfs.network.rows import Rows, names_of
 
@@ -167,7 +167,7 @@ def blend(
     found = contracts(project / "models")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(treehouse.project.contract, "contracts", lambda *_: found)
-        spec = Spec(USE_CASE, "A forest and two networks.", demo=lambda *_: {})
+        spec = Spec(USE_CASE, "A forest and two networks.")
         patch.setattr("treehouse.spec.spec.specs", lambda: {USE_CASE: spec})
         yield Blend(fresh, project, load_contract(USE_CASE), batch)
 

@@ -10,16 +10,16 @@ from typing import Any
 import pytest
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import ClickHouseError
+
+from tests.flow.conftest import ARGUMENTS, House
+from tests.support import torn
+from tests.support.small_bundle import USE_CASE
 from treehouse.bundle import bundle_id
 from treehouse.cli.doctor import diagnose
 from treehouse.clickhouse.client import connect, run_script
 from treehouse.project.contract import load_contract
 from treehouse.project.settings import Settings
 from treehouse.registry.publish import upload
-
-from tests.flow.conftest import ARGUMENTS, House
-from tests.support import torn
-from tests.support.small_bundle import USE_CASE
 
 READERS = 3
 Promote = Callable[[], None]

@@ -11,10 +11,10 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 import pytest
-from treehouse.project.settings import ROOT
 
 from tests.conftest import TARGETS, Cli, RunningServer
 from tests.support.cleaning import drop_everything
+from treehouse.project.settings import ROOT
 
 pytestmark = pytest.mark.slow
 

@@ -7,15 +7,16 @@ from collections.abc import Iterator
 
 import pytest
 from clickhouse_connect.driver.exceptions import ClickHouseError
-from treehouse.clickhouse.client import connect, run_script, server_profile
-from treehouse.clickhouse.ddl import MACROS, run_ddl, storage
-from treehouse.project.errors import TreehouseError
-from treehouse.registry.promotions import ensure_registry, promote, rollback, versions
 
 from tests.conftest import RunningServer
 from tests.flow.conftest import ARGUMENTS, House
 from tests.support.house import dbt
 from tests.support.small_bundle import FEATURE, MADE_UP, USE_CASE
+from treehouse.clickhouse.client import connect, run_script, server_profile
+from treehouse.clickhouse.ddl import MACROS, run_ddl, storage
+from treehouse.clickhouse.state import ensure_registry
+from treehouse.project.errors import TreehouseError
+from treehouse.registry.promotions import promote, rollback, versions
 
 _INSERT = f"insert into treehouse.flow_rows ({FEATURE}) values (10)"
 

@@ -6,16 +6,17 @@ import hashlib
 
 import pytest
 from clickhouse_connect.driver.exceptions import ClickHouseError
-from treehouse.bundle import Bundle, bundle_id
-from treehouse.bundle.renumber import with_version
-from treehouse.project.contract import load_contract
-from treehouse.project.errors import TreehouseError
-from treehouse.registry.promotions import ensure_registry, versions
-from treehouse.registry.publish import check_contract, place_file, publish, upload
 
 from tests.flow.conftest import House
 from tests.support.small_bundle import MADE_UP, ROWS, USE_CASE, small_bundle
 from tests.support.some import some
+from treehouse.bundle import Bundle, bundle_id
+from treehouse.bundle.renumber import with_version
+from treehouse.clickhouse.state import ensure_registry
+from treehouse.project.contract import load_contract
+from treehouse.project.errors import TreehouseError
+from treehouse.registry.promotions import versions
+from treehouse.registry.publish import check_contract, place_file, publish, upload
 
 HEADS = len(load_contract(USE_CASE).heads)
 

@@ -5,14 +5,15 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from treehouse.clickhouse.client import run_script
-from treehouse.clickhouse.ddl import MACROS, render
-from treehouse.project.errors import TreehouseError
-from treehouse.registry.promotions import ensure_registry, promote
-from treehouse.registry.versions import Version, versions
 
 from tests.flow.conftest import ON_EMBEDDED, House
 from tests.support.some import some
+from treehouse.clickhouse.client import run_script
+from treehouse.clickhouse.ddl import MACROS, render
+from treehouse.clickhouse.state import ensure_registry
+from treehouse.project.errors import TreehouseError
+from treehouse.registry.promotions import promote
+from treehouse.registry.versions import Version, versions
 
 #: As the first release made them.
 OLDER = """

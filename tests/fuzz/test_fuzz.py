@@ -16,10 +16,10 @@ import lightgbm as lgb
 import numpy as np
 import pytest
 from sklearn.ensemble import RandomForestClassifier
-from treehouse.bundle import Bundle, Inputs, bundle_id, e
-from treehouse.forest import compile_forest
 
 from tests.support.scorer_pipe import Scorer, block, mended
+from treehouse.bundle import Bundle, Inputs, bundle_id, e
+from treehouse.forest import compile_forest
 from udfs.build import SOURCES, build, compile_commands, find_compiler, run_commands
 
 HERE = Path(__file__).parent

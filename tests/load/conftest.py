@@ -11,11 +11,11 @@ import pytest
 from clickhouse_connect.driver.client import Client
 from hypothesis import HealthCheck
 from hypothesis import settings as hypothesis_settings
+
+from tests.conftest import Engine
 from treehouse.ingest.load import LoadReport, load
 from treehouse.ingest.sources import ensure_raw
 from treehouse.project.settings import Settings
-
-from tests.conftest import Engine
 
 DATABASE = "treehouse_load_tests"
 #: Each of them empties and fills tables.

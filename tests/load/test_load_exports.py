@@ -12,10 +12,10 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet
 import pytest
-from treehouse.ingest.reading import Choice, Reading, Sql
-from treehouse.project.errors import TreehouseError
 
 from tests.load.conftest import DATABASE, House
+from treehouse.ingest.reading import Choice, Reading, Sql
+from treehouse.project.errors import TreehouseError
 
 EVENT = {"id": "e1", "event": "open", "user": {"id": "u1"}, "ts": "2024-01-01", "properties": {}}
 BY_USER = Reading(columns={"user_id": "user.id"})

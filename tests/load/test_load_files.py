@@ -11,10 +11,10 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet
 import pytest
-from treehouse.ingest.files import files
-from treehouse.project.errors import TreehouseError
 
 from tests.load.conftest import House
+from treehouse.ingest.files import files
+from treehouse.project.errors import TreehouseError
 
 HEADER = "event_id,user_id,event_name,event_at,revenue_usd"
 MOMENT = datetime(2024, 2, 29, 10, 11, 12, tzinfo=UTC)

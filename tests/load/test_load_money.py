@@ -6,11 +6,11 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
+
+from tests.load.conftest import DATABASE, House
 from treehouse.ingest.rates import read_rates
 from treehouse.ingest.reading import Reading
 from treehouse.project.errors import TreehouseError
-
-from tests.load.conftest import DATABASE, House
 
 EVENTS = "id,user_id,event,ts,revenue"
 EARNED = ["a,u,buy,2024-01-01,5", "b,u,refund,2024-01-02,-5", "c,u,open,2024-01-03,"]

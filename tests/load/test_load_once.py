@@ -17,6 +17,8 @@ import pytest
 from clickhouse_connect.driver.exceptions import ClickHouseError
 from hypothesis import given
 from hypothesis import strategies as st
+
+from tests.load.conftest import DATABASE, House, some_examples
 from treehouse.clickhouse.client import connect
 from treehouse.clickhouse.turns import BusyError
 from treehouse.ingest import merge, scratch
@@ -24,8 +26,6 @@ from treehouse.ingest.load import load
 from treehouse.ingest.scratch import Scratch
 from treehouse.project.errors import TreehouseError
 from treehouse.project.settings import ROOT
-
-from tests.load.conftest import DATABASE, House, some_examples
 
 HEADER = "event_id,user_id,event_name,event_at,revenue_usd"
 Event = tuple[str, str, int]

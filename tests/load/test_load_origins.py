@@ -11,11 +11,11 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet
 import pytest
+
+from tests.load.conftest import DATABASE, House
 from treehouse.ingest import cdnow
 from treehouse.ingest.reading import Reading
 from treehouse.project.errors import TreehouseError
-
-from tests.load.conftest import DATABASE, House
 
 ROWS = [
     (f"e{i}", f"u{i % 7}", "open", datetime(2024, 2, 29, 10, 0, i % 60, 123000), i * 1000, i / 4)

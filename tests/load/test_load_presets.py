@@ -12,12 +12,12 @@ import pyarrow as pa
 import pyarrow.parquet
 import pytest
 import yaml
+
+from tests.load.conftest import House
 from treehouse.ingest.reading import PRESETS, parse_mapping, presets, read_preset
 from treehouse.ingest.sources import read_sources
 from treehouse.project.errors import TreehouseError
 from treehouse.project.settings import Settings, read_yaml
-
-from tests.load.conftest import House
 
 COLUMNS = "event_id, user_id, event_name, toString(event_at), session_id, duration_ms, "
 COLUMNS += "toString(revenue_usd), properties"

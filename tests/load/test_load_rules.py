@@ -9,13 +9,13 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
+
+from tests.load.conftest import DATABASE, House
 from treehouse.ingest import progress as watch
 from treehouse.ingest.reading import Reading
 from treehouse.ingest.sources import Column, Source
 from treehouse.ingest.validate import classify_sql, staged_ddl
 from treehouse.project.errors import TreehouseError
-
-from tests.load.conftest import DATABASE, House
 
 EVENTS = "event_id,user_id,event_name,event_at,session_id,duration_ms,revenue_usd,properties"
 GOOD = "e1,u1,open,2024-02-29T10:00:00Z,s1,5,1.5,{}"

@@ -11,11 +11,11 @@ import pytest
 from clickhouse_connect.driver.exceptions import ClickHouseError
 from hypothesis import given
 from hypothesis import strategies as st
+
+from tests.load.conftest import DATABASE, House, some_examples
 from treehouse.ingest import reconcile as module
 from treehouse.ingest.reconcile import Difference, reconcile
 from treehouse.project.errors import TreehouseError
-
-from tests.load.conftest import DATABASE, House, some_examples
 
 pytestmark = pytest.mark.slow
 

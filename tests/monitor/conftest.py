@@ -6,6 +6,11 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
+
+from tests.conftest import Engine, RunningServer
+from tests.support.cleaning import forget_queries
+from tests.support.house import dbt
+from tests.support.small_bundle import MADE_UP, USE_CASE, write_bundle
 from treehouse.bundle import Bundle
 from treehouse.clickhouse.client import run_script
 from treehouse.monitor.run import Checked, check
@@ -15,11 +20,6 @@ from treehouse.registry.promotions import promote
 from treehouse.registry.publish import publish
 from treehouse.registry.statistics import write_statistics
 from treehouse.spec import Spec, load_spec
-
-from tests.conftest import Engine, RunningServer
-from tests.support.cleaning import forget_queries
-from tests.support.house import dbt
-from tests.support.small_bundle import MADE_UP, USE_CASE, write_bundle
 
 _CONTRACT = load_contract(USE_CASE)
 FEATURES, TRAINING_SET = f"treehouse.{USE_CASE}_features", f"treehouse.{USE_CASE}_training_set"

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pytest
 from clickhouse_connect.driver.client import Client
-from treehouse.monitor.alerts import acknowledge, resolve
-from treehouse.project.errors import TreehouseError
-from treehouse.project.settings import Settings
 
 from tests.conftest import Engine
 from tests.monitor.conftest import FEATURES, MOVED, Watched, rows
 from tests.support.cleaning import drop_everything
+from treehouse.monitor.alerts import acknowledge, resolve
+from treehouse.project.errors import TreehouseError
+from treehouse.project.settings import Settings
 
 
 @pytest.fixture(scope="module")

@@ -10,12 +10,12 @@ import pytest
 from clickhouse_connect.driver.client import Client
 from scipy import stats
 from scipy.spatial.distance import jensenshannon
-from treehouse.monitor.measure import macros
-from treehouse.monitor.state import ensure_monitoring
-from treehouse.project.settings import Settings
 
 from tests.support.cleaning import drop_everything
 from tests.support.drifting import REGISTRY, drift, rows, train
+from treehouse.monitor.measure import macros
+from treehouse.monitor.state import ensure_monitoring
+from treehouse.project.settings import Settings
 
 ALPHA = 0.01
 

@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 import yaml
 from clickhouse_connect.driver.client import Client
-from treehouse.project.settings import Settings
 
 from tests.conftest import Engine
 from tests.monitor.conftest import Watched
 from tests.support.cleaning import drop_everything
 from tests.support.house import copy_project, dbt, run_dbt
 from tests.support.small_bundle import USE_CASE
+from treehouse.project.settings import Settings
 
 pytestmark = pytest.mark.slow
 

@@ -9,14 +9,14 @@ from typing import Any
 
 import pytest
 from clickhouse_connect.driver.client import Client
+
+from tests.support.cleaning import drop_everything
+from tests.support.drifting import COLUMNS, TOY, drift, rows, train
 from treehouse.monitor.measure import macros
 from treehouse.monitor.rules import findings
 from treehouse.monitor.state import Finding, ensure_monitoring
 from treehouse.project.settings import Settings
 from treehouse.spec.watch import Watch
-
-from tests.support.cleaning import drop_everything
-from tests.support.drifting import COLUMNS, TOY, drift, rows, train
 
 WINDOW = "default.toy_window"
 WHAT: dict[str, Any] = TOY | {

@@ -7,14 +7,14 @@ import re
 
 import pytest
 from clickhouse_connect.driver.exceptions import DatabaseError
-from treehouse.cli.main import app
-from treehouse.monitor.prometheus import read_metrics
-from treehouse.project.errors import TreehouseError
-from treehouse.report.explain import explain
 from typer.testing import CliRunner, Result
 
 from tests.monitor.conftest import ARGUMENTS, DRIFT, FEATURES, MOVED, TRAINING_SET, Watched, rows
 from tests.support.small_bundle import USE_CASE
+from treehouse.cli.main import app
+from treehouse.monitor.prometheus import read_metrics
+from treehouse.project.errors import TreehouseError
+from treehouse.report.explain import explain
 
 
 def test_a_usual_window_is_quiet(watched: Watched) -> None:

@@ -9,12 +9,12 @@ from xml.etree import ElementTree
 import clickhouse_connect
 import pytest
 import urllib3
-from treehouse.monitor.prometheus import handler_rule
-from treehouse.project.settings import Settings
 
 from tests.conftest import Cli
 from tests.support.server import PASSWORD, USER, running_server
 from tests.support.some import some
+from treehouse.monitor.prometheus import handler_rule
+from treehouse.project.settings import Settings
 
 
 def test_an_empty_house_has_nothing_to_watch(run_cli: Cli, tmp_path: Path) -> None:

@@ -10,15 +10,15 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
+from urllib3.util import Retry, Timeout
+
+from tests.support.cleaning import drop_everything
 from treehouse.monitor import webhook
 from treehouse.monitor.alerts import apply
 from treehouse.monitor.state import Finding, ensure_monitoring, read_alerts
 from treehouse.monitor.webhook import deliver
 from treehouse.project.errors import TreehouseError
 from treehouse.project.settings import Settings
-from urllib3.util import Retry, Timeout
-
-from tests.support.cleaning import drop_everything
 
 TOKEN = "T0KEN/in-the-path"
 FINDING = Finding("m", 3, "drift", "country", "error", 0.31, 0.2, "moved <a lot> & more")

@@ -11,6 +11,11 @@ from typing import Any
 
 import pytest
 from clickhouse_connect.driver.exceptions import ClickHouseError
+
+from tests.conftest import Engine, RunningServer
+from tests.support import named_shop
+from tests.support.named_shop import DRILLED, OPENED, SHOP
+from tests.support.server import READER_PASSWORD
 from treehouse.clickhouse.client import connect, connect_reader
 from treehouse.clickhouse.turns import BusyError, alone
 from treehouse.platform.prefetch import run
@@ -19,11 +24,6 @@ from treehouse.platform.prefetch.plan import Candidate, make_plan
 from treehouse.platform.result_cache.config import ResultCache
 from treehouse.platform.result_cache.fill import history
 from treehouse.project.errors import TreehouseError
-
-from tests.conftest import Engine, RunningServer
-from tests.support import named_shop
-from tests.support.named_shop import DRILLED, OPENED, SHOP
-from tests.support.server import READER_PASSWORD
 
 _LIMITS = Prefetch()
 

@@ -10,6 +10,13 @@ from typing import Any
 
 import pytest
 import yaml
+from typer.testing import CliRunner
+
+from tests.conftest import Engine
+from tests.support import named_shop
+from tests.support.cleaning import drop_everything, forget_queries
+from tests.support.house import dbt
+from tests.support.named_shop import DRILLED, GIVEN, OPENED, SHOP
 from treehouse.cli.main import app
 from treehouse.clickhouse.client import identifier
 from treehouse.fit.train import train
@@ -22,13 +29,6 @@ from treehouse.platform.result_cache.config import ResultCache
 from treehouse.registry.promotions import promote
 from treehouse.registry.publish import publish
 from treehouse.spec import load_spec
-from typer.testing import CliRunner
-
-from tests.conftest import Engine
-from tests.support import named_shop
-from tests.support.cleaning import drop_everything, forget_queries
-from tests.support.house import dbt
-from tests.support.named_shop import DRILLED, GIVEN, OPENED, SHOP
 
 pytestmark = pytest.mark.slow
 

@@ -13,16 +13,16 @@ import pyarrow as pa
 import pytest
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import ClickHouseError
-from treehouse.ingest.sources import read_sources
-from treehouse.platform.query_log.collect import CONTRACTS, Collected, collect
-from treehouse.platform.query_log.logs import Logs
-from treehouse.project.errors import TreehouseError
-from treehouse.project.settings import Settings
 
 from tests.conftest import Engine
 from tests.support.server import running_server
 from tests.support.some import some
 from tests.support.tables import write_table
+from treehouse.ingest.sources import read_sources
+from treehouse.platform.query_log.collect import CONTRACTS, Collected, collect
+from treehouse.platform.query_log.logs import Logs
+from treehouse.project.errors import TreehouseError
+from treehouse.project.settings import Settings
 
 _LOGS = "treehouse_logs"  # a database of logs that a test may truncate and rename
 _SECRETS = ("jane", "doe", "example.com", "4111111111111111", "topsecret")

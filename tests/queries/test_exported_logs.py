@@ -6,10 +6,10 @@ import gzip
 from pathlib import Path
 
 import pytest
-from treehouse.ingest.sources import ensure_raw
-from treehouse.platform.query_log.files import header, opened
 
 from tests.conftest import Engine
+from treehouse.ingest.sources import ensure_raw
+from treehouse.platform.query_log.files import header, opened
 
 
 @pytest.mark.parametrize("name", ["q{1,2}.csv", "a=b/q?.csv", "a=b/c.CSV.GZ"])

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 from clickhouse_connect.driver.client import Client
-from treehouse.platform.query_log.functions import Functions
-from treehouse.platform.query_log.views import Knowledge
 
 from tests.conftest import Engine
 from tests.support.functions import called_bare, names
+from treehouse.platform.query_log.functions import Functions
+from treehouse.platform.query_log.views import Knowledge
 
 SHIPPED = Functions.shipped()
 

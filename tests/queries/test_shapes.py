@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from treehouse.platform.query_log.shapes import MAX_CHARACTERS, Shape, describe
 
 NAMES = frozenset({"shop", "orders", "at", "amount", "country", "count", "sum", "now", "toDate"})

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+
 from treehouse.platform.replay.admission import ONLY_IF_READ, as_lru, replay
 from treehouse.platform.replay.admission_trace import Asked
 from treehouse.platform.replay.cache_policies import Lru, drive, hits

@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+from tests.support.some import some
 from treehouse.platform.replay import (
     cache,
 )
@@ -29,8 +31,6 @@ from treehouse.platform.replay.cache_optimum import belady, next_requests, upper
 from treehouse.platform.replay.cache_policies import HIT, STORED
 from treehouse.platform.replay.traces import CacheTrace, Flags
 from treehouse.project.errors import TreehouseError
-
-from tests.support.some import some
 
 ONLINE = {
     "lru": policies.lru,

@@ -8,6 +8,9 @@ from functools import cache
 
 import numpy as np
 import pytest
+
+from tests.support.cache_traces import cache_traces
+from tests.support.libcachesim_figures import CAPACITIES, FIGURES
 from treehouse.platform.replay import (
     cache_adaptive as adaptive,
 )
@@ -19,9 +22,6 @@ from treehouse.platform.replay import (
 )
 from treehouse.platform.replay.cache_optimum import belady, belady_size, upper_bound
 from treehouse.platform.replay.traces import CacheTrace, Flags
-
-from tests.support.cache_traces import cache_traces
-from tests.support.libcachesim_figures import CAPACITIES, FIGURES
 
 _EXPECTED = json.loads(FIGURES.read_text())
 _THIRD_DIGIT = 0.0005

@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+
+from tests.support.some import some
 from treehouse.platform.replay import tier_rules as rules
 from treehouse.platform.replay import tiering
 from treehouse.platform.replay.tier_demand import Demand, on_grid
@@ -19,8 +21,6 @@ from treehouse.platform.replay.traces import TieringTrace
 from treehouse.platform.tiering import prices as price_list
 from treehouse.platform.tiering.prices import HOURS_A_MONTH, Prices
 from treehouse.project.errors import TreehouseError
-
-from tests.support.some import some
 
 PRICES = Prices.configured()
 _FIELDS = ("exists", "stored", "reads", "read", "writes", "written")

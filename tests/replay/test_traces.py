@@ -11,12 +11,12 @@ import numpy as np
 import pyarrow as pa
 import pytest
 from clickhouse_connect.driver.client import Client
-from treehouse.platform.replay.traces import read_cache_trace, read_tiering_trace
-from treehouse.project.errors import TreehouseError
-from treehouse.project.settings import Settings
 
 from tests.conftest import Cli, Engine
 from tests.support.tables import write_table
+from treehouse.platform.replay.traces import read_cache_trace, read_tiering_trace
+from treehouse.project.errors import TreehouseError
+from treehouse.project.settings import Settings
 
 _CACHE = "time,object,size\n1,a,10\n2,b,20\n2.5,a,10\n4,a,11\n"
 _TIERING = "time,partition,operation,size\n0,p,write,100\n10,p,read,5\n20,q,W,7\n30,p,R,120\n"

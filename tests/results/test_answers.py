@@ -12,6 +12,11 @@ import clickhouse_connect
 import pytest
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import ClickHouseError
+
+from tests.conftest import Engine, RunningServer
+from tests.support.named_shop import SHOP, empty_shop
+from tests.support.server import READER_PASSWORD
+from tests.support.some import some
 from treehouse.clickhouse.client import connect, identifier
 from treehouse.platform.query_log.collect import collect
 from treehouse.platform.result_cache.arguments import argument_hash, ensure_secret
@@ -20,11 +25,6 @@ from treehouse.platform.result_cache.fill import clear, stored, upkeep
 from treehouse.platform.result_cache.keep import Wanted, keep
 from treehouse.platform.result_cache.table_versions import versions
 from treehouse.platform.result_cache.views import answer_tables, clean, drop_views, views_there
-
-from tests.conftest import Engine, RunningServer
-from tests.support.named_shop import SHOP, empty_shop
-from tests.support.server import READER_PASSWORD
-from tests.support.some import some
 
 _SQL = (
     f"select country, count() as n, max(note) as note from {SHOP}.orders "

@@ -9,6 +9,11 @@ import numpy as np
 import pytest
 import sqlglot
 from sqlglot import exp
+
+from tests.conftest import Engine
+from tests.support.house import dbt
+from tests.support.query_log import fill_query_log
+from tests.support.some import some
 from treehouse.clickhouse.client import identifier
 from treehouse.fit.train import train
 from treehouse.platform.replay.admission import replay
@@ -20,11 +25,6 @@ from treehouse.project.contract import load_contract
 from treehouse.registry.promotions import promote
 from treehouse.registry.publish import publish
 from treehouse.spec import load_spec
-
-from tests.conftest import Engine
-from tests.support.house import dbt
-from tests.support.query_log import fill_query_log
-from tests.support.some import some
 
 _QUERIES, _DISTINCT, _HOURS = 6_000, 300, 72
 _BUILD = ("--select", "+path:models/cache_admission")

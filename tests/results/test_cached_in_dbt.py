@@ -6,14 +6,14 @@ import json
 from pathlib import Path
 
 import pytest
+
+from tests.conftest import Cli, Engine
+from tests.support.house import copy_project, dbt
 from treehouse.platform.result_cache.config import ResultCache
 from treehouse.platform.result_cache.fill import clear, make_plan
 from treehouse.platform.result_cache.keep import Wanted, keep
 from treehouse.simulation.shop.plan import START
 from treehouse.simulation.shop.shop import DATABASE, create_shop
-
-from tests.conftest import Cli, Engine
-from tests.support.house import copy_project, dbt
 
 pytestmark = pytest.mark.slow
 

@@ -8,16 +8,16 @@ from typing import Any
 
 import pytest
 from clickhouse_connect.driver.exceptions import ClickHouseError
+
+from tests.conftest import Engine
+from tests.support.named_shop import SHOP, empty_shop
+from tests.support.some import some
 from treehouse.platform.result_cache.config import NamedQuery, ResultCache
 from treehouse.platform.result_cache.fill import clear, fill, history, make_plan, stored
 from treehouse.platform.result_cache.keep import Wanted, keep
 from treehouse.platform.result_cache.table_versions import renew
 from treehouse.platform.result_cache.views import answer_tables
 from treehouse.project.errors import TreehouseError
-
-from tests.conftest import Engine
-from tests.support.named_shop import SHOP, empty_shop
-from tests.support.some import some
 
 _SQL = f"select country, count() as n from {SHOP}.orders group by country"
 _GIVEN: dict[str, Any] = {

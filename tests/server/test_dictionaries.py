@@ -10,17 +10,15 @@ import pytest
 import yaml
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import ClickHouseError
-from treehouse.clickhouse import ddl
-from treehouse.clickhouse.client import connect_server, literal, server_profile
-from treehouse.clickhouse.ddl import MACROS, run_ddl, storage
-from treehouse.experiments.state import ensure_experiments
-from treehouse.platform.result_cache.views import ensure_log
-from treehouse.project.settings import Settings
-from treehouse.registry.promotions import ensure_registry
 
 from tests.conftest import RunningServer
 from tests.support.cleaning import drop_everything
 from tests.support.house import run_dbt
+from treehouse.clickhouse import ddl
+from treehouse.clickhouse.client import connect_server, literal, server_profile
+from treehouse.clickhouse.ddl import MACROS, run_ddl, storage
+from treehouse.clickhouse.state import ensure_experiments, ensure_registry, ensure_result_cache
+from treehouse.project.settings import Settings
 
 NAMES = ["answers", "assignment_log", "bundles", "champions"]
 _HORIZON = 21_600.0
@@ -36,7 +34,7 @@ def _empty(server: RunningServer) -> Iterator[None]:
 def _ensure(client: Client, settings: Settings) -> None:
     ensure_registry(client, settings)
     ensure_experiments(client, settings)
-    ensure_log(client, settings, "treehouse_results", _HORIZON)
+    ensure_result_cache(client, settings, "treehouse_results", _HORIZON)
 
 
 def _loaded(client: Client) -> list[str]:
@@ -124,7 +122,7 @@ def test_dbt_alone_writes_no_password_into_a_dictionary_or_its_log(
     variables = yaml.safe_dump({"registry_database": elsewhere.registry_database})
     arguments = ("run", "--select", "stg_purchases", "--vars", variables)
     with monkeypatch.context() as alone:
-        alone.setattr("treehouse.clickhouse.dbt._make_dictionaries", lambda _: None)
+        alone.setattr("treehouse.clickhouse.dbt.ensure_password_dictionaries", lambda _: None)
         refused = run_dbt(elsewhere, *arguments)
     assert not refused.success
     assert "./treehouse --target server build" in str(refused.exception or refused.result)

@@ -14,6 +14,14 @@ import clickhouse_connect
 import pytest
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import DatabaseError
+from typer.testing import CliRunner
+
+from tests.automation.conftest import small_spec
+from tests.conftest import RunningServer
+from tests.support.cleaning import drop_everything, forget_queries
+from tests.support.role_commands import LEFT_OUT, STEPS, Step, commands, is_left_out
+from tests.support.server import READER_PASSWORD, ROLES
+from tests.tiering.conftest import configured, lay_out
 from treehouse import spec as specification
 from treehouse.cli.main import app
 from treehouse.clickhouse.client import identifier
@@ -24,14 +32,6 @@ from treehouse.project.contract import load_contract
 from treehouse.project.settings import ROOT
 from treehouse.registry import publish as publishing
 from treehouse.spec import Spec, load_spec, specs
-from typer.testing import CliRunner
-
-from tests.automation.conftest import small_spec
-from tests.conftest import RunningServer
-from tests.support.cleaning import drop_everything, forget_queries
-from tests.support.role_commands import LEFT_OUT, STEPS, Step, commands, is_left_out
-from tests.support.server import READER_PASSWORD, ROLES
-from tests.tiering.conftest import configured, lay_out
 
 pytestmark = pytest.mark.slow
 

@@ -7,12 +7,12 @@ from pathlib import Path
 from urllib.parse import quote, unquote, urlsplit
 
 import pytest
-from treehouse.registry.promotions import promote
-from treehouse.registry.publish import publish
 
 from tests.conftest import Cli, RunningServer
 from tests.support.cleaning import drop_everything, forget_queries
 from tests.support.small_bundle import MADE_UP, USE_CASE, write_bundle
+from treehouse.registry.promotions import promote
+from treehouse.registry.publish import publish
 
 pytestmark = pytest.mark.slow
 

@@ -12,11 +12,11 @@ from urllib.parse import unquote, urlsplit
 import clickhouse_connect
 import pytest
 from clickhouse_connect.driver.exceptions import DatabaseError
+
+from tests.conftest import RunningServer
 from treehouse.cli.doctor import _grants
 from treehouse.clickhouse.client import connect_server, literal, server_profile
 from treehouse.project.settings import ROOT
-
-from tests.conftest import RunningServer
 
 EMPTY_ANSWER = "select treehouse_score(0::UInt64, emptyArrayFloat64(), emptyArrayString())"
 

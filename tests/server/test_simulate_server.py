@@ -6,11 +6,11 @@ from dataclasses import replace
 
 import pytest
 from clickhouse_connect.driver.client import Client
+
+from tests.conftest import Engine
 from treehouse.clickhouse.client import identifier
 from treehouse.project.settings import Settings
 from treehouse.simulation.app import TRUTH_DATABASE, simulate
-
-from tests.conftest import Engine
 
 USERS = 5_000
 

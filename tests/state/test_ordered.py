@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from datetime import timedelta
 
 import pytest
+
+from tests.conftest import Engine
 from treehouse.clickhouse.ordered import next_time
 from treehouse.monitor.alerts import acknowledge, resolve
 from treehouse.monitor.state import Finding, ensure_monitoring, read_alerts, record
-
-from tests.conftest import Engine
 
 FINDING = Finding("a model", 1, "drift", "x", "warn", 1.0, 0.5, "it moved")
 

@@ -11,12 +11,12 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from treehouse.clickhouse import turns
-from treehouse.clickhouse.client import connect
-from treehouse.clickhouse.turns import LEASE_SECONDS, BusyError, alone, holders
 
 from tests.conftest import TARGETS, Engine
 from tests.support.dying import dies
+from treehouse.clickhouse import turns
+from treehouse.clickhouse.client import connect
+from treehouse.clickhouse.turns import LEASE_SECONDS, BusyError, alone, holders
 
 NAME = "load of a test's own"
 _DYING = """

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from clickhouse_connect.driver.client import Client
 from dbt.adapters.clickhouse.dbclient import _ensured_databases
+
 from treehouse.clickhouse.client import identifier
 
 _DATABASES = "name = 'simulation_truth' or name like 'treehouse%'"

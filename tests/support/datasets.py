@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import cast
 
 import numpy as np
+
 from treehouse.fit.dataset import Dataset
 from treehouse.fit.splits import SPLITS
 from treehouse.project.contract import Contract, Feature

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from clickhouse_connect.driver.client import Client
+
 from treehouse.monitor.measure import macros
 
 REGISTRY = "treehouse_registry"

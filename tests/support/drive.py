@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+
 from treehouse.clickhouse.client import connect
 from treehouse.clickhouse.dbt import build
 from treehouse.fit import train as train_module

@@ -16,13 +16,14 @@ from pathlib import Path
 from typing import Any
 
 from clickhouse_connect.driver.client import Client
-from treehouse.clickhouse.client import connect
-from treehouse.project.contract import load_contract
-from treehouse.project.settings import Settings
-from treehouse.registry.promotions import ensure_registry, promote, versions
-from treehouse.registry.publish import publish
 
 from tests.support.small_bundle import FEATURE, MADE_UP, USE_CASE
+from treehouse.clickhouse.client import connect
+from treehouse.clickhouse.state import ensure_registry
+from treehouse.project.contract import load_contract
+from treehouse.project.settings import Settings
+from treehouse.registry.promotions import promote, versions
+from treehouse.registry.publish import publish
 
 POINTS = (
     "after golden_rows",

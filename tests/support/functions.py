@@ -9,6 +9,7 @@ from tempfile import TemporaryDirectory
 
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import ClickHouseError
+
 from treehouse.clickhouse.client import connect_embedded
 from treehouse.platform.query_log.functions import SHIPPED, Functions
 from treehouse.project.settings import Settings

@@ -8,17 +8,18 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from clickhouse_connect.driver.client import Client
+
+from tests.support.cleaning import forget_queries, treehouse_databases
+from tests.support.house import USERS
 from treehouse.clickhouse.client import identifier, literal
 from treehouse.ingest.sources import Source, read_sources
 from treehouse.platform.query_log.collect import CONTRACTS as ENGINE
 from treehouse.platform.query_log.collect import ensure_engine_tables
 from treehouse.project.contract import Contract
 from treehouse.project.settings import Settings
+from treehouse.simulation.demo_data import fill_sources
 from treehouse.simulation.shop.shop import DATABASE as SHOP
 from treehouse.spec import Spec
-
-from tests.support.cleaning import forget_queries, treehouse_databases
-from tests.support.house import USERS
 
 STAGES = 3
 _KEPT = "treehouse_stages"
@@ -51,10 +52,10 @@ class Pool:
 
 def make_pool(client: Client, settings: Settings, spec: Spec) -> Pool:
     """What a use case's demo loads, in a database named after it: many have the same one."""
-    own = replace(settings, raw_database=f"treehouse_pool_{spec.demo.__name__}")
+    own = replace(settings, raw_database=f"treehouse_pool_{spec.demo}")
     if own.raw_database not in treehouse_databases(client):
         forget_queries(client)  # of other tests, at other times
-        spec.demo(client, own, {"users": USERS}, lambda *_: None)
+        fill_sources(client, own, spec, {"users": USERS}, lambda *_: None)
         _as_it_happened(client, own)
     ranges = {source: _range(client, own, source) for source in _all_sources(own)}
     filled = {source: span for source, span in ranges.items() if span}

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from clickhouse_connect.driver.client import Client
+
 from treehouse.clickhouse.client import identifier, literal, run_script
 from treehouse.project.settings import Settings
 from treehouse.spec import Spec

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import yaml
+
 from treehouse.clickhouse.dbt import invoke
 from treehouse.project.settings import ROOT, Settings
 

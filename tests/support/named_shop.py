@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from clickhouse_connect.driver.client import Client
+
 from treehouse.clickhouse.client import literal
 from treehouse.platform.result_cache.config import ResultCache
 from treehouse.platform.result_cache.fill import upkeep

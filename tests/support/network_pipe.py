@@ -10,9 +10,9 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-from treehouse.bundle import Bundle, Network, bundle_id, e
 
 from tests.support.networks import INPUTS, lstm, mlp
+from treehouse.bundle import Bundle, Network, bundle_id, e
 from udfs.network import pack
 from udfs.network.models import Store
 from udfs.network.worker import serve

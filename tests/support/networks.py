@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
+
 from treehouse.bench.network_graphs import lstm_graph, mlp_graph, random_weights
 from treehouse.bundle import Inputs, Network
 from treehouse.network import NetworkInputs, Scaling, Series, Tokens, batch_of
-
 from udfs.network.rows import Rows, names_of
 
 Floats = NDArray[np.float64]

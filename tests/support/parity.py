@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from treehouse.bundle import Bundle, Inputs, e
-from treehouse.forest import Forest
 
 from tests.support.scorer_pipe import Scorer
+from treehouse.bundle import Bundle, Inputs, e
+from treehouse.forest import Forest
 
 Floats = NDArray[np.float64]
 

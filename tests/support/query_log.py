@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from clickhouse_connect.driver.client import Client
+
 from treehouse.clickhouse.client import identifier
 from treehouse.platform.query_log.collect import ensure_engine_tables
 from treehouse.project.settings import Settings

@@ -9,14 +9,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from clickhouse_connect.driver.client import Client
-from treehouse.clickhouse.client import identifier
-from treehouse.ingest.sources import ensure_raw, read_sources
-from treehouse.platform.query_log.collect import CONTRACTS as ENGINE
-from treehouse.project.settings import Settings
 
 from tests.support.future import empty_sources
 from tests.support.house import run_dbt
 from tests.support.worlds import Row, World
+from treehouse.clickhouse.client import identifier
+from treehouse.ingest.sources import ensure_raw, read_sources
+from treehouse.platform.query_log.collect import CONTRACTS as ENGINE
+from treehouse.project.settings import Settings
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ import pytest
 import xgboost as xgb
 from numpy.typing import NDArray
 from sklearn import metrics as referee
+
 from treehouse.fit.candidate import Candidate
 from treehouse.fit.dataset import SPLITS, Dataset
 from treehouse.spec import Spec

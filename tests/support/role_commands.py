@@ -13,6 +13,7 @@ from functools import cache
 from typing import Any
 
 import typer.main
+
 from treehouse.cli.main import app
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+
 from treehouse.bundle import Bundle, bundle_id
 
 Floats = NDArray[np.float64]

@@ -7,13 +7,13 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from tests.support.datasets import made_up_spec
 from treehouse.fit.dataset import Dataset
 from treehouse.fit.splits import SPLITS
 from treehouse.network import batch_of
 from treehouse.project.contract import Contract, Feature
 from treehouse.spec import Recurrent, Spec
-
-from tests.support.datasets import made_up_spec
 
 Floats = NDArray[np.float64]
 PLACES = 3

@@ -22,10 +22,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote, urlsplit
 
+from tests.support.engine_library import WITHOUT, ServerUnavailableError, library_command
 from treehouse.clickhouse import install
 from treehouse.clickhouse.client import VOLUMES
-
-from tests.support.engine_library import WITHOUT, ServerUnavailableError, library_command
 
 START_SECONDS = 60
 STOP_SECONDS = 20

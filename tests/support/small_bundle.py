@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+
 from treehouse.bundle import Bundle, Inputs, e
 from treehouse.forest.model import Forest, NodeFlag
 from treehouse.project.contract import load_contract

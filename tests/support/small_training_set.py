@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from clickhouse_connect.driver.client import Client
+
+from tests.support.small_bundle import FEATURE, USE_CASE
 from treehouse.clickhouse.client import run_script
 from treehouse.fit.dataset import lineage
 from treehouse.spec import load_spec
-
-from tests.support.small_bundle import FEATURE, USE_CASE
 
 TABLE = f"treehouse.{USE_CASE}_training_set"
 TEST_ROWS = 200

@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from treehouse.clickhouse.client import identifier
 
 from tests.support.house import copy_project, parsed
+from treehouse.clickhouse.client import identifier
 
 SPLIT = (
     "multiIf(number % 10 < 4, 'train', number % 10 < 6, 'validation', "
@@ -100,7 +100,7 @@ def write(project: Path, case: Tiny) -> None:
     (project / "training" / "specs" / f"{case.name}.py").write_text(
         '"""A tiny use case of the tests."""\n\n'
         "from treehouse.spec import Also, Bagging, Boosting, Gates, Spec\n\n"
-        f"SPEC = Spec(use_case={case.name!r}, about='Of the tests.', demo=dict, {case.spec})\n"
+        f"SPEC = Spec(use_case={case.name!r}, about='Of the tests.', {case.spec})\n"
     )
 
 

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import lightgbm as lgb
 import numpy as np
+
+from tests.support.small_bundle import FEATURE, USE_CASE
 from treehouse.bench.network_graphs import mlp_graph
 from treehouse.bundle import Bundle, Inputs, Network, e
 from treehouse.forest import compile_forest
 from treehouse.network import NetworkInputs, Scaling
 from treehouse.project.contract import load_contract
-
-from tests.support.small_bundle import FEATURE, USE_CASE
 
 SEQUENCES, EXPERIMENT, MOVING, SHADOW = "next_query", "torn", "torn_moving", "torn_shadow"
 #: Of version 1 and version 2.

@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 from clickhouse_connect.driver.client import Client
-from treehouse.clickhouse.client import run_script
-from treehouse.platform.tiering.volumes import use_volumes
-from treehouse.project.settings import Settings, project_vars
 
 from tests.conftest import Engine
 from tests.support.cleaning import drop_everything
+from treehouse.clickhouse.client import run_script
+from treehouse.platform.tiering.volumes import use_volumes
+from treehouse.project.settings import Settings, project_vars
 
 TABLE = "treehouse_shop.visits"
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from clickhouse_connect.driver.client import Client
 from jinja2 import Environment
+
 from treehouse.clickhouse.ddl import MACROS
 from treehouse.platform.tiering.costs import mistakes
 from treehouse.platform.tiering.prices import Prices

@@ -10,6 +10,9 @@ from typing import Any
 
 import pytest
 from clickhouse_connect.driver.exceptions import ClickHouseError
+from typer.testing import CliRunner
+
+from tests.tiering.conftest import TABLE, Shop
 from treehouse.cli.main import app
 from treehouse.clickhouse.client import connect
 from treehouse.clickhouse.turns import BusyError, alone
@@ -19,9 +22,6 @@ from treehouse.platform.tiering.config import Tiering
 from treehouse.platform.tiering.log import history, unfinished
 from treehouse.platform.tiering.plan import Plan, make_plan
 from treehouse.project.errors import TreehouseError
-from typer.testing import CliRunner
-
-from tests.tiering.conftest import TABLE, Shop
 
 pytestmark = pytest.mark.slow
 

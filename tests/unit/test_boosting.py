@@ -13,13 +13,13 @@ import pytest
 import xgboost as xgb
 from numpy.typing import NDArray
 from scipy.special import expit
+
+from tests.support.datasets import made_up_classes, made_up_dataset, made_up_spec, with_contract
 from treehouse.fit import trainers
 from treehouse.fit.dataset import Dataset
 from treehouse.fit.job import Job
 from treehouse.project.errors import TreehouseError, UnfitError
 from treehouse.spec import Bagging, Boosting
-
-from tests.support.datasets import made_up_classes, made_up_dataset, made_up_spec, with_contract
 
 Floats = NDArray[np.float64]
 _BOOSTED = pytest.mark.parametrize("trainer", trainers.BOOSTED)

@@ -12,6 +12,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy.special import expit, softmax
 from sklearn.metrics import log_loss
+
+from tests.support.datasets import HEADS, made_up_dataset, made_up_spec, with_contract
 from treehouse.bundle import e, evaluate
 from treehouse.fit.calibration import (
     calibrated_probability,
@@ -26,8 +28,6 @@ from treehouse.fit.classification import log_odds, raw_shares
 from treehouse.fit.dataset import Dataset
 from treehouse.fit.heads import cheapest, make_heads
 from treehouse.fit.splits import SPLITS
-
-from tests.support.datasets import HEADS, made_up_dataset, made_up_spec, with_contract
 
 Floats = NDArray[np.float64]
 _ROWS = 6000

@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from sklearn.metrics import mean_tweedie_deviance
+
+from tests.support.datasets import made_up_dataset, made_up_spec
 from treehouse.bundle import e
 from treehouse.fit import trainers
 from treehouse.fit.boosters import parameters
@@ -21,8 +23,6 @@ from treehouse.fit.job import Job, Listener
 from treehouse.fit.regression import calibration_factor, fit, unit_of
 from treehouse.project.errors import TreehouseError
 from treehouse.spec import Boosting
-
-from tests.support.datasets import made_up_dataset, made_up_spec
 
 Floats = NDArray[np.float64]
 

@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 import pytest
+
 from treehouse.cli.metrics_table import beaten, metric_rows
 from treehouse.fit.classification import mean_log_loss
 from treehouse.fit.classification_metrics import (

@@ -8,10 +8,10 @@ import sys
 from typing import Any
 
 import pytest
-from treehouse.cli.shared import show, show_rows
-from treehouse.project import console
 
 from tests.conftest import Cli
+from treehouse.cli.shared import show, show_rows
+from treehouse.project import console
 
 HOSTILE = (
     "\x1b[2J\x1b]0;title\x07\x9b31mred\x1b[0m\r\x08over \u202egnp.exe\u2066\u200f "

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import yaml
+
 from treehouse.fit.checks import check_spec
 from treehouse.project.contract import Contract, Feature, contracts, load_contract
 from treehouse.project.errors import TreehouseError
@@ -201,7 +202,8 @@ def test_a_contract_without_a_spec_says_where_to_write_one(
         ("SPEC = Spec(nown='x')", "py:2: TypeError"),
         ("SPEC = Spec(", "SyntaxError"),
         ("spec = 1", "AttributeError"),
-        ("SPEC = Spec(use_case='other', about='', demo=print)", "got:      other"),
+        ("from training.spec import Spec", "the package is called treehouse now"),
+        ("SPEC = Spec(use_case='other', about='')", "got:      other"),
     ],
 )
 def test_a_spec_that_is_broken_is_named(

@@ -8,6 +8,7 @@ from typing import Any
 from unittest.mock import Mock
 
 import pytest
+
 from treehouse.cli import demo_run as demo
 from treehouse.project import console
 from treehouse.project.errors import TreehouseError

@@ -7,6 +7,7 @@ import pytest
 from scipy.integrate import quad
 from scipy.optimize import minimize_scalar
 from sklearn.metrics import mean_tweedie_deviance
+
 from treehouse.fit.deviance import deviance_scale, deviances, mean_deviance
 
 _SIGNED = np.array([-90.0, -3.0, -0.2, 0.0, 0.0, 0.4, 2.0, 55.0])

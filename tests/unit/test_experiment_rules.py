@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from treehouse.experiments.definition import Definition, check, read_definition
 from treehouse.experiments.results import Results, sentence
 from treehouse.project.errors import TreehouseError

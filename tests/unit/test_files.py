@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
 from treehouse.project import files
 from treehouse.project.settings import ROOT
 

@@ -8,6 +8,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+
+from tests.support.datasets import made_up_classes, made_up_dataset, made_up_spec, with_contract
+from tests.support.referees import check_metrics, trees
+from tests.support.some import some
 from treehouse.bundle import Expression
 from treehouse.fit.candidate import Candidate
 from treehouse.fit.candidates import choose, fit_candidates
@@ -15,10 +19,6 @@ from treehouse.fit.dataset import SPLITS, Dataset
 from treehouse.fit.heads import make_heads
 from treehouse.fit.measure import measure
 from treehouse.spec import Spec
-
-from tests.support.datasets import made_up_classes, made_up_dataset, made_up_spec, with_contract
-from tests.support.referees import check_metrics, trees
-from tests.support.some import some
 
 TASKS = ("value", "probability", "classes")
 TRAINERS = ("lightgbm", "xgboost", "random_forest")

@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+
+from tests.support.datasets import CONTRACT, made_up_dataset, made_up_spec
 from treehouse.bundle import e
 from treehouse.cli.metrics_table import show_metrics
 from treehouse.fit import bg_nbd as buy_till_you_die
@@ -16,8 +18,6 @@ from treehouse.fit.dataset import Dataset
 from treehouse.fit.measure import measure
 from treehouse.project.errors import TreehouseError
 from treehouse.registry.quality_gates import _beats_fitted
-
-from tests.support.datasets import CONTRACT, made_up_dataset, made_up_spec
 
 _ANSWER = {name: e.feature("early") for name in ("value", "low", "high", "typical")}
 

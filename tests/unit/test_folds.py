@@ -6,12 +6,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from treehouse.fit.dataset import Dataset
-from treehouse.project.errors import TreehouseError
-from treehouse.tune.folds import forward_folds
 
 from tests.support.datasets import made_up_dataset
 from tests.support.some import some
+from treehouse.fit.dataset import Dataset
+from treehouse.project.errors import TreehouseError
+from treehouse.tune.folds import forward_folds
 
 _DAYS = 300
 

@@ -6,9 +6,9 @@ import numpy as np
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
-from treehouse.forest.exact import LIGHTGBM_ZERO, float32_at_most, float32_below, lightgbm_zero
 
 from tests.support.rows import EDGES
+from treehouse.forest.exact import LIGHTGBM_ZERO, float32_at_most, float32_below, lightgbm_zero
 
 Floats = NDArray[np.float64]
 any_float = st.floats(allow_nan=False)

@@ -8,12 +8,12 @@ import lightgbm as lgb
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from treehouse.bundle import Bundle, Inputs, e
-from treehouse.forest import Forest, compile_forest
-from treehouse.project.errors import TreehouseError
 
 from tests.support.rows import hard_rows
 from tests.support.scorer_pipe import Scorer
+from treehouse.bundle import Bundle, Inputs, e
+from treehouse.forest import Forest, compile_forest
+from treehouse.project.errors import TreehouseError
 
 Floats = NDArray[np.float64]
 FEATURES = ("a", "b", "country", "c", "hour")

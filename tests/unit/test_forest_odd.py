@@ -13,11 +13,11 @@ import pytest
 import xgboost as xgb
 from numpy.typing import NDArray
 from sklearn import ensemble as sk
-from treehouse.forest import compile_forest
-from treehouse.project.errors import TreehouseError
 
 from tests.support.parity import margins_and_outputs
 from tests.support.scorer_pipe import Scorer
+from treehouse.forest import compile_forest
+from treehouse.project.errors import TreehouseError
 
 Floats = NDArray[np.float64]
 ROWS = 400

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
-from treehouse.forest import compile_forest
 
 from tests.support.generated_models import Generated, models
 from tests.support.parity import margins_and_outputs
 from tests.support.rows import hard_rows
 from tests.support.scorer_pipe import Scorer
+from treehouse.forest import compile_forest
 
 KERNELS = ("avx512", "avx2", "portable")
 #: A longer run sets this: models of the slow test.

@@ -21,12 +21,12 @@ from sklearn.ensemble import (
     RandomForestRegressor,
 )
 from sklearn.linear_model import LinearRegression
-from treehouse.forest import compile_forest
-from treehouse.project.errors import TreehouseError
 
 from tests.support.parity import margins_and_outputs
 from tests.support.rows import hard_rows
 from tests.support.scorer_pipe import Scorer
+from treehouse.forest import compile_forest
+from treehouse.project.errors import TreehouseError
 
 Floats = NDArray[np.float64]
 FEATURES = ("a", "b", "c", "d", "e")

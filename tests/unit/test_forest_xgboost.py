@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 import xgboost as xgb
 from numpy.typing import NDArray
-from treehouse.forest import compile_forest
-from treehouse.project.errors import TreehouseError
 
 from tests.support.parity import margins_and_outputs
 from tests.support.rows import hard_rows
 from tests.support.scorer_pipe import Scorer
+from treehouse.forest import compile_forest
+from treehouse.project.errors import TreehouseError
 
 Floats = NDArray[np.float64]
 FEATURES = ("a", "b", "c", "d", "category")

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from scipy.stats import binomtest
+
 from treehouse.bundle import e, evaluate
 from treehouse.fit.interval import calibrate
 from treehouse.fit.regression_metrics import bias, coverage

@@ -7,14 +7,14 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+
+from tests.support.datasets import CATEGORIES, CONTRACT, made_up_dataset, made_up_spec
 from treehouse.bundle import Bundle, Inputs, e
 from treehouse.fit.candidate import Candidate
 from treehouse.fit.candidates import fit_candidates
 from treehouse.fit.dataset import Dataset
 from treehouse.fit.golden import golden_rows
 from treehouse.forest import compile_forest
-
-from tests.support.datasets import CATEGORIES, CONTRACT, made_up_dataset, made_up_spec
 
 Floats = NDArray[np.float64]
 NAMES = tuple(feature.name for feature in CONTRACT.features)

@@ -10,6 +10,8 @@ from xml.etree import ElementTree
 
 import pytest
 import yaml
+
+from tests.support.some import some
 from treehouse.clickhouse.install import (
     NETWORK_PYTHON,
     InstallFile,
@@ -21,8 +23,6 @@ from treehouse.clickhouse.install import (
 from treehouse.clickhouse.roles import granted, role_grants
 from treehouse.project.errors import TreehouseError
 from treehouse.project.settings import ROOT
-
-from tests.support.some import some
 
 SCORER = Path("var/lib/clickhouse/user_scripts/treehouse-scorer")
 

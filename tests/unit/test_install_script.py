@@ -8,9 +8,9 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from treehouse.clickhouse.install import apply, install_plan, render_print
 
 from tests.unit.test_install import SCORER, installed
+from treehouse.clickhouse.install import apply, install_plan, render_print
 
 SHELLS = [name for name in ("dash", "bash", "busybox") if shutil.which(name)]
 

@@ -11,14 +11,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+
+from tests.support.datasets import made_up_dataset, made_up_spec
 from treehouse.bundle import e, evaluate
 from treehouse.fit.candidates import fit_candidates
 from treehouse.fit.heads import make_heads
 from treehouse.fit.interval import Interval, calibrate, refuse_infinite
 from treehouse.fit.regression_metrics import coverage
 from treehouse.project.errors import TreehouseError
-
-from tests.support.datasets import made_up_dataset, made_up_spec
 
 Floats = NDArray[np.float64]
 

@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+
 from treehouse.project.settings import ROOT
 
 INTERPRETERS = ("python3.13", "python3.12", "python3.11", "python3")

@@ -8,10 +8,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from treehouse.bundle import e
-from treehouse.fit.candidate import Candidate
-from treehouse.fit.dataset import Dataset
-from treehouse.fit.measure import measure
 
 from tests.support.datasets import (
     HEADS,
@@ -20,6 +16,10 @@ from tests.support.datasets import (
     made_up_spec,
     with_contract,
 )
+from treehouse.bundle import e
+from treehouse.fit.candidate import Candidate
+from treehouse.fit.dataset import Dataset
+from treehouse.fit.measure import measure
 
 _NOBODY: Any = None
 

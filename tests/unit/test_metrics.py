@@ -11,6 +11,7 @@ from sklearn.metrics import (
     mean_absolute_percentage_error,
     root_mean_squared_error,
 )
+
 from treehouse.fit.regression_metrics import (
     bias,
     cohort_error,

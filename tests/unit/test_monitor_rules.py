@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+
 from treehouse.cli.monitor_tables import alert_lines, arrow, meaning, show_alerts
 from treehouse.monitor.alerts import transitions
 from treehouse.monitor.rules import findings

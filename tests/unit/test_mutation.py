@@ -6,13 +6,13 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from treehouse.project.settings import ROOT
 
 from tests.mutation.mutants import Target, mutants_of, read_targets, sample
 from tests.mutation.python import python_mutants
 from tests.mutation.run import BaselineError, try_all
 from tests.mutation.sql import sql_mutants
 from tests.support.some import some
+from treehouse.project.settings import ROOT
 
 pytestmark = pytest.mark.slow
 

@@ -10,6 +10,9 @@ import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression
 from sklearn.neural_network import MLPClassifier, MLPRegressor
+
+from tests.support.networks import MLP_INPUTS, mlp, mlp_in_double, random_batch, rows_of
+from treehouse.bundle.tolerance import NETWORK_TOLERANCE
 from treehouse.network import (
     NetworkInputs,
     Series,
@@ -23,9 +26,6 @@ from treehouse.network import (
     predict,
 )
 from treehouse.project.errors import TreehouseError
-from treehouse.registry.parity import NETWORK_TOLERANCE
-
-from tests.support.networks import MLP_INPUTS, mlp, mlp_in_double, random_batch, rows_of
 
 ROWS = rows_of(random_batch(400))
 DENSE = MLP_INPUTS.arrays(ROWS, ["dense"])["dense"]

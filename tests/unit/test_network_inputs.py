@@ -7,6 +7,10 @@ import json
 import numpy as np
 import pyarrow as pa
 import pytest
+
+from tests.support.datasets import CONTRACT
+from tests.support.network_pipe import bundle_of
+from tests.support.networks import INPUTS, MLP_INPUTS, VOCABULARY, mlp
 from treehouse.bundle import Network
 from treehouse.network import (
     NetworkInputs,
@@ -20,10 +24,6 @@ from treehouse.network import (
     rows_of,
 )
 from treehouse.project.errors import TreehouseError
-
-from tests.support.datasets import CONTRACT
-from tests.support.network_pipe import bundle_of
-from tests.support.networks import INPUTS, MLP_INPUTS, VOCABULARY, mlp
 from udfs.network.rows import Rows, names_of
 
 

@@ -12,13 +12,13 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pytest
-from treehouse.bundle import Bundle, Network, bundle_id
-from treehouse.network import batch_of
-from treehouse.project.errors import TreehouseError
-from treehouse.registry.parity import NETWORK_TOLERANCE
 
 from tests.support.network_pipe import NetworkWorker, answers, block, both_networks, bundle_of
 from tests.support.networks import lstm, mlp, random_batch, reference
+from treehouse.bundle import Bundle, Network, bundle_id
+from treehouse.bundle.tolerance import NETWORK_TOLERANCE
+from treehouse.network import batch_of
+from treehouse.project.errors import TreehouseError
 from udfs.network import pack
 from udfs.network.models import Store
 

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
+
 from treehouse.cli.train import _selection
 from treehouse.clickhouse.dbt import _with_own_vars
 from treehouse.project.errors import TreehouseError

@@ -8,6 +8,8 @@ from datetime import UTC, datetime
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
+from tests.support.some import some
 from treehouse.project.scales import (
     MINUS,
     NOTHING,
@@ -21,8 +23,6 @@ from treehouse.project.scales import (
     root,
     tick,
 )
-
-from tests.support.some import some
 
 SPACE = "\N{NO-BREAK SPACE}"
 FINITE = st.floats(-1e12, 1e12)

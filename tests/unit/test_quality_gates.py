@@ -6,6 +6,7 @@ import math
 from typing import Any
 
 import pytest
+
 from treehouse.registry.holdout import Comparison
 from treehouse.registry.outcome import Outcome
 from treehouse.registry.quality_gates import _beats, _beats_fitted, _not_worse, _ties

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from treehouse.ingest.reading import Reading, Sql, parse_mapping, read_mapping
 from treehouse.ingest.sources import read_sources
 from treehouse.project.errors import TreehouseError

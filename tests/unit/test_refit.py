@@ -11,6 +11,9 @@ import pytest
 import xgboost as xgb
 from numpy.typing import NDArray
 from sklearn.ensemble import RandomForestClassifier
+
+from tests.support.datasets import made_up_classes, made_up_dataset, made_up_spec, with_contract
+from tests.support.referees import trees
 from treehouse.fit import trainers
 from treehouse.fit.boosters import parameters
 from treehouse.fit.candidate import Candidate
@@ -21,9 +24,6 @@ from treehouse.fit.measure import measure
 from treehouse.fit.refit import cross_fit, refit
 from treehouse.fit.splits import SPLITS
 from treehouse.spec import Boosting, Spec
-
-from tests.support.datasets import made_up_classes, made_up_dataset, made_up_spec, with_contract
-from tests.support.referees import trees
 
 Floats = NDArray[np.float64]
 _EARLIER = ("train", "validation", "calibration")

@@ -7,6 +7,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+
 from treehouse.cli import train as models
 from treehouse.project.settings import Settings
 from treehouse.registry.outcome import Outcome, RefusedError

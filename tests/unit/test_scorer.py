@@ -9,9 +9,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from treehouse.bundle import Bundle, Inputs, bundle_id, e
 
 from tests.support.scorer_pipe import Scorer, answers, block, number
+from treehouse.bundle import Bundle, Inputs, bundle_id, e
 
 COUNTRIES = ("DE", "US", "Åland", "a category with a long name " * 3)
 

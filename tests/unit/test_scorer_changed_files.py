@@ -13,13 +13,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from treehouse.bundle import Bundle, Inputs, bundle_id, e
-from treehouse.project.errors import TreehouseError
 
 from tests.support.network_pipe import NetworkWorker, bundle_of
 from tests.support.network_pipe import block as network_block
 from tests.support.networks import lstm, random_batch
 from tests.support.scorer_pipe import Scorer, answers, block
+from treehouse.bundle import Bundle, Inputs, bundle_id, e
+from treehouse.project.errors import TreehouseError
 from udfs.network.models import Store
 
 

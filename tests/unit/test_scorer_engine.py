@@ -11,11 +11,11 @@ from pathlib import Path
 import lightgbm as lgb
 import numpy as np
 import pytest
-from treehouse.bundle import Bundle, Inputs, bundle_id, e
-from treehouse.forest import compile_forest
 
 from tests.support.scorer_pipe import Scorer
 from tests.unit.test_forest_lightgbm import FEATURES, bundle_of, hard_test_rows, train
+from treehouse.bundle import Bundle, Inputs, bundle_id, e
+from treehouse.forest import compile_forest
 from udfs.build import HERE
 
 #: Runs in a process of its own: chDB allows one data path per process.

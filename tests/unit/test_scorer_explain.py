@@ -11,8 +11,6 @@ import numpy as np
 import pytest
 import xgboost as xgb
 from numpy.typing import NDArray
-from treehouse.bundle import Bundle, Inputs, e
-from treehouse.forest import Forest, compile_forest
 
 from tests.support.parity import numeric_bundle
 from tests.support.rows import hard_rows
@@ -20,6 +18,8 @@ from tests.support.scorer_pipe import Scorer, answers, block
 from tests.unit.test_forest_lightgbm import FEATURES, OBJECTIVES, bundle_of, hard_test_rows, train
 from tests.unit.test_forest_sklearn import fit
 from tests.unit.test_forest_xgboost import train as train_xgboost
+from treehouse.bundle import Bundle, Inputs, e
+from treehouse.forest import Forest, compile_forest
 
 Floats = NDArray[np.float64]
 

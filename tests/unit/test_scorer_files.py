@@ -11,13 +11,13 @@ import lightgbm as lgb
 import numpy as np
 import pytest
 import xgboost as xgb
+
+from tests.support.scorer_pipe import Scorer, mended
+from tests.unit.test_scorer import COUNTRIES
 from treehouse.bundle import Bundle, Inputs, bundle_id, e
 from treehouse.bundle.container import Kind
 from treehouse.forest import compile_forest
 from treehouse.project.errors import TreehouseError
-
-from tests.support.scorer_pipe import Scorer, mended
-from tests.unit.test_scorer import COUNTRIES
 
 
 def small_forest_bundle() -> bytes:

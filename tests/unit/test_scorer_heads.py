@@ -7,12 +7,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
-from treehouse.bundle import Bundle, Expression, Inputs, e, evaluate
-from treehouse.bundle.expressions import Op
-from treehouse.project.errors import TreehouseError
 
 from tests.support.rows import EDGES
 from tests.support.scorer_pipe import Scorer
+from treehouse.bundle import Bundle, Expression, Inputs, e, evaluate
+from treehouse.bundle.expressions import Op
+from treehouse.project.errors import TreehouseError
 
 Floats = NDArray[np.float64]
 

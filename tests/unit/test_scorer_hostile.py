@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from treehouse.bundle import Bundle, Inputs, e
 
 from tests.support.scorer_pipe import Scorer, answers, block, number
+from treehouse.bundle import Bundle, Inputs, e
 from udfs.network.__main__ import told
 
 NAMES = [

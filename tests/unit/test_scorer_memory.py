@@ -11,12 +11,12 @@ from pathlib import Path
 import lightgbm as lgb
 import numpy as np
 import pytest
-from treehouse.bench.block import buffers_block
-from treehouse.forest import compile_forest
 
 from tests.support.parity import numeric_bundle
 from tests.support.scorer_pipe import Scorer
 from tests.unit.conftest import VARIANT
+from treehouse.bench.block import buffers_block
+from treehouse.forest import compile_forest
 
 MEGABYTE = 2**20
 pytestmark = pytest.mark.skipif(VARIANT == "asan", reason="sanitizers take memory of their own")

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from treehouse.bench.block import buffers_block
-from treehouse.bundle import Bundle, Inputs, e
 
 from tests.support.scorer_pipe import Scorer, answers, block, number
 from tests.unit.conftest import VARIANT
+from treehouse.bench.block import buffers_block
+from treehouse.bundle import Bundle, Inputs, e
 
 MEGABYTE = 2**20
 FEATURES = tuple(f"x{i}" for i in range(15))

@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
-from treehouse.project.errors import TreehouseError
 
+from treehouse.project.errors import TreehouseError
 from udfs.build import build, find_compiler
 
 HERE = Path(__file__).parent

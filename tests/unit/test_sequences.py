@@ -9,6 +9,16 @@ from typing import Any
 
 import numpy as np
 import pytest
+
+from tests.support.sequences import (
+    CONTRACT,
+    LABELS,
+    PLACES,
+    chances,
+    sequence_dataset,
+    sequence_spec,
+    with_tokens,
+)
 from treehouse.bundle import Bundle, Inputs
 from treehouse.fit.candidate import Candidate
 from treehouse.fit.candidates import fit_candidates, left_out, wanted
@@ -24,16 +34,6 @@ from treehouse.registry.holdout import Comparison
 from treehouse.registry.quality_gates import _beats, _ties
 from treehouse.spec import Chain
 from treehouse.spec.gates import Gates
-
-from tests.support.sequences import (
-    CONTRACT,
-    LABELS,
-    PLACES,
-    chances,
-    sequence_dataset,
-    sequence_spec,
-    with_tokens,
-)
 
 HAS_TORCH = bool(util.find_spec("torch") and util.find_spec("onnxscript"))
 NAMES = [str(int(label)) for label in LABELS]

@@ -7,6 +7,7 @@ from datetime import date
 
 import numpy as np
 import pytest
+
 from treehouse.simulation.app import catalog
 from treehouse.simulation.app import parameters as p
 from treehouse.simulation.app.blocks import Block

@@ -7,6 +7,8 @@ from datetime import date
 
 import numpy as np
 import pytest
+
+from tests.support.some import some
 from treehouse.simulation.app import generate as generation
 from treehouse.simulation.app.blocks import DAY_MS, Block, Events
 from treehouse.simulation.app.generate import (
@@ -25,8 +27,6 @@ from treehouse.simulation.app.parameters import (
     Parameters,
 )
 from treehouse.simulation.app.truth import COLUMNS, truth
-
-from tests.support.some import some
 
 END = date(2026, 6, 30)
 ALL = 10**7

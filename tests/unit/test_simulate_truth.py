@@ -8,6 +8,7 @@ from datetime import date
 import numpy as np
 import pytest
 from scipy import integrate, stats
+
 from treehouse.fit.deviance import deviance_scale, mean_deviance
 from treehouse.simulation.app import catalog
 from treehouse.simulation.app import parameters as p

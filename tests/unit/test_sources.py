@@ -11,13 +11,13 @@ import pytest
 import yaml
 from clickhouse_connect.driver.client import Client
 from jinja2 import Environment
+
+from tests.support.some import some
 from treehouse.clickhouse.client import identifier, literal
 from treehouse.ingest.sources import CONTRACTS, STATE, Source, find_source, read_sources
 from treehouse.ingest.validate import classify_sql, staged_ddl
 from treehouse.project.errors import TreehouseError
 from treehouse.project.settings import ROOT, Settings
-
-from tests.support.some import some
 
 SETTINGS = Settings(raw_database="somewhere")
 SOURCES = read_sources(SETTINGS)

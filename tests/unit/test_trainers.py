@@ -9,6 +9,9 @@ import numpy as np
 import pytest
 import xgboost as xgb
 from numpy.typing import NDArray
+
+from tests.support.datasets import HEADS, made_up_classes, made_up_dataset, made_up_spec
+from tests.support.scorer_pipe import Scorer
 from treehouse.bundle import Bundle, Inputs
 from treehouse.fit import trainers
 from treehouse.fit.candidate import Candidate
@@ -19,9 +22,6 @@ from treehouse.fit.heads import make_heads
 from treehouse.forest import compile_forest
 from treehouse.project.errors import TreehouseError
 from treehouse.spec import Bagging, Boosting, Spec
-
-from tests.support.datasets import HEADS, made_up_classes, made_up_dataset, made_up_spec
-from tests.support.scorer_pipe import Scorer
 
 Floats = NDArray[np.float64]
 _BOOSTING = Boosting(trees=12, depth=4, leaves=12, l2=1.0)

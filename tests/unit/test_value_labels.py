@@ -9,12 +9,12 @@ import lightgbm as lgb
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+
+from tests.support.datasets import made_up_dataset, made_up_spec
 from treehouse.fit.candidate import Candidate
 from treehouse.fit.candidates import choose, fit_candidates
 from treehouse.fit.dataset import Dataset
 from treehouse.project.errors import UnfitError
-
-from tests.support.datasets import made_up_dataset, made_up_spec
 
 Floats = NDArray[np.float64]
 _BOTH = ("lightgbm", "xgboost")

@@ -10,6 +10,9 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
+
+from tests.conftest import Engine
 from treehouse.cli.main import app
 from treehouse.clickhouse.dbt import build
 from treehouse.platform.query_log.collect import collect
@@ -17,9 +20,6 @@ from treehouse.project.errors import TreehouseError
 from treehouse.simulation.shop.plan import START, Options, plan
 from treehouse.simulation.shop.run import Ran, run_workload
 from treehouse.simulation.shop.shop import DATABASE
-from typer.testing import CliRunner
-
-from tests.conftest import Engine
 
 pytestmark = pytest.mark.slow
 

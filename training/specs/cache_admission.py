@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from treehouse.simulation.demo_data import shop_workload
 from treehouse.spec import Also, Boosting, Retrain, Spec
 
 SPEC = Spec(
     use_case="cache_admission",
     about="Whether a query is asked again while its answer may be served, and how long that is.",
-    demo=shop_workload,
+    demo="shop_workload",
     task="probability",
     trainers=("xgboost",),
     boosting=Boosting(trees=400, depth=6, leaves=63, rows_per_leaf=30),

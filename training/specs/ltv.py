@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from treehouse.project.settings import project_vars
-from treehouse.simulation.demo_data import simulated_platform
 from treehouse.spec import Retrain, Spec
 
 _WINDOWS = tuple(project_vars()[f"ltv_{name}_days"] for name in ("observation", "horizon"))
@@ -11,7 +10,7 @@ _WINDOWS = tuple(project_vars()[f"ltv_{name}_days"] for name in ("observation", 
 SPEC = Spec(
     use_case="ltv",
     about=f"Revenue of a user to day {_WINDOWS[1]}, from the first {_WINDOWS[0]} days.",
-    demo=simulated_platform,
+    demo="simulated_platform",
     known="d7_revenue",
     pace="d7_revenue",
     baselines={

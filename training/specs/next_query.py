@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from treehouse.simulation.demo_data import shop_workload
 from treehouse.spec import Chain, Retrain, Spec
 
 # What came most often: after any query, after the same one, after the same two, after the same one
@@ -18,7 +17,7 @@ _ORDER_1_OR_LESS = f"if(empty({_ORDER_1}), {_POPULAR}, {_ORDER_1})"
 SPEC = Spec(
     use_case="next_query",
     about="What a user or a dashboard asks next, and how likely it is.",
-    demo=shop_workload,
+    demo="shop_workload",
     task="sequence",
     trainers=("markov", "lstm"),
     baselines={

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from treehouse.fit.bg_nbd import bg_nbd_gamma_gamma
-from treehouse.simulation.demo_data import real_purchases
 from treehouse.spec import Boosting, Retrain, Spec
 
 SPEC = Spec(
     use_case="purchase_value",
     about="What a customer will spend in the coming months, from a plain purchase log.",
-    demo=real_purchases,
+    demo="real_purchases",
     pace="spend_pace",
     label_floor=0.0,
     boosting=Boosting(depth=5, leaves=15, rows_per_leaf=300),

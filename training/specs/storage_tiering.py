@@ -5,13 +5,12 @@ from __future__ import annotations
 from treehouse.platform.tiering.costs import mistakes
 from treehouse.platform.tiering.prices import Prices
 from treehouse.project.settings import project_vars
-from treehouse.simulation.demo_data import shop_workload
 from treehouse.spec import Bagging, Retrain, Spec
 
 SPEC = Spec(
     use_case="storage_tiering",
     about="Whether a partition is hot, warm or cold in the coming days.",
-    demo=shop_workload,
+    demo="shop_workload",
     task="classes",
     cost=mistakes(Prices.configured(), project_vars()["storage_tiering_horizon_days"]),
     trainers=("random_forest",),

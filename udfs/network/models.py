@@ -13,9 +13,9 @@ import numpy as np
 import onnxruntime as ort
 import pyarrow as pa
 from numpy.typing import NDArray
+
 from treehouse.bundle.container import MAGIC, Kind, Reader, load_json
 from treehouse.project.errors import TreehouseError
-
 from udfs.network.inputs import NetworkInputs
 from udfs.network.rows import Names, Rows
 

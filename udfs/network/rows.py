@@ -10,6 +10,7 @@ from typing import Any, Protocol
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
+
 from treehouse.project.errors import TreehouseError
 
 #: The columns that hold a row's inputs, in the order of the function's arguments.

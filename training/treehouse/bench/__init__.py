@@ -1,1 +1,4 @@
-"""Benchmarks: each a module with `run(...)` that answers records."""
+"""Benchmarks: each a module with `run(...)` that answers records.
+
+May import experiments, monitor, tune and what lies below them.
+"""

@@ -120,7 +120,7 @@ def tables(settings: Settings, scratch: Path) -> dict[str, Table]:
 def _spec(task: str, label: str, features: tuple[Feature, ...], **options: object) -> TableSpec:
     heads = _VALUE if task == "value" else _PROBABILITY
     contract = Contract("refit", features, heads, ("id",), "at", label, known_at="known_at")
-    bare = TableSpec(use_case="refit", about="", demo=lambda *_: {}, of=contract)
+    bare = TableSpec(use_case="refit", about="", of=contract)
     return replace(bare, task=task, **options)  # type: ignore[arg-type]
 
 

@@ -1,4 +1,7 @@
-"""The artifact: forests, networks, category tables and head programs in one file."""
+"""The artifact: forests, networks, category tables and head programs in one file.
+
+May import forest, spec and project.
+"""
 
 from treehouse.bundle import expressions as e
 from treehouse.bundle.artifact import Bundle, Inputs, bundle_id

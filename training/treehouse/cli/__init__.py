@@ -1,1 +1,4 @@
-"""The command line: a file for each group of commands; main.py puts them together."""
+"""The command line: a file for each group of commands; main.py puts them together.
+
+May import everything.
+"""

@@ -19,7 +19,7 @@ from treehouse.project.settings import Settings
 from treehouse.registry.promotions import promote
 from treehouse.registry.publish import publish
 from treehouse.report.summary import METRICS, best_rule
-from treehouse.simulation.demo_data import simulated_platform
+from treehouse.simulation.demo_data import fill_sources
 from treehouse.spec import Spec, load_spec, specs
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ def run_demo(
         interval of each that answers; refused: why others don't; top: the best rows of each use
         case's decisions.
     """
-    chosen = [load_spec(name) for name in only] if only else list(specs().values())
+    chosen = [load_spec(name) for name in only] or [s for s in specs().values() if s.demo]
     chosen.sort(key=_cared_for)
     run = _Run(quiet, steps=3 * len(chosen) + 2)
     if not quiet:
@@ -58,7 +58,7 @@ def run_demo(
         for spec in chosen:
             rows |= run.step(
                 f"load data for {spec.use_case}",
-                partial(spec.demo, client, settings, {"users": users}),
+                partial(fill_sources, client, settings, spec, {"users": users}),
             )
         select = [word for spec in chosen for word in ("--select", f"+path:models/{spec.use_case}")]
         run.step("build features", lambda report: build(settings, select, report))
@@ -101,7 +101,7 @@ def _announce(settings: Settings, chosen: list[Spec], users: int) -> None:
     where = str(settings.home) if settings.target == "embedded" else "the server"
     lines = [f"The demo loads data, builds features and fits these models on {where}:"]
     lines += [f"  {spec.use_case:<16} {spec.about}" for spec in chosen]
-    if any(spec.demo is simulated_platform for spec in chosen):
+    if any(spec.demo == "simulated_platform" for spec in chosen):
         lines.append(f"The app with its {users:,} users is simulated; purchases are real ones.")
     lines.append("All models take some three minutes on two cores. What is made stays there.")
     console.err.print("\n".join(lines), markup=False, soft_wrap=True)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from treehouse.cli.shared import JsonFlag, Vars, client_of, example
+from treehouse.clickhouse.state import ensure_registry
 from treehouse.project import console
 from treehouse.project.errors import TreehouseError
 from treehouse.project.settings import Settings
@@ -72,7 +73,6 @@ def _one(
     settings: Settings, spec: Spec, only_due: bool, dry_run: bool, quiet: bool
 ) -> dict[str, Any]:
     """One model: what was done, or would be."""
-    from treehouse.registry.promotions import ensure_registry
     from treehouse.retrain.run import HAND, Result, retrain, steps, why_due
 
     with client_of(settings) as client:

@@ -20,10 +20,10 @@ from urllib.parse import unquote, urlsplit
 import clickhouse_connect
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import ClickHouseError
+
 from treehouse.project.errors import TreehouseError
 from treehouse.project.files import keep_private
 from treehouse.project.settings import ROOT, Settings, profile
-
 from udfs.build import build
 from udfs.network import pack
 

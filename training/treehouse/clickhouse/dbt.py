@@ -12,10 +12,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from treehouse.clickhouse.client import export_url
+from treehouse.clickhouse.state import ensure_password_dictionaries
 from treehouse.project.console import Report, guarded_stdout
 from treehouse.project.errors import TreehouseError
 from treehouse.project.own_vars import parse_vars
-from treehouse.project.settings import ROOT, Settings, own_vars, project_vars
+from treehouse.project.settings import ROOT, Settings, own_vars
 
 _HOOKED = {"build", "run", "seed", "snapshot", "test"}  # what on-run-start comes before
 _TAKES_VARS = _HOOKED | {
@@ -53,7 +54,7 @@ def invoke(settings: Settings, arguments: Sequence[str], callbacks: Sequence[Any
     from dbt.cli.main import dbtRunner
 
     if settings.target == "server" and _HOOKED.intersection(arguments):
-        _make_dictionaries(settings)
+        ensure_password_dictionaries(settings)
     with _surroundings(environment(settings)), guarded_stdout():
         try:
             return dbtRunner(callbacks=list(callbacks)).invoke(_with_own_vars(arguments))
@@ -75,30 +76,6 @@ def _with_own_vars(arguments: Sequence[str]) -> list[str]:
         else:
             rest.append(word)
     return [*rest, "--vars", json.dumps(own | given)]
-
-
-def _make_dictionaries(settings: Settings) -> None:
-    """Those that need a password, which dbt would write into its log with all other statements."""
-    from treehouse.clickhouse.client import connect
-    from treehouse.clickhouse.ddl import dictionary_reader
-    from treehouse.experiments.state import ensure_experiments
-    from treehouse.platform.result_cache.views import ensure_log
-    from treehouse.registry.promotions import ensure_registry
-
-    variables = project_vars()
-    results = variables["result_cache"]["database"]
-    try:
-        client = connect(settings)
-    except TreehouseError:  # dbt says so in its own words
-        return
-    try:
-        databases = (settings.registry_database, results)
-        if any("password" in dictionary_reader(client, settings, name) for name in databases):
-            ensure_registry(client, settings)
-            ensure_experiments(client, settings)
-            ensure_log(client, settings, results, variables["cache_admission_horizon_seconds"])
-    finally:
-        client.close()
 
 
 @contextmanager

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from clickhouse_connect.driver.exceptions import ClickHouseError
 from jinja2.sandbox import SandboxedEnvironment
+
 from treehouse.clickhouse.client import identifier, literal, run_script, server_profile
 from treehouse.project.settings import ROOT, Settings, profile, project_vars
 

@@ -16,11 +16,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from packaging.requirements import Requirement
+
 from treehouse.clickhouse.roles import ROLES
 from treehouse.project.errors import TreehouseError
 from treehouse.project.files import make_folder
 from treehouse.project.settings import ROOT
-
 from udfs.build import BINARY, build
 from udfs.network import pack
 

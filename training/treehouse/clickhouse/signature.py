@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from sqlglot.dialects.clickhouse import ClickHouse
+
 from treehouse.clickhouse.client import identifier
 
 if TYPE_CHECKING:

@@ -31,6 +31,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from clickhouse_connect.driver.exceptions import ClickHouseError
+
 from treehouse.clickhouse.client import command, connect, identifier
 from treehouse.clickhouse.ddl import MACROS, is_there, run_ddl, storage
 from treehouse.project.errors import TreehouseError

@@ -12,8 +12,9 @@ from dataclasses import asdict, fields, replace
 from typing import TYPE_CHECKING, Any
 
 from treehouse.clickhouse.client import identifier, literal
-from treehouse.clickhouse.ddl import MACROS, ensure_dictionaries, is_there, storage
+from treehouse.clickhouse.ddl import is_there
 from treehouse.clickhouse.ordered import next_time
+from treehouse.clickhouse.state import ensure_experiments
 from treehouse.clickhouse.turns import Turn, alone
 from treehouse.experiments.definition import Definition, check
 from treehouse.project.contract import load_contract
@@ -24,15 +25,7 @@ from treehouse.registry.promotions import deciding, find_version
 if TYPE_CHECKING:
     from clickhouse_connect.driver.client import Client
 
-_DDL = MACROS / "state" / "experiments.sql"
 _PATIENCE_SECONDS = 30.0
-
-
-def ensure_experiments(client: Client, settings: Settings) -> None:
-    """Create the tables, the dictionary and the SQL functions, as dbt does on run start."""
-    registry = settings.registry_database
-    client.command(f"create database if not exists {identifier(registry)} engine = Atomic")
-    ensure_dictionaries(client, settings, _DDL, "experiments_ddl", registry, **storage(settings))
 
 
 def start(

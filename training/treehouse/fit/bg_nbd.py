@@ -20,14 +20,14 @@ from treehouse.project.errors import TreehouseError
 if TYPE_CHECKING:
     from clickhouse_connect.driver.client import Client
 
-    from treehouse.fit.dataset import Dataset
     from treehouse.project.settings import Settings
+    from treehouse.spec import TrainingRows
 
 Floats = NDArray[np.float64]
 _PENALTIES = (1e-3, 1e-2, 1e-1, 1.0)
 
 
-def bg_nbd_gamma_gamma(client: Client, settings: Settings, data: Dataset) -> Floats:
+def bg_nbd_gamma_gamma(client: Client, settings: Settings, data: TrainingRows) -> Floats:
     """Expected spend of each test row within the horizon; NaN for the other rows.
 
     It is fitted on all purchases before the test's snapshot day.

@@ -2,6 +2,8 @@
 
 ``compile_forest(booster, features)`` reads LightGBM, XGBoost and scikit-learn ensembles through
 Treelite and answers a :class:`Forest`; nothing is compiled to machine code.
+
+May import project.
 """
 
 from treehouse.forest.importers import compile_forest

@@ -1,1 +1,4 @@
-"""Data in: the sources' contracts, loading with quarantine, reconciling."""
+"""Files and tables of others into the sources: read, checked, quarantined, merged, profiled.
+
+May import clickhouse and what lies below it.
+"""

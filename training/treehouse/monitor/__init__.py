@@ -1,1 +1,4 @@
-"""Monitoring: measure in SQL, judge by the spec's thresholds, keep alerts, tell people."""
+"""Monitoring: drift and quality measured in SQL, and the alerts that follow from them.
+
+May import registry and what lies below it.
+"""

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 from treehouse.clickhouse.client import identifier
 from treehouse.clickhouse.ddl import MACROS, is_there, run_ddl, storage
 from treehouse.clickhouse.ordered import next_time, utc
+from treehouse.clickhouse.state import ensure_registry
 from treehouse.project.errors import TreehouseError
 from treehouse.project.settings import actor
-from treehouse.registry.promotions import ensure_registry
 
 if TYPE_CHECKING:
     from clickhouse_connect.driver.client import Client

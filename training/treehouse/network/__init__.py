@@ -10,6 +10,8 @@
 
 forward() takes arrays by the names of the inputs. Heads read outputs as `e.feature(name)`, and
 forests may take them as features: blends, calibration and intervals stay formulas of the bundle.
+
+May import clickhouse and what lies below it.
 """
 
 from treehouse.bundle.networks import Network

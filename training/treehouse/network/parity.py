@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from treehouse.bundle.tolerance import NETWORK_TOLERANCE
 from treehouse.project.errors import TreehouseError
-from treehouse.registry.parity import NETWORK_TOLERANCE
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import yaml
+
 from treehouse.project.errors import TreehouseError
 from treehouse.project.names import check_words
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+
 from treehouse.project.errors import TreehouseError
 from treehouse.project.names import check_words
 from treehouse.project.own_vars import as_vars, check_vars, parse_vars

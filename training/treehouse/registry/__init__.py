@@ -1,1 +1,4 @@
-"""What becomes of a trained bundle: judged, kept, compared, handed to each node, cleared away."""
+"""Versions: published through gates, promoted, compared, handed to each node, cleared away.
+
+May import simulation and what lies below it.
+"""

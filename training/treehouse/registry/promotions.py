@@ -11,7 +11,7 @@ from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING
 
 from treehouse.clickhouse.client import identifier
-from treehouse.clickhouse.ddl import MACROS, ensure_dictionaries, is_there, storage
+from treehouse.clickhouse.ddl import is_there, storage
 from treehouse.clickhouse.ordered import next_time
 from treehouse.clickhouse.turns import Turn, alone
 from treehouse.project.contract import load_contract
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 __all__ = [
     "OvertakenError",
     "Version",
-    "ensure_registry",
     "find_version",
     "promote",
     "record",
@@ -40,20 +39,11 @@ class OvertakenError(TreehouseError):
     """Somebody else promoted in between."""
 
 
-_DDL = MACROS / "state" / "registry.sql"
 _PATIENCE_SECONDS = 60.0
 _READ_ANEW = {
     "promote": "champions", "rollback": "champions", "publish": "bundles", "collect": "bundles",
 }  # fmt: skip
 """Action to the dictionary that changes by it, on every node of a cluster."""
-
-
-def ensure_registry(client: Client, settings: Settings) -> None:
-    """Create the registry's tables and dictionaries where they are missing."""
-    registry = settings.registry_database
-    ensure_dictionaries(client, settings, _DDL, "registry_ddl", registry, **storage(settings))
-    for dictionary in sorted(set(_READ_ANEW.values())):  # of what a killed process did not tell
-        client.command(f"system reload dictionary {identifier(registry)}.{dictionary}")
 
 
 def promote(

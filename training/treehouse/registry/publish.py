@@ -12,6 +12,7 @@ from treehouse.bundle import Bundle, bundle_id
 from treehouse.bundle.container import Kind, Reader
 from treehouse.bundle.renumber import with_version
 from treehouse.clickhouse.client import identifier
+from treehouse.clickhouse.state import ensure_registry
 from treehouse.clickhouse.turns import Turn, alone
 from treehouse.project.contract import load_contract
 from treehouse.project.errors import TreehouseError
@@ -21,7 +22,7 @@ from treehouse.registry.gates import judge, write_gates
 from treehouse.registry.holdout import holdout
 from treehouse.registry.outcome import Outcome, RefusedError
 from treehouse.registry.parity import Parity, tolerance, verify
-from treehouse.registry.promotions import Version, ensure_registry, find_version, record
+from treehouse.registry.promotions import Version, find_version, record
 from treehouse.registry.statistics import write_statistics
 from treehouse.spec import load_spec
 

@@ -21,6 +21,7 @@ from treehouse.clickhouse.turns import Turn, alone
 
 if TYPE_CHECKING:
     from clickhouse_connect.driver.client import Client
+
     from treehouse.project.settings import Settings
 
 

@@ -15,8 +15,10 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from clickhouse_connect.driver.exceptions import ClickHouseError
+
 from treehouse.clickhouse.client import identifier
 from treehouse.clickhouse.dbt import build
+from treehouse.clickhouse.state import ensure_registry
 from treehouse.clickhouse.turns import BusyError
 from treehouse.fit.splits import fitted_rows
 from treehouse.monitor.state import ensure_monitoring, read_alerts
@@ -24,12 +26,13 @@ from treehouse.project import console
 from treehouse.project.contract import Contract
 from treehouse.project.errors import TreehouseError
 from treehouse.project.settings import ROOT, Settings
-from treehouse.registry.promotions import OvertakenError, ensure_registry, promote, versions
+from treehouse.registry.promotions import OvertakenError, promote, versions
 from treehouse.registry.publish import publish
 from treehouse.retrain.log import Run, ensure_runs, running
 
 if TYPE_CHECKING:
     from clickhouse_connect.driver.client import Client
+
     from treehouse.spec import Spec
 
 BAD = ("refused", "failed", "busy")

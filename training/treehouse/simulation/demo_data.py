@@ -2,21 +2,46 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from treehouse.clickhouse.client import identifier, literal
 from treehouse.platform.tiering.volumes import use_volumes
+from treehouse.project.errors import TreehouseError
 
 if TYPE_CHECKING:
     from clickhouse_connect.driver.client import Client
+
     from treehouse.project.console import Report
     from treehouse.project.settings import Settings
+    from treehouse.spec import Spec
+
+Rows = dict[str, int]
+
+
+def fill_sources(
+    client: Client, settings: Settings, spec: Spec, options: Mapping[str, Any], report: Report
+) -> Rows:
+    """Load what the demo of a spec takes; rows of each table.
+
+    Raises:
+        TreehouseError: The spec names data that is not here.
+    """
+    if not spec.demo:
+        return {}
+    if spec.demo not in FILLERS:
+        raise TreehouseError(
+            f"The demo does not have the data of {spec.use_case}.",
+            value=spec.demo,
+            expected=" or ".join(FILLERS),
+            fix=f"correct `demo` in training/specs/{spec.use_case}.py, or leave it out",
+        )
+    return FILLERS[spec.demo](client, settings, options, report)
 
 
 def simulated_platform(
     client: Client, settings: Settings, options: Mapping[str, Any], report: Report
-) -> dict[str, int]:
+) -> Rows:
     """Fill events and installs by simulation; rows of each table. `options`: users."""
     from treehouse.simulation.app import simulate
 
@@ -31,7 +56,7 @@ def simulated_platform(
 
 def real_purchases(
     client: Client, settings: Settings, _: Mapping[str, Any], report: Report
-) -> dict[str, int]:
+) -> Rows:
     """Fill purchases with the CDNOW log; what became of its rows."""
     from treehouse.ingest.cdnow import load_cdnow
 
@@ -44,9 +69,7 @@ def real_purchases(
     }
 
 
-def shop_workload(
-    client: Client, settings: Settings, _: Mapping[str, Any], report: Report
-) -> dict[str, int]:
+def shop_workload(client: Client, settings: Settings, _: Mapping[str, Any], report: Report) -> Rows:
     """Ask what the people of a simulated shop ask, on tables in three volumes where there are such.
 
     What an earlier demo left is not run again.
@@ -72,3 +95,11 @@ def shop_workload(
         use_volumes(client, DATABASE)
         there = client.query(counted).result_rows[0][0]
     return {"queries": there}
+
+
+FILLERS: dict[str, Callable[[Client, Settings, Mapping[str, Any], Report], Rows]] = {
+    "simulated_platform": simulated_platform,
+    "real_purchases": real_purchases,
+    "shop_workload": shop_workload,
+}
+"""By the name that `demo` of a spec has."""

@@ -1,4 +1,7 @@
-"""What is particular to a use case's model: its task, trainers, gates and what is watched."""
+"""What is particular to a use case's model: its task, trainers, gates and what is watched.
+
+May import project.
+"""
 
 from treehouse.spec.gates import Gates
 from treehouse.spec.options import Bagging, Boosting, Chain, Recurrent
@@ -9,6 +12,7 @@ from treehouse.spec.spec import (
     Retrain,
     Spec,
     Task,
+    TrainingRows,
     load_spec,
     specs,
 )
@@ -16,5 +20,5 @@ from treehouse.spec.watch import Watch
 
 __all__ = [
     "SPECS", "Also", "Bagging", "Boosting", "Chain", "Gates", "Recurrent", "Refit", "Retrain",
-    "Spec", "Task", "Watch", "load_spec", "specs",
+    "Spec", "Task", "TrainingRows", "Watch", "load_spec", "specs",
 ]  # fmt: skip

@@ -13,7 +13,10 @@ from functools import cache
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
 
 from treehouse.project.contract import Contract, load_contract
 from treehouse.project.errors import TreehouseError
@@ -25,13 +28,24 @@ from treehouse.spec.watch import Watch
 if TYPE_CHECKING:
     from clickhouse_connect.driver.client import Client
 
-    from treehouse.fit.dataset import Dataset, Floats
-    from treehouse.project.console import Report
     from treehouse.project.settings import Settings
 
 SPECS = ROOT / "training" / "specs"
+_FOR_AN_OLD_IMPORT = "write `from treehouse.spec import Spec`: the package is called treehouse now"
+Floats = NDArray[np.float64]
 Task = Literal["value", "probability", "classes", "sequence"]
 Refit = Literal["cross_fitted", "none"]
+
+
+class TrainingRows(Protocol):
+    """What a fitted baseline sees of the training set (treehouse.fit.dataset.Dataset)."""
+
+    @property
+    def label(self) -> Floats:
+        """float64[rows]."""
+
+    def rows(self, *splits: str) -> NDArray[np.bool_]:
+        """bool[rows]: which rows belong to these splits."""
 
 
 @dataclass(frozen=True)
@@ -122,13 +136,13 @@ class Spec:
         retrain: When it is due to be fitted anew, and whether the new version answers at once.
         gates: What a version must keep to be published.
         watch: What is worth an alert of the monitor.
-        demo: Fills the sources for `treehouse demo`.
+        demo: Which of treehouse.simulation.demo_data fills the sources for `treehouse demo`; "":
+            the demo leaves this model out.
         label: Set by `for_label` alone: the further label that takes the label's place.
     """
 
     use_case: str
     about: str
-    demo: Callable[[Client, Settings, Mapping[str, Any], Report], dict[str, Any]]
     task: Task = "value"
     cost: tuple[tuple[float, ...], ...] = ()
     known: str = ""
@@ -142,7 +156,7 @@ class Spec:
     recurrent: Recurrent = field(default_factory=Recurrent)
     also: Mapping[str, Also] = field(default_factory=dict)
     baselines: Mapping[str, str] = field(default_factory=dict)
-    fitted_baselines: Mapping[str, Callable[[Client, Settings, Dataset], Floats]] = field(
+    fitted_baselines: Mapping[str, Callable[[Client, Settings, TrainingRows], Floats]] = field(
         default_factory=dict
     )
     cohort: tuple[str, ...] = ()
@@ -154,6 +168,7 @@ class Spec:
     retrain: Retrain = field(default_factory=Retrain)
     gates: Gates = field(default_factory=Gates)
     watch: Watch = field(default_factory=Watch)
+    demo: str = ""
     label: str = ""
 
     @property
@@ -242,7 +257,7 @@ def _read_spec(path: Path) -> Spec:
             "A spec could not be read.",
             value=f"{file}{''.join(lines[-1:])}: {type(error).__name__}: {error}",
             expected="SPEC = Spec(...); its fields are in training/treehouse/spec/spec.py",
-            fix=f"mend {file}",
+            fix=_FOR_AN_OLD_IMPORT if "No module named 'training" in str(error) else f"mend {file}",
         ) from error
     if not isinstance(spec, Spec) or spec.use_case != name:
         raise TreehouseError(

@@ -15,8 +15,8 @@ import numpy as np
 from treehouse.clickhouse.client import identifier
 from treehouse.clickhouse.ddl import MACROS, is_there, run_ddl, storage
 from treehouse.clickhouse.ordered import next_time
+from treehouse.clickhouse.state import ensure_registry
 from treehouse.project.errors import TreehouseError
-from treehouse.registry.promotions import ensure_registry
 from treehouse.tune.space import CANDIDATE, with_parameters
 
 if TYPE_CHECKING:

@@ -10,6 +10,7 @@ from treehouse.project.errors import TreehouseError
 
 if TYPE_CHECKING:
     from clickhouse_connect.driver.client import Client
+
     from treehouse.project.settings import Settings
 
 

@@ -27,6 +27,7 @@ from treehouse.platform.result_cache.views import answer_tables
 
 if TYPE_CHECKING:
     from clickhouse_connect.driver.client import Client
+
     from treehouse.project.settings import Settings
 
 TAKEN = "prefetch"

@@ -21,6 +21,7 @@ from treehouse.project.console import Report
 
 if TYPE_CHECKING:
     from clickhouse_connect.driver.client import Client
+
     from treehouse.platform.result_cache.config import ResultCache
     from treehouse.project.settings import Settings
 

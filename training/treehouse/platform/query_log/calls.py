@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import sqlglot
 from sqlglot import exp
 from sqlglot.errors import SqlglotError
+
 from treehouse.platform.query_log.shapes import MAX_CHARACTERS
 
 _MOST_CHARACTERS = 500  # of one value

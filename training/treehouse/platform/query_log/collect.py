@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from clickhouse_connect.driver.client import Client
+
 from treehouse.clickhouse.client import identifier
 from treehouse.clickhouse.ddl import run_ddl
 from treehouse.clickhouse.ordered import next_time

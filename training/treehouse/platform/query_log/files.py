@@ -8,6 +8,7 @@ from pathlib import Path
 from uuid import uuid4
 
 from clickhouse_connect.driver.client import Client
+
 from treehouse.clickhouse.client import identifier, literal
 from treehouse.ingest.files import encoding, plain_path, suffix
 from treehouse.ingest.origin import file_layout

@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from clickhouse_connect.driver.client import Client
+
 from treehouse.clickhouse.client import identifier, literal
 from treehouse.project.settings import Settings, profile
 

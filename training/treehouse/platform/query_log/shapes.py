@@ -15,6 +15,7 @@ from sqlglot import exp
 from sqlglot.dialects.clickhouse import ClickHouse
 from sqlglot.errors import SqlglotError
 from sqlglot.tokenizer_core import Token, TokenType
+
 from treehouse.platform.query_log.functions import CLOCK, Functions
 
 MAX_CHARACTERS = 65_536  # longer ones are mostly lists of values; parsing them takes seconds

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from sqlglot.dialects.clickhouse import ClickHouse
 from sqlglot.errors import SqlglotError
+
 from treehouse.platform.query_log.functions import Functions
 
 if TYPE_CHECKING:

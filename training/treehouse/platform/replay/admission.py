@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
 from treehouse.platform.replay.admission_trace import Asked
 from treehouse.platform.replay.cache import ratio, verdict
 from treehouse.platform.replay.cache_optimum import Belady

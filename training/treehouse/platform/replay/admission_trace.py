@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+
 from treehouse.clickhouse.client import identifier
 from treehouse.platform.replay.traces import CacheTrace, Flags, Floats, Ints
 from treehouse.project.contract import load_contract
@@ -15,6 +16,7 @@ from treehouse.project.settings import project_vars
 
 if TYPE_CHECKING:
     from clickhouse_connect.driver.client import Client
+
     from treehouse.project.settings import Settings
 
 

@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any
 
 import numpy as np
+
 from treehouse.platform.replay import (
     cache_adaptive as adaptive,
 )

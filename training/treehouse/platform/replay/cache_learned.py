@@ -15,6 +15,7 @@ from collections import deque
 import numpy as np
 import xgboost
 from numpy.typing import NDArray
+
 from treehouse.platform.replay.cache_optimum import next_requests
 from treehouse.platform.replay.cache_policies import hits, value_density
 from treehouse.platform.replay.cache_sampled import Sampled

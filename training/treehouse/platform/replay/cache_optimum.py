@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+
 from treehouse.platform.replay.cache_policies import Ranked, hits, value_density
 from treehouse.platform.replay.cache_sampled import Sampled
 from treehouse.platform.replay.traces import CacheTrace, Flags, Floats, Ints

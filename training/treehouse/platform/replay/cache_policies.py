@@ -15,6 +15,7 @@ from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+
 from treehouse.platform.replay.traces import CacheTrace, Flags, Floats, Ints
 
 Policy = Callable[[CacheTrace, int], Flags]

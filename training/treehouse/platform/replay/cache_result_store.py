@@ -6,6 +6,7 @@ from bisect import bisect_left
 from math import ceil, exp
 
 import numpy as np
+
 from treehouse.platform.replay.admission_trace import Asked
 from treehouse.platform.replay.cache_policies import HIT, PASSED, STORED
 

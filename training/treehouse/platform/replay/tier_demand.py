@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
+
 from treehouse.platform.replay.traces import Flags, Floats, Ints, TieringTrace
 from treehouse.platform.tiering.prices import Prices
 from treehouse.project.errors import TreehouseError

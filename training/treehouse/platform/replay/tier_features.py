@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
 from treehouse.platform.replay.tier_demand import Demand
 from treehouse.platform.replay.traces import Floats
 

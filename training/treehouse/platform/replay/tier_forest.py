@@ -8,6 +8,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.ensemble import RandomForestClassifier
+
 from treehouse.platform.replay.tier_demand import Demand
 from treehouse.platform.replay.tier_features import ahead, cycle, features
 from treehouse.platform.replay.tier_schedule import Schedule

@@ -7,6 +7,7 @@ from itertools import combinations_with_replacement
 from typing import Protocol
 
 import numpy as np
+
 from treehouse.platform.replay.tier_demand import Demand
 from treehouse.platform.replay.tier_features import idle, newer_partitions, steps_since_first
 from treehouse.platform.replay.tier_schedule import Schedule

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
+
 from treehouse.platform.replay.tier_demand import Demand
 from treehouse.platform.replay.traces import Floats
 from treehouse.platform.tiering.prices import Prices

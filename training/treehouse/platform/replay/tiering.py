@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any
 
 import numpy as np
+
 from treehouse.platform.replay import tier_rules as rules
 from treehouse.platform.replay.tier_demand import Demand, on_grid
 from treehouse.platform.replay.tier_forest import HORIZONS, by_classes

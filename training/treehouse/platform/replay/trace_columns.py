@@ -11,6 +11,7 @@ import numpy as np
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import ClickHouseError
 from numpy.typing import NDArray
+
 from treehouse.clickhouse.client import identifier
 from treehouse.platform.query_log.files import header, opened
 from treehouse.project.errors import TreehouseError

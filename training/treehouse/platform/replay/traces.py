@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from clickhouse_connect.driver.client import Client
 from numpy.typing import NDArray
+
 from treehouse.platform.replay.trace_columns import check, fetch, seconds, trace_relation
 from treehouse.project.settings import Settings
 

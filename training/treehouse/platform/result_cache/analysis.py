@@ -12,12 +12,14 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from clickhouse_connect.driver.exceptions import ClickHouseError
+
 from treehouse.clickhouse.client import literal
 from treehouse.platform.query_log.functions import STEADY_TABLE_FUNCTIONS, Functions, is_lookup
 from treehouse.project.errors import first_line
 
 if TYPE_CHECKING:
     from clickhouse_connect.driver.client import Client
+
     from treehouse.platform.result_cache.config import ResultCache
 
 _NODE = re.compile(

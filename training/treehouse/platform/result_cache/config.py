@@ -11,6 +11,7 @@ from typing import Any
 import sqlglot
 from sqlglot import exp
 from sqlglot.errors import SqlglotError
+
 from treehouse.platform.query_log.functions import Functions, is_lookup
 from treehouse.project.errors import TreehouseError
 from treehouse.project.settings import parse_bytes, project_vars

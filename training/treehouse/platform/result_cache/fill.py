@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from clickhouse_connect.driver.exceptions import ClickHouseError
+
 from treehouse.clickhouse.client import connect_reader, identifier, literal
 from treehouse.clickhouse.ddl import is_there, render
 from treehouse.clickhouse.ordered import next_time
@@ -31,6 +32,7 @@ from treehouse.project.errors import TreehouseError, first_line
 
 if TYPE_CHECKING:
     from clickhouse_connect.driver.client import Client
+
     from treehouse.project.settings import Settings
 
 _MOST_ARGUMENTS = 1000  # of one query

@@ -12,6 +12,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from clickhouse_connect.driver.exceptions import ClickHouseError
+
 from treehouse.clickhouse.client import connect_reader, identifier
 from treehouse.clickhouse.ordered import next_time
 from treehouse.platform.query_log.collect import left_out
@@ -25,6 +26,7 @@ from treehouse.project.errors import TreehouseError, first_line, without_text
 
 if TYPE_CHECKING:
     from clickhouse_connect.driver.client import Client
+
     from treehouse.project.settings import Settings
 
 

@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from clickhouse_connect.driver.exceptions import ClickHouseError
+
 from treehouse.clickhouse.client import identifier, literal, run_script
-from treehouse.clickhouse.ddl import MACROS, ensure_dictionaries, render
+from treehouse.clickhouse.ddl import MACROS, render
+from treehouse.clickhouse.state import ensure_result_cache
 from treehouse.platform.result_cache.analysis import without_parameters
 from treehouse.platform.result_cache.arguments import ArgumentHash, argument_hash, ensure_secret
 from treehouse.platform.result_cache.config import NamedQuery, ResultCache
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from clickhouse_connect.driver.client import Client
+
     from treehouse.project.settings import Settings
 
 STORE = MACROS / "state" / "result_cache.sql"
@@ -59,18 +62,11 @@ def open_store(
     Returns:
         As `answer_tables`.
     """
-    ensure_log(client, settings, cache.database, cache.horizon_seconds)
+    ensure_result_cache(client, settings, cache.database, cache.horizon_seconds)
+    ensure_secret(client, cache.database)
     tables, failed = answer_tables(client, cache)
     failed |= _install(client, cache, tables)
     return {name: table for name, table in tables.items() if name not in failed}, failed
-
-
-def ensure_log(client: Client, settings: Settings, database: str, horizon_seconds: float) -> None:
-    """Create the store's log and its dictionary where they are missing."""
-    ensure_dictionaries(
-        client, settings, STORE, "result_store_ddl", database, horizon=horizon_seconds
-    )
-    ensure_secret(client, database)
 
 
 def read_anew(client: Client, cache: ResultCache) -> None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from clickhouse_connect.driver.exceptions import ClickHouseError
+
 from treehouse.clickhouse.client import identifier, literal
 from treehouse.clickhouse.turns import alone
 from treehouse.platform.query_log.collect import left_out
@@ -19,6 +20,7 @@ from treehouse.project.errors import TreehouseError, first_line
 
 if TYPE_CHECKING:
     from clickhouse_connect.driver.client import Client
+
     from treehouse.project.settings import Settings
 
 

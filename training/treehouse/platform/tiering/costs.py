@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+
 from treehouse.platform.tiering.prices import GB, Prices
 
 _FAR = 10.0  # times the break-even to the next tier, at which the hottest tier's data is read

@@ -16,6 +16,7 @@ from treehouse.clickhouse.ordered import next_time
 
 if TYPE_CHECKING:
     from clickhouse_connect.driver.client import Client
+
     from treehouse.project.settings import Settings
 
 _ALL = 1_000_000

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from clickhouse_connect.driver.exceptions import ClickHouseError
+
 from treehouse.clickhouse.client import identifier, literal
 from treehouse.platform.tiering.blockers import BUSY, room_sql
 from treehouse.platform.tiering.config import Tiering
@@ -16,6 +17,7 @@ from treehouse.project.errors import TreehouseError
 
 if TYPE_CHECKING:
     from clickhouse_connect.driver.client import Client
+
     from treehouse.project.settings import Settings
 
 

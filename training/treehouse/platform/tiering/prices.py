@@ -6,6 +6,7 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
+
 from treehouse.platform.replay.traces import Floats
 from treehouse.project.errors import TreehouseError
 from treehouse.project.settings import project_vars

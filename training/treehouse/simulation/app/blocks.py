@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 import numpy as np
+
 from treehouse.simulation.app.parameters import BLOCK_USERS
 from treehouse.simulation.app.world import Bools, Floats, Ints, World
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+
 from treehouse.simulation.app import catalog
 from treehouse.simulation.app.purchases import cents
 from treehouse.simulation.app.world import Floats, Ints, World, weekdays

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 
 import numpy as np
+
 from treehouse.simulation.app.activity import activity
 from treehouse.simulation.app.blocks import DAY_MS, Block, merge
 from treehouse.simulation.app.installs import installs

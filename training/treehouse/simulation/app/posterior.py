@@ -16,6 +16,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+
 from treehouse.simulation.app import catalog
 from treehouse.simulation.app import parameters as p
 from treehouse.simulation.app.blocks import Block, merge

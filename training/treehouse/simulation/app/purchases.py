@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+
 from treehouse.simulation.app import catalog
 from treehouse.simulation.app import parameters as p
 from treehouse.simulation.app.blocks import Block, Events

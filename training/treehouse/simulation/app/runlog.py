@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from datetime import date
 
 from clickhouse_connect.driver.client import Client
+
 from treehouse.clickhouse.client import identifier, literal
 from treehouse.clickhouse.ordered import next_time
 from treehouse.project.settings import Settings

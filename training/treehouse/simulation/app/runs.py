@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import date
 
 from clickhouse_connect.driver.client import Client
+
 from treehouse.clickhouse.client import identifier
 from treehouse.clickhouse.turns import alone
 from treehouse.ingest.sources import ensure_raw, find_source, writing

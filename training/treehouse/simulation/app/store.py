@@ -8,6 +8,7 @@ from datetime import date
 import numpy as np
 import pyarrow as pa
 from clickhouse_connect.driver.client import Client
+
 from treehouse.clickhouse.client import identifier, literal, run_script
 from treehouse.ingest.sources import find_source
 from treehouse.project.settings import Settings

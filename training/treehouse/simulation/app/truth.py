@@ -15,6 +15,7 @@ those days is part of the answer.
 from __future__ import annotations
 
 import numpy as np
+
 from treehouse.simulation.app import catalog
 from treehouse.simulation.app.blocks import Block
 from treehouse.simulation.app.future import Traits, chance_to_pay, draw_revenue, mean_purchases

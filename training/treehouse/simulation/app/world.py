@@ -8,6 +8,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit, ndtr
+
 from treehouse.simulation.app import catalog
 from treehouse.simulation.app import parameters as p
 

@@ -14,6 +14,7 @@ from datetime import UTC, datetime, timedelta
 from math import inf
 
 import numpy as np
+
 from treehouse.project.errors import TreehouseError
 from treehouse.simulation.shop.dashboards import DASHBOARDS, TABLES, VALUES, Dashboard
 from treehouse.simulation.shop.shop import DATABASE, ingest

@@ -17,6 +17,7 @@ from datetime import datetime, timedelta
 
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import ClickHouseError
+
 from treehouse.clickhouse.client import connect
 from treehouse.platform.query_log.collect import Collected, collect
 from treehouse.project.errors import TreehouseError

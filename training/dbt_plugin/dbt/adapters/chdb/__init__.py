@@ -13,6 +13,7 @@ from dbt.adapters.base import AdapterPlugin
 from dbt.adapters.clickhouse import ClickHouseAdapter, ClickHouseConnectionManager
 from dbt.adapters.clickhouse.credentials import ClickHouseCredentials
 from dbt.adapters.clickhouse.httpclient import ChHttpClient
+
 from treehouse.clickhouse.client import connect_embedded
 from treehouse.project.settings import Settings
 
