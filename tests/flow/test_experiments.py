@@ -129,7 +129,6 @@ def sip_hash(message: bytes) -> int:
     return v[0] ^ v[1] ^ v[2] ^ v[3]
 
 
-@pytest.mark.slow
 def test_assignment_is_uniform_and_anybody_can_compute_it(lab: Lab) -> None:
     lab.start("uniform", variants=("a", "b", "c"), weights=(0.5, 0.3, 0.2), share=0.4)
     found = lab.variants("uniform")
