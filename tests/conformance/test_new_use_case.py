@@ -257,7 +257,7 @@ def project(before: dict[str, str], tmp_path_factory: pytest.TempPathFactory) ->
 def run(project: Path, *arguments: str) -> str:
     """Python in the copy, with a home folder there; what it writes to stdout."""
     own = {
-        "PYTHONPATH": str(project),
+        "PYTHONPATH": os.pathsep.join(map(str, (project, project / "training"))),
         "TREEHOUSE_HOME": str(project / "home"),
         "DBT_PARTIAL_PARSE_FILE_PATH": parsed("embedded"),
     }

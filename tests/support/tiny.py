@@ -115,7 +115,7 @@ def copy_with(folder: Path, cases: list[Tiny]) -> Path:
 def drive(project: Path, steps: dict[str, Any], timeout: int = 900) -> dict[str, Any]:
     """tests/support/drive.py in a process of its own in the copy; what it found."""
     own = {
-        "PYTHONPATH": str(project),
+        "PYTHONPATH": os.pathsep.join(map(str, (project, project / "training"))),
         "TREEHOUSE_HOME": str(project / "home"),
         "TREEHOUSE_TARGET": "embedded",
         "DBT_PARTIAL_PARSE_FILE_PATH": parsed("embedded"),
