@@ -107,7 +107,8 @@
             {{- return("parseDateTime64BestEffortOrNull(toString(" ~ value ~ "), 3, 'UTC')") -}}
         {%- elif 'Int' in type or 'Float' in type -%}
             {{- return(
-                "fromUnixTimestamp64Milli(toInt64(if(abs(" ~ value ~ ') > 1e11, ' ~ value ~ ', ' ~ value
+                'fromUnixTimestamp64Milli(toInt64(multiIf(abs(' ~ value ~ ') >= 1e17, ' ~ value ~ ' / 1e6, abs(' ~ value
+                ~ ') >= 1e14, ' ~ value ~ ' / 1e3, abs(' ~ value ~ ') >= 1e11, ' ~ value ~ ', ' ~ value
                 ~ " * 1000)), 'UTC')"
             ) -}}
         {%- endif -%}

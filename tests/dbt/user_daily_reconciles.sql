@@ -1,7 +1,25 @@
--- The materialized view holds what the events hold.
-select
-    (select count() from {{ source_rows('events') }}) as events,
-    (select sum(events) from {{ ref('user_daily') }}) as counted,
-    (select sum(revenue_usd) from {{ source_rows('events') }}) as revenue_usd,
-    (select sum(revenue_usd) from {{ ref('user_daily') }}) as summed_usd
-where events != counted or revenue_usd != summed_usd
+-- The materialized view holds what the events hold, day by day, by the vars as they are now.
+{{ config(meta={'fix': './treehouse reconcile --repair'}) }}
+with
+raw as (
+    select
+        toDate(event_at, '{{ var("time_zone") }}') as day,
+        count() as events,
+        countIf(event_name in {{ string_list(var('intent_events')) }}) as intents,
+        sum(revenue_usd) as revenue_usd
+    from {{ source_rows('events', ['event_name', 'event_at', 'revenue_usd']) }}
+    group by day
+),
+
+kept as (
+    select day, sum(events) as events, sum(intents) as intents, sum(revenue_usd) as revenue_usd
+    from {{ ref('user_daily') }}
+    group by day
+)
+
+select day, raw.events, kept.events, raw.intents, kept.intents, raw.revenue_usd, kept.revenue_usd
+from raw
+full outer join kept using (day)
+where raw.events != kept.events
+    or raw.intents != kept.intents
+    or raw.revenue_usd != kept.revenue_usd

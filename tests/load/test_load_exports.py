@@ -74,12 +74,17 @@ def test_json_without_a_needed_key_says_what_is_there(house: House) -> None:
     [
         ("id;user_id;event;ts;revenue\ne;u;open;2024-01-01;1\n", "", "separated by ';'"),
         ("id\tuser_id\tevent\tts\trevenue\ne\tu\topen\t2024-01-01\t1\n", "", ""),
+        (
+            '"id"\t"user_id"\t"event"\t"ts"\t"revenue"\n"e"\t"u"\t"open"\t"2024-01-01"\t"1"\n',
+            "",
+            "",
+        ),
         ("id|user_id|event|ts|revenue\ne|u|open|2024-01-01|1\n", "", "separated by '|'"),
         ("sep=;\r\nid;user_id;event;ts;revenue\r\ne;u;open;2024-01-01;1\r\n", "", ""),
         ('id,user_id,event,ts,revenue,"a;b;c;d;e;f;g"\ne,u,open,2024-01-01,1,\n', "", ""),
         ("id~user_id~event~ts~revenue\ne~u~open~2024-01-01~1\n", "~", ""),
     ],
-    ids=["semicolon", "tab", "pipe", "hint", "quoted", "given"],
+    ids=["semicolon", "tab", "quoted tab", "pipe", "hint", "quoted", "given"],
 )
 def test_delimiters(house: House, text: str, delimiter: str, said: str) -> None:
     (house.folder / "a.csv").write_bytes(text.encode())

@@ -141,6 +141,20 @@ def test_csv_as_it_comes(house: House, text: str, ignored: tuple[str, ...]) -> N
     ]
 
 
+@pytest.mark.parametrize("delimiter", [",", "\t"])
+def test_a_line_of_more_cells_than_the_first_is_not_cut(house: House, delimiter: str) -> None:
+    """As where decimal commas are not quoted: 1,99 would be 1."""
+    lines = [HEADER, "e,a,open,2024-01-01,1,99", "f,a,open,2024-01-01,2,", "g,a,open,2024-01-01,3"]
+    path = house.folder / "a.csv"
+    path.write_text("\n".join(lines).replace(",", delimiter))
+    report = house.load("events", path)
+    assert (report.loaded, report.quarantined) == (2, 1)
+    assert house.rows("events", "sum(revenue_usd)") == [(Decimal(5),)]
+    (reason,) = house.reasons()
+    shown = "e,a,open,2024-01-01,1,99".replace(",", delimiter)
+    assert reason == f"the line is not of 5 cells, as many as the first line has: '{shown}'"
+
+
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [

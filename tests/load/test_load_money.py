@@ -107,7 +107,8 @@ def test_amounts_whose_name_says_dollars_are_dollars(house: House) -> None:
     "lines",
     [["currency,rate", "EUR,1"], ["currency,usd", "EUR,x"], ["currency,usd", "EUR,0"],
      ["currency,usd", "EUR,1", "EUR,2"], ["currency,usd,since", "EUR,1,31.1.2024"],
-     ["currency,usd", "EUR"], ["currency,usd", ",1"]],
+     ["currency,usd", "EUR"], ["currency,usd", ",1"],
+     ["currency,usd", "EUR,1,08"], ["currency,usd", "EUR,1_1"]],
 )  # fmt: skip
 def test_what_is_no_rate_is_refused(tmp_path: Path, lines: list[str]) -> None:
     path = tmp_path / "rows.csv"

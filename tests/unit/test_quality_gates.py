@@ -38,6 +38,7 @@ def test_a_difference_is_a_share_of_the_others_loss() -> None:
         (3.0, 0.0, False, -0.25, False),
         (4.0, 1.0, False, 0.0, True),
         (4.5, 1.0, False, 0.125, True),
+        (4.5, 2.0, False, 0.125, True),
         (3.0, -0.5, True, -0.125, False),
         (3.0, 0.5, True, 0.125, True),
     ],

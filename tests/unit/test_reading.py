@@ -81,3 +81,17 @@ def test_a_file_that_is_not_there_is_told(tmp_path: Path) -> None:
 
 def test_an_empty_mapping_changes_nothing() -> None:
     assert parse_mapping({}, "nowhere") == Reading()
+
+
+@pytest.mark.parametrize("date_format", ["dd.MM.yyyy HH:MM", "%d.%m.%Y %H:%m"])
+def test_a_format_that_has_a_part_twice_is_refused(date_format: str) -> None:
+    """The engine takes the last: minutes would be months."""
+    with pytest.raises(TreehouseError, match="Unknown date format"):
+        Reading(date_format=date_format)
+
+
+@pytest.mark.parametrize(
+    "date_format", ["", "dd.MM.yyyy HH:mm:ss", "%d.%m.%Y %H:%M", "yyyy-MM-dd'T'HH:mm:ss.SSS"]
+)
+def test_other_formats_are_taken(date_format: str) -> None:
+    assert Reading(date_format=date_format).date_format == date_format

@@ -28,10 +28,11 @@ _BAD = ("error", "fail", "partial success")
 
 @dataclass(frozen=True)
 class DbtRun:
-    """What a dbt run did: nodes by status, and what failed with dbt's own words."""
+    """What a dbt run did: nodes by status, and what failed: its name, dbt's own words, and
+    what to type."""
 
     counts: dict[str, int]
-    failures: list[tuple[str, str]]
+    failures: list[tuple[str, str, str]]
 
 
 def environment(settings: Settings) -> dict[str, str]:
@@ -126,12 +127,12 @@ def build(
             fix="see what there is: ./treehouse dbt ls",
         )
     if run.failures:
-        name, message = run.failures[0]
+        name, message, fix = run.failures[0]
         more = f" (and {len(run.failures) - 1} more)" if len(run.failures) > 1 else ""
         raise TreehouseError(
             f"dbt build failed in {name}{more}.",
             value=message,
-            fix=f"./treehouse dbt build --select {name}",
+            fix=fix,
         )
     return run
 
@@ -143,7 +144,9 @@ def _summary(results: Any) -> DbtRun:
         status = str(result.status)
         counts[status] = counts.get(status, 0) + 1
         if status in _BAD:
-            failures.append((result.node.name, _without_trace(result.message or status)))
+            name, meta = result.node.name, result.node.config.meta or {}
+            fix = str(meta.get("fix") or f"./treehouse dbt build --select {name}")
+            failures.append((name, _without_trace(result.message or status), fix))
     return DbtRun(counts, failures)
 
 

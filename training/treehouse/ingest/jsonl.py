@@ -71,7 +71,11 @@ def with_keys(client: Client, layout: Layout, relation: str) -> tuple[str, Layou
     parents = {key[:i] for key in keys for i, c in enumerate(key) if c == "." and i}
     texts |= {parent: _object_sql(parent) for parent in sorted(parents)}
     return flat, Layout(
-        texts, where="1", settings=layout.settings, broken=f"if({_BROKEN}, {_LINE}, '')"
+        texts,
+        where="1",
+        settings=layout.settings,
+        broken=f"if({_BROKEN}, {_LINE}, '')",
+        whole="a JSON object of whole characters that names each key once",
     )
 
 

@@ -30,6 +30,7 @@ class Layout:
         said: What was found out about the file rather than told.
         is_json: Whether the columns are the keys of JSON objects, see jsonl.py.
         broken: SQL of a row's text where that can't be read at all, else of ''; "" if all can.
+        whole: What a row has to be, for those that are broken.
     """
 
     texts: Mapping[str, str]
@@ -41,6 +42,7 @@ class Layout:
     said: tuple[str, ...] = ()
     is_json: bool = False
     broken: str = ""
+    whole: str = ""
 
 
 def as_text(name: str, kind: str) -> str:

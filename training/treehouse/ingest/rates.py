@@ -54,7 +54,8 @@ def read_rates(path: Path) -> list[Rate]:
             rate = Rate(line["currency"].strip().upper(), since, Decimal(line["usd"]))
         except (KeyError, ValueError, TypeError, AttributeError, InvalidOperation) as error:
             raise _misfit(f"{path}:{number}", line) from error
-        is_rate = rate.currency and rate.usd.is_finite() and rate.usd > 0
+        is_whole = None not in line and "_" not in line["usd"]
+        is_rate = is_whole and rate.currency and rate.usd.is_finite() and rate.usd > 0
         if not is_rate or rates.setdefault((rate.currency, since), rate) != rate:
             raise _misfit(f"{path}:{number}", line)
     return list(rates.values())

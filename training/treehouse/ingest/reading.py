@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
@@ -68,6 +69,9 @@ class Reading:
         _check(
             "policy of refunds", self.refunds, self.refunds in ("", *REFUNDS), ", ".join(REFUNDS)
         )
+        twice = _told_twice(self.date_format)
+        expected = "each part once: MM is the month and mm the minute, as %m and %M"
+        _check("date format", self.date_format, not twice, expected)
         known = self.thousands in _THOUSANDS and self.thousands != self.decimal
         _check("thousands", self.thousands, known, "one of , . _ ' or a blank, not the decimal's")
 
@@ -176,6 +180,16 @@ def _plain(choice: Choice) -> Any:
         case tuple():
             return list(choice)
     return choice
+
+
+def _told_twice(date_format: str) -> bool:
+    """Whether a part of a time stands in it twice, of which the engine takes the last."""
+    if "%" in date_format:
+        parts = re.findall(r"%-?([a-zA-Z])", date_format)
+    else:
+        bare = re.sub(r"'[^']*'", "", date_format)
+        parts = [letter for letter, _ in re.findall(r"([a-zA-Z])(\1*)", bare)]
+    return len(parts) > len(set(parts))
 
 
 def _check(name: str, value: str, holds: bool, expected: str) -> None:

@@ -96,7 +96,7 @@ class Stage:
             relation_sql(relation, layout),
             texts,
             self._reading,
-            may_be_unread=bool(layout.broken),
+            whole=layout.whole,
             rates=self._scratch.table("rates"),
         )
         settings = {**layout.settings, **(rates.SETTINGS if CURRENCY in texts else {})}

@@ -21,6 +21,9 @@ FORMATS = ("csv", "tsv", "json", "words")
 _DELIMITERS = ",;\t|"  # the first is preferred
 _CHUNK_BYTES = 1 << 20
 _BLANKS = "' \\t\\r\\n'"
+_SURPLUS = (
+    "_surplus"  # what stands after the last named column, as where decimal commas are unquoted
+)
 
 
 def text_layout(path: Path, fmt: str, delimiter: str = "") -> Layout:
@@ -68,16 +71,20 @@ def text_layout(path: Path, fmt: str, delimiter: str = "") -> Layout:
         settings["input_format_csv_allow_cr_end_of_line"] = 1
     # Names of our own: theirs might be `c2` for the first column.
     columns = [f"_column_{i}" for i, _ in enumerate(names, 1)]
+    cells = ", ".join(f"ifNull({column}, '')" for column in [*columns, _SURPLUS])
     return Layout(
         texts={
             name or f"(column {i})": column
             for i, (name, column) in enumerate(zip(names, columns, strict=True), 1)
         },
         format="CSV" if fmt == "csv" else "TabSeparated",
-        structure=", ".join(f"{column} {TEXT}" for column in columns),
+        structure=", ".join(f"{column} {TEXT}" for column in [*columns, _SURPLUS]),
         where=" or ".join(f"ifNull(trimBoth({column}, {_BLANKS}), '') != ''" for column in columns),
         settings=settings,
         said=said,
+        broken=f"if(trimBoth(ifNull({_SURPLUS}, ''), {_BLANKS}) = '', '', "
+        f"arrayStringConcat([{cells}], {literal(delimiter)}))",
+        whole=f"of {len(names)} cells, as many as the first line has",
     )
 
 
@@ -114,7 +121,7 @@ def beginning(path: Path) -> str:
 
 def _find_delimiter(start: str) -> str:
     """What stands most often between the names of the first line; a comma, where several do."""
-    bare = re.sub(r'"[^"]*"', "", start).lstrip().splitlines()[0]
+    bare = re.split(r"[\r\n]", re.sub(r'"[^"]*"', "", start.lstrip("\r\n ")), maxsplit=1)[0]
     return max(_DELIMITERS, key=bare.count)
 
 

@@ -31,12 +31,11 @@ class Rule:
     code: str
 
 
-_LINE_RULE = Rule(
-    "(_line != '')",
-    "concat('the line is not a JSON object of whole characters that names each key once: \\'', "
-    "toValidUTF8(substring(_line, 1, 200)), '\\'')",
-    "line.unreadable",
-)
+def _line_rule(whole: str) -> Rule:
+    shown = "toValidUTF8(substring(_line, 1, 200)), '\\''"
+    told = f"concat({literal(f'the line is not {whole}: ')}, '\\'', {shown})"
+    return Rule("(_line != '')", told, "line.unreadable")
+
 
 _RATE_RULE = Rule(
     lacks_rate(),
@@ -63,7 +62,7 @@ def classify_sql(
     relation: str,
     texts: Mapping[str, str],
     reading: Reading = DEFAULT,
-    may_be_unread: bool = False,
+    whole: str = "",
     rates: str = "",
 ) -> str:
     """The statement that parses a relation's rows into `staged`.
@@ -74,8 +73,8 @@ def classify_sql(
         relation: What to read, as SQL.
         texts: SQL of a column's value as Nullable(String), for each column that the origin has.
         reading: How texts are read.
-        may_be_unread: Whether the relation has a column `_unread`, the text of a row that could not
-            be read at all, else "".
+        whole: What each row has to be, where the relation has a column `_unread`: the text of a row
+            that could not be read at all, else "".
         rates: Table of `write_rates`, where `texts` has a currency.
 
     Rows get `_bad`, 1 for a broken one and DROPPED for one to be left out; `_reason` and `_code`;
@@ -92,9 +91,12 @@ def classify_sql(
     if reading.refunds == "quarantine" and source.refunds == "net":
         rules.append(Rule(refund, literal(f"it is a refund: {source.refund}"), "refund"))
     dropped = refund if reading.refunds == "drop" else "0"
-    unread = "_unread" if may_be_unread else "''"
-    if may_be_unread:
-        rules = [_LINE_RULE, *(replace(r, broken=f"(_line = '' and {r.broken})") for r in rules)]
+    unread = "_unread" if whole else "''"
+    if whole:
+        rules = [
+            _line_rule(whole),
+            *(replace(r, broken=f"(_line = '' and {r.broken})") for r in rules),
+        ]
     broken = " or ".join(rule.broken for rule in rules)
     known = [column for column in columns if column.name in texts]
     amount = source.money if is_priced else ""

@@ -119,7 +119,7 @@ def _beats(name: str, found: Comparison, gates: Gates) -> Outcome:
     """The mean loss, or the whole interval where that is asked for, lies below the baseline's."""
     worst = found.high if gates.proven else found.ours - found.theirs
     detail = _in_words(found, name, gates)
-    if found.high > 0:
+    if found.low <= 0 < found.high:
         detail += ", which chance alone may explain"
     return Outcome(f"beats {name}", found.share(worst), 0.0, detail)
 
