@@ -1,7 +1,7 @@
 -- The materialized view holds what the events hold, day by day, by the vars as they are now.
 {{ config(meta={'fix': './treehouse reconcile --repair'}) }}
 with
-raw as (
+loaded as (
     select
         toDate(event_at, '{{ var("time_zone") }}') as day,
         count() as events,
@@ -17,9 +17,14 @@ kept as (
     group by day
 )
 
-select day, raw.events, kept.events, raw.intents, kept.intents, raw.revenue_usd, kept.revenue_usd
-from raw
+select
+    day,
+    loaded.events, kept.events,
+    loaded.intents, kept.intents,
+    loaded.revenue_usd, kept.revenue_usd
+from loaded
 full outer join kept using (day)
-where raw.events != kept.events
-    or raw.intents != kept.intents
-    or raw.revenue_usd != kept.revenue_usd
+where
+    loaded.events != kept.events
+    or loaded.intents != kept.intents
+    or loaded.revenue_usd != kept.revenue_usd
