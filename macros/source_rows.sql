@@ -89,6 +89,42 @@
     ) -}}
 {% endmacro %}
 
+{# Values of somebody's own table that would be read as another one, or not at all, without a word:
+   their source, column and number, and one of them. An amount whose name does not say dollars is taken for dollars. #}
+{% macro misread_values(name) %}
+    {%- set relation = source('raw', name) -%}
+    {%- set nothing = "select '' as source, '' as name, toUInt64(0) as misread, '' as example where 0" -%}
+    {%- if not execute or source_rows(name) == relation -%} {{- return(nothing) -}} {%- endif -%}
+    {%- set there = _columns_there(relation) -%}
+    {%- set node = _source_node(name) -%}
+    {%- set parts = [] -%}
+    {%- for column in node.columns.values() -%}
+        {%- set names = ([column.name] + (column.config.meta.aliases or [])) | select('in', there) | list -%}
+        {%- if names -%}
+            {%- set theirs = 'theirs.`' ~ names[0] ~ '`' -%}
+            {%- set cast_value = cast_to_contract(theirs, there[names[0]], column.data_type) -%}
+            {%- if not column.data_type.startswith('Map') -%}
+                {%- set wrong = "trimBoth(ifNull(toString(" ~ theirs ~ "), '')) != '' and isNull(" ~ cast_value ~ ')' -%}
+                {%- do parts.append(_counted_values(name, names[0], theirs, wrong, relation)) -%}
+            {%- endif -%}
+            {%- set currencies = ['currency', 'currency_code'] | select('in', there) | list -%}
+            {%- if column.name == node.config.meta.money and currencies and 'usd' not in names[0] and names[0] != 'dollars' -%}
+                {%- set theirs = 'theirs.`' ~ currencies[0] ~ '`' -%}
+                {%- set wrong = "upper(trimBoth(ifNull(toString(" ~ theirs ~ "), ''))) not in ('', 'USD')" -%}
+                {%- do parts.append(_counted_values(name, currencies[0], theirs, wrong, relation)) -%}
+            {%- endif -%}
+        {%- endif -%}
+    {%- endfor -%}
+    {{- return(parts | join(' union all ') or nothing) -}}
+{% endmacro %}
+
+{% macro _counted_values(source, column, value, wrong, relation) %}
+    {{- return(
+        'select ' ~ text_literal(source) ~ ' as source, ' ~ text_literal(column) ~ ' as name, count() as misread, '
+        ~ 'toString(any(' ~ value ~ ')) as example from ' ~ relation ~ ' as theirs where ' ~ wrong ~ ' having misread > 0'
+    ) -}}
+{% endmacro %}
+
 {# A join with the first time at which another source knows the user of a row. #}
 {% macro _first_of(first) %}
     {{- return(
@@ -98,19 +134,35 @@
     ) -}}
 {% endmacro %}
 
+{# What texts look like that are read, as in training/treehouse/ingest/parse.py: the engine's own
+   parsers take "1.234.567" for 1.234567, "10" for a tenth and "01/02/2024" for a day in February. #}
+{% macro _text_patterns() %}
+    {%- set day = '([0-9]{4}-[0-9]{2}-[0-9]{2}|[0-9]{4}/[0-9]{2}/[0-9]{2}|[0-9]{8})' -%}
+    {%- set clock = '([01][0-9]|2[0-3]):[0-5][0-9](:[0-5][0-9]([.][0-9]+)?)?' -%}
+    {%- set offset = '[+-]((0[0-9]|1[0-3])(:?[0-5][0-9])?|14(:?00)?)' -%}
+    {{- return({
+        'number': '^[+-]?([0-9]+[.]?[0-9]*|[.][0-9]+)([eE][+-]?[0-9]+)?$',
+        'whole': '^[+-]?[0-9]+([.]0*)?$',
+        'epoch': '^([0-9]{9,10}|[0-9]{13}|[0-9]{16}|[0-9]{19})([.][0-9]+)?$',
+        'time': '^' ~ day ~ '([T ]' ~ clock ~ '( ?(Z|UTC|' ~ offset ~ '))?)?$',
+    }) -}}
+{% endmacro %}
+
 {# SQL of a value in the contract's type, which may still be null: what can't be read is. Money goes
    by its text, for a Float64 of 2.3 times a million is 2299999.9999999995. #}
 {% macro cast_to_contract(value, type, wanted) %}
     {%- set is_text = 'String' in type -%}
     {%- if wanted.startswith('DateTime64') -%}
         {%- if is_text -%}
-            {{- return("parseDateTime64BestEffortOrNull(toString(" ~ value ~ "), 3, 'UTC')") -}}
-        {%- elif 'Int' in type or 'Float' in type -%}
+            {%- set shown = 'trimBoth(toString(' ~ value ~ '))' -%}
+            {%- set epoch = _epoch_to_time('toFloat64OrNull(' ~ shown ~ ')') -%}
+            {%- set parsed = 'parseDateTime64BestEffortOrNull(' ~ shown ~ ", 3, 'UTC')" -%}
             {{- return(
-                'fromUnixTimestamp64Milli(toInt64(multiIf(abs(' ~ value ~ ') >= 1e17, ' ~ value ~ ' / 1e6, abs(' ~ value
-                ~ ') >= 1e14, ' ~ value ~ ' / 1e3, abs(' ~ value ~ ') >= 1e11, ' ~ value ~ ', ' ~ value
-                ~ " * 1000)), 'UTC')"
+                'multiIf(match(' ~ shown ~ ", '" ~ _text_patterns().epoch ~ "'), " ~ epoch ~ ', match(' ~ shown ~ ", '" ~ _text_patterns().time ~ "'), "
+                ~ parsed ~ ', null)'
             ) -}}
+        {%- elif 'Int' in type or 'Float' in type -%}
+            {{- return(_epoch_to_time(value)) -}}
         {%- endif -%}
         {{- return('toDateTime64(' ~ value ~ ", 3, 'UTC')") -}}
     {%- elif wanted.startswith('Map') -%}
@@ -122,6 +174,20 @@
         {{- return('toString(' ~ value ~ ')') -}}
     {%- elif 'Float' in type and 'Int' in wanted -%}
         {{- return('accurateCastOrNull(round(' ~ value ~ "), '" ~ wanted ~ "')") -}}
+    {%- elif is_text -%}
+        {%- set shown = 'trimBoth(toString(' ~ value ~ '))' -%}
+        {%- set pattern = _text_patterns().whole if 'Int' in wanted else _text_patterns().number -%}
+        {%- set number = 'replaceRegexpOne(' ~ shown ~ ", '[.]0*$', '')" if 'Int' in wanted else shown -%}
+        {{- return('if(match(' ~ shown ~ ", '" ~ pattern ~ "'), accurateCastOrNull(" ~ number ~ ", '" ~ wanted ~ "'), null)") -}}
     {%- endif -%}
     {{- return('accurateCastOrNull(toString(' ~ value ~ "), '" ~ wanted ~ "')") -}}
+{% endmacro %}
+
+{# A number since 1970: its size tells whether it counts s, ms, us or ns. #}
+{% macro _epoch_to_time(value) %}
+    {{- return(
+        'fromUnixTimestamp64Milli(toInt64(multiIf(abs(' ~ value ~ ') >= 1e17, ' ~ value ~ ' / 1e6, abs(' ~ value
+        ~ ') >= 1e14, ' ~ value ~ ' / 1e3, abs(' ~ value ~ ') >= 1e11, ' ~ value ~ ', ' ~ value
+        ~ " * 1000)), 'UTC')"
+    ) -}}
 {% endmacro %}

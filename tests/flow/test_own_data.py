@@ -191,3 +191,37 @@ def test_a_table_that_lacks_what_is_required_says_so(run_cli: Cli, tmp_path: Pat
     value = json.loads(done.stdout)["value"]
     assert "`app`.`orders` has no column purchased_at or date or time or timestamp." in value
     assert "It has customer, price. Make a view of it that has one" in value
+
+
+@pytest.mark.embedded
+def test_values_that_would_be_misread_fail_the_build(run_cli: Cli, tmp_path: Path) -> None:
+    acts = (
+        "create view app.acts as select toString(number % 20) as user_id, 'buy' as event_name, "
+        "toUInt64(1.79e15 + number * 1e6) as event_at, "
+        "if(number = 3, '1.234.567', ' 1.5 ') as revenue, if(number = 4, 'EUR', 'USD') as currency "
+        "from numbers(100)"
+    )
+    users = (
+        "create view app.users as select toString(number) as user_id, 'ios' as platform, "
+        "if(number = 5, '01/02/2024', '2026-09-20 10:00:00') as installed_at from numbers(20)"
+    )
+    tables = ["create database app", acts, users]
+    ask = _with_own_tables(run_cli, tmp_path, tables)
+    build = ("build", "--select", "stg_events", "stg_installs", "user_daily", "sources_are_read")
+    done = run_cli(*build, "--json", home=tmp_path, check=False)
+    said = json.loads(done.stdout)
+    assert said["error"] == "dbt build failed in sources_are_read."
+    assert "dbt --quiet show --select sources_are_read" in said["fix"]
+    shown = run_cli(
+        "dbt", "--quiet", "show", "--select", "sources_are_read", "--output", "json", home=tmp_path
+    ).stdout
+    found = {(row["source"], row["name"], row["misread"], row["example"])
+             for row in json.loads(shown)["show"]}  # fmt: skip
+    assert found == {
+        ("events", "revenue", 1, "1.234.567"),
+        ("events", "currency", 1, "EUR"),
+        ("installs", "installed_at", 1, "01/02/2024"),
+    }
+    assert ask("select day, toString(sum(events)) as n from treehouse.user_daily group by day") == [
+        {"day": "2026-09-21", "n": "100"}
+    ]
