@@ -85,8 +85,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     else:
         left_out |= slow | {*again.values()}
     config.hook.pytest_deselected(items=list(left_out))
-    # Files with slow ones first: of several processes, none should be left alone with them. Within a
-    # file the order stays, by which tests share what is made for a module.
+    # Files with slow ones first: of several processes, none should be left alone with them. Within
+    # a file the order stays, by which tests share what is made for a module.
     files = {item.path for item in slow}
     kept = (item for item in items if item not in left_out)
     items[:] = sorted(kept, key=lambda item: item.path not in files)
