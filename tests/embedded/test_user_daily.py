@@ -20,7 +20,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from tests.support.cleaning import drop_everything
-from tests.support.house import dbt
+from tests.support.house import dbt, run_dbt
 from treehouse.project.settings import Settings
 
 _START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -219,3 +219,17 @@ def test_the_view_goes_on_after_a_rebuild(
                "revenue_usd"]  # fmt: skip
     client.insert("events", late, column_names=columns, database="treehouse_raw")
     assert rows_of(client, _FINALISED.format("treehouse.user_daily")) == counted(rows)
+
+
+@pytest.mark.parametrize("changed", ["time_zone: Asia/Tokyo", "intent_events: []"])
+def test_states_by_other_vars_are_found_and_the_repair_is_named(
+    client: Client, settings: Settings, features_sql: str, changed: str
+) -> None:
+    assert features_sql
+    arrive(client, Arrival((tuple(many_events(seed=12)[:1000]),), merged=False))
+    check = ("test", "--select", "user_daily_reconciles")
+    dbt(settings, *check)
+    results = run_dbt(settings, *check, "--vars", f"{{{changed}}}").result
+    (failed,) = (found for found in results if found.node.resource_type == "test")
+    assert failed.status == "fail"
+    assert "reconcile --repair" in failed.node.config.meta["fix"]
