@@ -45,7 +45,8 @@ known as (
         dateDiff('microsecond', event_at, again_at) / 1e6 as again_seconds
     from {{ ref('cache_admission_features') }}
     inner join {{ ref('cache_admission_lives') }} using (log_id)
-    inner join again using (log_id)
+    -- Every row has one. Two inner joins by one name are a logical error of some releases (26.7).
+    left join again using (log_id)
 
 )
 
