@@ -12,6 +12,12 @@
     {%- if not execute -%} {{- return(relation) -}} {%- endif -%}
     {%- set there = _columns_there(relation) -%}
     {%- set contract = _source_node(name).columns.values() | list -%}
+    {%- if _is_as_contracted(contract, there) -%} {{- return(relation) -}} {%- endif -%}
+    {{- return(_cast_rows(relation, contract, columns or contract | map(attribute='name') | list, there)) -}}
+{% endmacro %}
+
+{# Whether there is no table yet, or one of the contract's columns and types. #}
+{% macro _is_as_contracted(contract, there) %}
     {%- set other = [] -%}
     {%- for column in contract if there.get(column.name) != column.data_type -%}
         {#- An older release had another scale. #}
@@ -19,8 +25,13 @@
             {%- do other.append(column.name) -%}
         {%- endif -%}
     {%- endfor -%}
-    {%- if not there or not other -%} {{- return(relation) -}} {%- endif -%}
-    {{- return(_cast_rows(relation, contract, columns or contract | map(attribute='name') | list, there)) -}}
+    {{- return(not there or not other) -}}
+{% endmacro %}
+
+{# The columns of a table that stand for one of the contract: the first is taken. #}
+{% macro _their_names(column, there) %}
+    {%- set meta = column.config.meta or column.meta or {} -%}
+    {{- return(([column.name] + (meta.aliases or [])) | select('in', there) | list) -}}
 {% endmacro %}
 
 {% macro _source_node(name) %}
@@ -47,7 +58,7 @@
     {%- set joined = [] -%}
     {%- for column in contract -%}
         {%- set meta = column.config.meta or column.meta or {} -%}
-        {%- set names = ([column.name] + (meta.aliases or [])) | select('in', there) | list -%}
+        {%- set names = _their_names(column, there) -%}
         {%- if not names and meta.else_first -%}
             {%- do joined.append(_first_of(meta.else_first)) -%}
         {%- endif -%}
@@ -90,16 +101,19 @@
 {% endmacro %}
 
 {# Values of somebody's own table that would be read as another one, or not at all, without a word:
-   their source, column and number, and one of them. An amount whose name does not say dollars is taken for dollars. #}
+   their source, column and number, and one of them. An amount whose name does not say USD is of the
+   row's currency, as for `load`. #}
 {% macro misread_values(name) %}
     {%- set relation = source('raw', name) -%}
     {%- set nothing = "select '' as source, '' as name, toUInt64(0) as misread, '' as example where 0" -%}
-    {%- if not execute or source_rows(name) == relation -%} {{- return(nothing) -}} {%- endif -%}
+    {%- if not execute -%} {{- return(nothing) -}} {%- endif -%}
     {%- set there = _columns_there(relation) -%}
     {%- set node = _source_node(name) -%}
+    {%- set contract = node.columns.values() | list -%}
+    {%- if _is_as_contracted(contract, there) -%} {{- return(nothing) -}} {%- endif -%}
     {%- set parts = [] -%}
-    {%- for column in node.columns.values() -%}
-        {%- set names = ([column.name] + (column.config.meta.aliases or [])) | select('in', there) | list -%}
+    {%- for column in contract -%}
+        {%- set names = _their_names(column, there) -%}
         {%- if names -%}
             {%- set theirs = 'theirs.`' ~ names[0] ~ '`' -%}
             {%- set cast_value = cast_to_contract(theirs, there[names[0]], column.data_type) -%}
@@ -108,7 +122,7 @@
                 {%- do parts.append(_counted_values(name, names[0], theirs, wrong, relation)) -%}
             {%- endif -%}
             {%- set currencies = ['currency', 'currency_code'] | select('in', there) | list -%}
-            {%- if column.name == node.config.meta.money and currencies and 'usd' not in names[0] and names[0] != 'dollars' -%}
+            {%- if column.name == node.config.meta.money and currencies and 'usd' not in names[0] -%}
                 {%- set theirs = 'theirs.`' ~ currencies[0] ~ '`' -%}
                 {%- set wrong = "upper(trimBoth(ifNull(toString(" ~ theirs ~ "), ''))) not in ('', 'USD')" -%}
                 {%- do parts.append(_counted_values(name, currencies[0], theirs, wrong, relation)) -%}
@@ -152,13 +166,14 @@
    by its text, for a Float64 of 2.3 times a million is 2299999.9999999995. #}
 {% macro cast_to_contract(value, type, wanted) %}
     {%- set is_text = 'String' in type -%}
+    {%- set shown = 'trimBoth(toString(' ~ value ~ '))' -%}
+    {%- set patterns = _text_patterns() -%}
     {%- if wanted.startswith('DateTime64') -%}
         {%- if is_text -%}
-            {%- set shown = 'trimBoth(toString(' ~ value ~ '))' -%}
             {%- set epoch = _epoch_to_time('toFloat64OrNull(' ~ shown ~ ')') -%}
             {%- set parsed = 'parseDateTime64BestEffortOrNull(' ~ shown ~ ", 3, 'UTC')" -%}
             {{- return(
-                'multiIf(match(' ~ shown ~ ", '" ~ _text_patterns().epoch ~ "'), " ~ epoch ~ ', match(' ~ shown ~ ", '" ~ _text_patterns().time ~ "'), "
+                'multiIf(match(' ~ shown ~ ", '" ~ patterns.epoch ~ "'), " ~ epoch ~ ', match(' ~ shown ~ ", '" ~ patterns.time ~ "'), "
                 ~ parsed ~ ', null)'
             ) -}}
         {%- elif 'Int' in type or 'Float' in type -%}
@@ -175,8 +190,7 @@
     {%- elif 'Float' in type and 'Int' in wanted -%}
         {{- return('accurateCastOrNull(round(' ~ value ~ "), '" ~ wanted ~ "')") -}}
     {%- elif is_text -%}
-        {%- set shown = 'trimBoth(toString(' ~ value ~ '))' -%}
-        {%- set pattern = _text_patterns().whole if 'Int' in wanted else _text_patterns().number -%}
+        {%- set pattern = patterns.whole if 'Int' in wanted else patterns.number -%}
         {%- set number = 'replaceRegexpOne(' ~ shown ~ ", '[.]0*$', '')" if 'Int' in wanted else shown -%}
         {{- return('if(match(' ~ shown ~ ", '" ~ pattern ~ "'), accurateCastOrNull(" ~ number ~ ", '" ~ wanted ~ "'), null)") -}}
     {%- endif -%}

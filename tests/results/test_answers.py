@@ -18,8 +18,9 @@ from tests.support.named_shop import SHOP, empty_shop
 from tests.support.server import READER_PASSWORD
 from tests.support.some import some
 from treehouse.clickhouse.client import connect, identifier
+from treehouse.clickhouse.state import ensure_secret
 from treehouse.platform.query_log.collect import collect
-from treehouse.platform.result_cache.arguments import argument_hash, ensure_secret
+from treehouse.platform.result_cache.arguments import argument_hash
 from treehouse.platform.result_cache.config import ResultCache
 from treehouse.platform.result_cache.fill import clear, stored, upkeep
 from treehouse.platform.result_cache.keep import Wanted, keep

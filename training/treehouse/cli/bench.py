@@ -15,14 +15,17 @@ from treehouse.project.settings import Settings
 
 app = typer.Typer(help="Measure; figures of the README come from here.", no_args_is_help=True)
 JsonFlag = Annotated[bool, typer.Option("--json", help="A list of records on stdout.")]
+Rounds = Annotated[int, typer.Option(help="Rounds of which the median is taken.")]
+Sizes = Annotated[list[int] | None, typer.Option(help="Rows of the table; repeatable.")]
 
 
 @app.command(epilog=example("bench scorer --shape small"))
 def scorer(
     shape: Annotated[
-        list[str] | None, typer.Option(help="Only this shape; repeatable. See training/bench.")
+        list[str] | None,
+        typer.Option(help="Only this shape; repeatable. See training/treehouse/bench."),
     ] = None,
-    rounds: Annotated[int, typer.Option(help="Rounds of which the median is taken.")] = 5,
+    rounds: Rounds = 5,
     tl2cgen: Annotated[
         bool, typer.Option("--tl2cgen", help="Also TL2cgen: compiles for minutes.")
     ] = False,
@@ -48,7 +51,7 @@ def scorer(
 @app.command(epilog=example("bench explain --json"))
 def explain(
     shape: Annotated[list[str] | None, typer.Option(help="Only this shape; repeatable.")] = None,
-    rounds: Annotated[int, typer.Option(help="Rounds of which the median is taken.")] = 5,
+    rounds: Rounds = 5,
     json: JsonFlag = False,
 ) -> None:
     """Nanoseconds a row of each input's contribution, beside the libraries' pred_contrib."""
@@ -93,8 +96,8 @@ def features(
 @app.command(epilog=example("bench sql --json"))
 def sql(
     context: typer.Context,
-    rows: Annotated[list[int] | None, typer.Option(help="Rows of the table; repeatable.")] = None,
-    rounds: Annotated[int, typer.Option(help="Rounds of which the median is taken.")] = 3,
+    rows: Sizes = None,
+    rounds: Rounds = 3,
     json: JsonFlag = False,
 ) -> None:
     """Models over whole tables in SQL, beside the kernel alone and the usual ways."""
@@ -110,7 +113,7 @@ def sql(
 def network(
     context: typer.Context,
     rows: Annotated[int, typer.Option(help="Rows of the table.")] = 200_000,
-    rounds: Annotated[int, typer.Option(help="Rounds of which the median is taken.")] = 3,
+    rounds: Rounds = 3,
     json: JsonFlag = False,
 ) -> None:
     """Neural networks in SQL, beside ONNX Runtime alone and the forest scorer."""
@@ -126,8 +129,8 @@ def network(
 @app.command(epilog=example("bench drift --json"))
 def drift(
     context: typer.Context,
-    rows: Annotated[list[int] | None, typer.Option(help="Rows of the table; repeatable.")] = None,
-    rounds: Annotated[int, typer.Option(help="Rounds of which the median is taken.")] = 3,
+    rows: Sizes = None,
+    rounds: Rounds = 3,
     json: JsonFlag = False,
 ) -> None:
     """Drift of 15 features against stored statistics, beside their means alone."""

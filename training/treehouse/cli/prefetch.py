@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from treehouse.cli.shared import JsonFlag, client_of, example, show_rows
+from treehouse.cli.shared import JsonFlag, Newest, client_of, example, show_rows
 from treehouse.project import console
 from treehouse.project.settings import Settings
 
@@ -60,7 +60,7 @@ def prefetch(
 @app.command(epilog=example("prefetch log --limit 20"))
 def log(
     context: typer.Context,
-    limit: Annotated[int, typer.Option(min=1, help="The newest so many.")] = 50,
+    limit: Newest = 50,
     json: JsonFlag = False,
 ) -> None:
     """Every answer that was asked in advance: whether it was read, what it saved or wasted."""

@@ -37,6 +37,7 @@ Vars = Annotated[
     ),
 ]
 Model = Annotated[str, typer.Argument(help="Use case, for example ltv.")]
+Newest = Annotated[int, typer.Option(min=1, help="The newest so many.")]
 PASS_THROUGH = {"allow_extra_args": True, "ignore_unknown_options": True}
 
 

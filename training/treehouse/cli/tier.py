@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from treehouse.cli.shared import JsonFlag, client_of, example, show_rows
+from treehouse.cli.shared import JsonFlag, Newest, client_of, example, show_rows
 from treehouse.project import console
 from treehouse.project.settings import Settings
 
@@ -86,7 +86,7 @@ def undo(
 @app.command(epilog=example("tier log --limit 20"))
 def log(
     context: typer.Context,
-    limit: Annotated[int, typer.Option(min=1, help="The newest so many.")] = 50,
+    limit: Newest = 50,
     json: JsonFlag = False,
 ) -> None:
     """Every move, the newest first."""

@@ -5,6 +5,7 @@ Nobody else makes these: who wants one calls the function here. Their DDL is in 
 
 from __future__ import annotations
 
+import secrets
 from typing import TYPE_CHECKING
 
 from treehouse.clickhouse.client import connect, identifier
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 
     from treehouse.project.settings import Settings
 
+SECRETS = "argument_secrets"
+"""The result cache's table of the key by which arguments are hashed."""
 _STATE = MACROS / "state"
 
 
@@ -40,11 +43,19 @@ def ensure_experiments(client: Client, settings: Settings) -> None:
 def ensure_result_cache(
     client: Client, settings: Settings, database: str, horizon_seconds: float
 ) -> None:
-    """Create the result cache's log and its dictionary where they are missing."""
+    """Create the result cache's log, its dictionary and its secret where they are missing."""
     path = _STATE / "result_cache.sql"
     ensure_dictionaries(
         client, settings, path, "result_store_ddl", database, horizon=horizon_seconds
     )
+    ensure_secret(client, database)
+
+
+def ensure_secret(client: Client, database: str) -> None:
+    """Give the result cache a secret, where it has none."""
+    if not client.query(f"select count() from {identifier(database)}.{SECRETS}").result_rows[0][0]:
+        row = [secrets.token_hex(32)]
+        client.insert(SECRETS, [row], column_names=["secret"], database=database)
 
 
 def ensure_password_dictionaries(settings: Settings) -> None:

@@ -7,7 +7,6 @@ view has its reader's key in its text, and that tells nothing of what others ask
 from __future__ import annotations
 
 import hmac
-import secrets
 import struct
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,12 +14,11 @@ from typing import TYPE_CHECKING
 
 from treehouse.clickhouse.client import identifier, row_hash
 from treehouse.clickhouse.ddl import is_there
+from treehouse.clickhouse.state import SECRETS
 from treehouse.platform.result_cache.config import NamedQuery, ResultCache
 
 if TYPE_CHECKING:
     from clickhouse_connect.driver.client import Client
-
-_TABLE = "argument_secrets"
 
 
 @dataclass(frozen=True)
@@ -54,15 +52,9 @@ class ArgumentHash:
 
 def argument_hash(client: Client, cache: ResultCache) -> ArgumentHash:
     """With the store's secret; there is nothing to find before it has one."""
-    if not is_there(client, cache.database, _TABLE):
+    if not is_there(client, cache.database, SECRETS):
         return ArgumentHash("")
     rows = client.query(
-        f"select secret from {identifier(cache.database)}.{_TABLE} order by at, secret limit 1"
+        f"select secret from {identifier(cache.database)}.{SECRETS} order by at, secret limit 1"
     ).result_rows
     return ArgumentHash(str(rows[0][0]) if rows else "")
-
-
-def ensure_secret(client: Client, database: str) -> None:
-    """Give the store a secret, where it has none."""
-    if not client.query(f"select count() from {identifier(database)}.{_TABLE}").result_rows[0][0]:
-        client.insert(_TABLE, [[secrets.token_hex(32)]], column_names=["secret"], database=database)

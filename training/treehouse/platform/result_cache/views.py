@@ -12,7 +12,7 @@ from treehouse.clickhouse.client import identifier, literal, run_script
 from treehouse.clickhouse.ddl import MACROS, render
 from treehouse.clickhouse.state import ensure_result_cache
 from treehouse.platform.result_cache.analysis import without_parameters
-from treehouse.platform.result_cache.arguments import ArgumentHash, argument_hash, ensure_secret
+from treehouse.platform.result_cache.arguments import ArgumentHash, argument_hash
 from treehouse.platform.result_cache.config import NamedQuery, ResultCache
 from treehouse.project.errors import first_line
 
@@ -63,7 +63,6 @@ def open_store(
         As `answer_tables`.
     """
     ensure_result_cache(client, settings, cache.database, cache.horizon_seconds)
-    ensure_secret(client, cache.database)
     tables, failed = answer_tables(client, cache)
     failed |= _install(client, cache, tables)
     return {name: table for name, table in tables.items() if name not in failed}, failed
